@@ -1,0 +1,31 @@
+// Adapters of a bank on the rows of a batch: each sequence has its own adapter or none.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "adapters/lora.h"
+#include "model/linear_delta.h"
+
+namespace rocket {
+
+/// The base's matrix product is shared by all rows; each adapter's part is computed on its own rows, so
+/// sequences of one adapter should lie side by side.
+class BankDelta : public LinearDelta {
+ public:
+  /// adapters[s] serves the caller's sequence s; null = base alone.
+  explicit BankDelta(std::vector<std::shared_ptr<const LoraAdapter>> adapters);
+  void arrange(const PackedRows& rows) override;
+  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+           std::span<at::Tensor> outputs_TO) override;
+
+ private:
+  struct Segment {
+    const LoraAdapter* adapter;
+    std::int64_t first_row, rows;
+  };
+  std::vector<std::shared_ptr<const LoraAdapter>> adapters_;
+  std::vector<Segment> segments_;
+};
+
+}  // namespace rocket

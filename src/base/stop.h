@@ -1,0 +1,12 @@
+// Asking a job to stop: SIGUSR1, SIGTERM or SIGINT once = at the next safe point, twice = at once.
+#pragma once
+
+namespace rocket {
+
+void install_stop_signals();
+bool stop_requested();
+/// For tests and for ranks that learn of the stop from another rank.
+void request_stop();
+void clear_stop_request();
+
+}  // namespace rocket

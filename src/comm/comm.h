@@ -1,0 +1,69 @@
+// Ranks and what they say to each other. Implementations: one rank alone, threads of one process, MPI.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rocket {
+
+struct Message {
+  int from = 0;
+  std::string body;
+};
+
+/// A group of ranks. Rule of the house: a function is collective if and only if it takes a `Comm&`.
+class Comm {
+ public:
+  virtual ~Comm() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  bool is_root() const { return rank() == 0; }
+
+  /// Collective.
+  virtual void barrier() = 0;
+  /// Collective. `data` has the same length on all ranks.
+  virtual void broadcast(std::span<std::byte> data, int root) = 0;
+  /// Collective. Element-wise sum over ranks, in an order that the implementation chooses.
+  virtual void sum(std::span<float> data) = 0;
+  virtual void sum(std::span<double> data) = 0;
+  /// Collective. Everyone's text, by rank; lengths may differ.
+  virtual std::vector<std::string> gather_all(std::string_view mine) = 0;
+
+  /// Point to point, any thread. Tags are small non-negative numbers.
+  virtual void send(int to, int tag, std::string_view body) = 0;
+  /// The next message with this tag from any rank; waits for it without spinning.
+  virtual Message receive(int tag) = 0;
+  virtual std::optional<Message> try_receive(int tag) = 0;
+
+  /// Ends all ranks at once with this exit code.
+  [[noreturn]] virtual void abort(int code) = 0;
+};
+
+/// One rank alone.
+std::unique_ptr<Comm> make_local_comm();
+
+/// Runs `body` on `size` threads of this process, each with its own Comm; returns when all have ended.
+/// Rethrows the first exception by rank. For tests of distributed logic.
+void run_on_threads(int size, const std::function<void(Comm&)>& body);
+
+/// Collective. The text of `root`, on every rank.
+std::string broadcast_text(Comm& comm, const std::string& text, int root = 0);
+
+/// Collective. True if `mine` is true on any rank.
+bool any_rank(Comm& comm, bool mine);
+
+/// Collective. Runs `local` here; if it threw on any rank, every rank throws the Error of the lowest
+/// such rank, with "rank N: " in front where there are several. Exceptions that are not Errors count as internal.
+void agree(Comm& comm, const std::function<void()>& local);
+
+/// Collective. Runs `local` on root alone; all ranks agree on its success.
+void on_root(Comm& comm, const std::function<void()>& local);
+
+}  // namespace rocket

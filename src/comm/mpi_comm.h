@@ -1,0 +1,27 @@
+// The ranks of an MPI job.
+#pragma once
+
+#include <memory>
+
+#include "comm/comm.h"
+
+namespace rocket {
+
+/// True where a launcher (mpirun, srun) has started this process as one of several ranks or as a rank of one.
+bool launched_by_mpi();
+
+/// MPI_Init_thread(MULTIPLE) on first use; the returned Comm finalizes MPI when it is destroyed and no
+/// error is in flight. Throws internal (70) if the library cannot do MPI_THREAD_MULTIPLE.
+std::unique_ptr<Comm> make_mpi_comm();
+
+/// The library's own version line; starts nothing.
+std::string mpi_version();
+
+/// Number of ranks on this node and this rank's place among them. Collective.
+struct NodePlace {
+  int rank = 0;
+  int size = 1;
+};
+NodePlace node_place(Comm& comm);
+
+}  // namespace rocket

@@ -1,0 +1,28 @@
+// Sum of gradients over ranks. Host (any Comm) or NCCL (device memory); a stub where NCCL is absent.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "comm/comm.h"
+
+namespace rocket {
+
+class Reducer {
+ public:
+  virtual ~Reducer() = default;
+  /// Collective. In-place sum over ranks of `count` float32 values; `data` is device memory for NCCL.
+  virtual void sum(Comm& comm, float* data, std::size_t count) = 0;
+};
+
+std::unique_ptr<Reducer> make_host_reducer();
+
+/// True where rocket was built with NCCL.
+bool nccl_available();
+/// "2.28.3", or "none" where rocket was built without NCCL.
+std::string nccl_version();
+/// Collective: the communicator is set up through `comm`. Throws config (78) where NCCL is absent.
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device);
+
+}  // namespace rocket

@@ -1,0 +1,72 @@
+// Stored tensors: safetensors files, read through a memory map and validated before a byte is used.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/files.h"
+
+namespace rocket {
+
+enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
+
+std::int64_t size_of(DType dtype);
+/// The name used by safetensors: "F32", "BF16", ...
+std::string name_of(DType dtype);
+
+/// A tensor in a file; `bytes` points into the map, which lives as long as the file object.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+/// One .safetensors file. Format: https://github.com/huggingface/safetensors (8-byte length, JSON header, data).
+class SafeTensors {
+ public:
+  /// Throws data (65): header too long or no JSON, unknown dtype, offsets that overlap, leave gaps, lie
+  /// outside the file or do not fit the shape, duplicate names.
+  explicit SafeTensors(const std::filesystem::path& path);
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
+  /// nullptr if absent.
+  const StoredTensor* find(const std::string& name) const;
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  std::filesystem::path path_;
+  MappedFile file_;
+  std::vector<StoredTensor> tensors_;
+  std::unordered_map<std::string, std::size_t> index_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// The weights of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
+class ModelWeights {
+ public:
+  explicit ModelWeights(const std::filesystem::path& folder);
+  const StoredTensor* find(const std::string& name) const;
+  /// Throws data (65) naming folder and tensor if absent or of another shape.
+  const StoredTensor& at(const std::string& name, std::span<const std::int64_t> shape) const;
+  std::int64_t parameters() const;
+  /// All names, sorted.
+  std::vector<std::string> names() const;
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<SafeTensors> files_;
+  std::unordered_map<std::string, const StoredTensor*> index_;
+};
+
+/// Commits a .safetensors file (tensors in the order given, metadata {"format": "pt"} plus `metadata`).
+void write_safetensors(const std::filesystem::path& path, std::span<const StoredTensor> tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace rocket

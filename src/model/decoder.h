@@ -1,0 +1,56 @@
+// A causal language model of the Llama architecture over packed ragged rows: one forward function for
+// scoring, generation and training.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "formats/model_config.h"
+#include "model/linear_delta.h"
+#include "model/rows.h"
+
+namespace rocket {
+
+/// Keys and values of the sequences of a generation, by sequence index; grows with each forward.
+class KvCache;
+
+class Decoder {
+ public:
+  /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a gradient.
+  /// Throws data (65) naming the tensor that is absent or misshapen.
+  static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device);
+  ~Decoder();
+  Decoder(Decoder&&) noexcept;
+
+  const DecoderConfig& config() const;
+  at::ScalarType compute() const;
+  at::Device device() const;
+  /// The seven linear layers of each layer: q, k, v, o, gate, up, down; layer by layer.
+  const std::vector<Module>& modules() const;
+
+  /// Hidden states after the final norm, [T, D] in the compute type. `delta` and `cache` may be null. With a
+  /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it.
+  at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr) const;
+
+  /// Logits of chosen rows, [T', V], float32.
+  at::Tensor logits(const at::Tensor& hidden_TD) const;
+
+  /// -log p of `targets_T` (int64) under the rows `hidden_TD`, [T'] float32, natural log. Computed in chunks of
+  /// rows, so that no [tokens, V] tensor exists; differentiable with respect to `hidden_TD`.
+  at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
+
+  /// The base's weight of a module, [O, I], compute type (for exports and merges).
+  const at::Tensor& weight(std::int64_t module) const;
+
+ private:
+  struct Weights;
+  explicit Decoder(std::unique_ptr<Weights> weights);
+  std::unique_ptr<Weights> weights_;
+};
+
+}  // namespace rocket

@@ -1,0 +1,26 @@
+// Where tensors live and how many threads compute.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+#include "formats/tensors.h"
+
+namespace rocket {
+
+/// "auto", "cpu" or "cuda". LibTorch's CUDA half is loaded only when it is wanted, so that one program serves
+/// machines with and without GPUs. `local_rank` picks the GPU. Throws config (78) if cuda is wanted and absent.
+at::Device choose_device(const std::string& name, int local_rank);
+
+/// Sets LibTorch's threads for this rank (OMP_NUM_THREADS, else cores / ranks on this node) and switches the
+/// matrix library to results that do not depend on the number of threads. Call before any computation.
+void configure_compute(int ranks_on_node);
+
+at::ScalarType scalar_type(DType dtype);
+/// A tensor over the mapped bytes (no copy); the caller keeps the file alive.
+at::Tensor as_tensor(const StoredTensor& stored);
+/// A stored view of a contiguous CPU tensor; the caller keeps it alive.
+StoredTensor as_stored(const std::string& name, const at::Tensor& tensor);
+
+}  // namespace rocket

@@ -1,0 +1,35 @@
+// A BERT sentence encoder over packed ragged rows.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "formats/model_config.h"
+#include "text/tokenizer.h"
+
+namespace rocket {
+
+class Encoder {
+ public:
+  static Encoder load(const std::filesystem::path& folder, Pooling pooling, at::ScalarType compute,
+                      at::Device device);
+  ~Encoder();
+  Encoder(Encoder&&) noexcept;
+
+  const EncoderConfig& config() const;
+
+  /// Unit vectors, [S, D] float32 on the CPU. Sequences have their specials and are no longer than
+  /// config().max_tokens; they are computed in the order given, packed, at most `batch_tokens` rows a forward.
+  at::Tensor embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const;
+
+ private:
+  struct Weights;
+  explicit Encoder(std::unique_ptr<Weights> weights);
+  std::unique_ptr<Weights> weights_;
+};
+
+}  // namespace rocket

@@ -1,0 +1,33 @@
+// What is added to the base's frozen linear layers: nothing, adapters of a bank, or a mixture of experts.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "model/rows.h"
+
+namespace rocket {
+
+/// A linear weight of the base that an adapter may change, in model order.
+struct Module {
+  std::string name;  // "model.layers.0.self_attn.q_proj"
+  std::int64_t inputs = 0, outputs = 0;
+};
+
+class LinearDelta {
+ public:
+  virtual ~LinearDelta() = default;
+
+  /// Called at the start of each forward: which sequences its rows belong to.
+  virtual void arrange(const PackedRows& rows) = 0;
+
+  /// `modules` (indices into Decoder::modules()) read the same input x_TI, which is therefore read once;
+  /// each outputs_TO[i] = base output of modules[i] is replaced by itself plus the delta.
+  virtual void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+                   std::span<at::Tensor> outputs_TO) = 0;
+};
+
+}  // namespace rocket

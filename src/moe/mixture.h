@@ -1,0 +1,74 @@
+// The mixture: the experts of every adapted layer and their routers, as views of one flat float32 buffer.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapters/lora.h"
+
+namespace rocket {
+
+enum class RouterKind { linear, arrow };
+
+struct MixtureOptions {
+  std::int64_t top_k = 2;
+  RouterKind router = RouterKind::linear;
+  std::uint64_t seed = 0;
+};
+
+/// One adapted weight: its experts side by side. Views into Mixture::flat().
+struct MixtureModule {
+  std::int64_t module = 0;             // index into Decoder::modules()
+  std::vector<std::int64_t> experts;   // indices into Mixture::expert_names(), ascending
+  std::vector<std::int64_t> ranks;     // lora_r of each
+  std::vector<double> scales;
+  at::Tensor a_RI;       // [sum of ranks, d_in]: the experts' A, stacked
+  at::Tensor b_OR;       // [d_out, sum of ranks]: the experts' B, side by side
+  at::Tensor router_NI;  // [N_w, d_in]
+};
+
+/// A named range of the flat buffer, for checkpoints and for weight decay.
+struct ParameterRange {
+  std::string name;  // "<module>.lora_A", "<module>.lora_B", "<module>.router.weight"
+  std::vector<std::int64_t> shape;
+  std::int64_t offset = 0, count = 0;
+  bool router = false;
+};
+
+class Mixture {
+ public:
+  /// Experts start from the adapters' A and B, routers from U(+-1/sqrt(d_in)) by seed, or from `arrow`.
+  static Mixture assemble(std::span<const LoraAdapter> experts, std::span<const Module> modules,
+                          const MixtureOptions& options, at::Device device);
+
+  const MixtureOptions& options() const { return options_; }
+  const std::vector<std::string>& expert_names() const { return expert_names_; }
+  /// Adapted weights in model order.
+  const std::vector<MixtureModule>& modules() const { return modules_; }
+  /// Position in modules() of a module of the base, -1 if no expert adapts it.
+  std::int64_t position(std::int64_t module) const;
+
+  at::Tensor& flat() { return flat_P; }
+  const at::Tensor& flat() const { return flat_P; }
+  const std::vector<ParameterRange>& ranges() const { return ranges_; }
+
+  /// The expert i as an adapter again (for exports and for the comparison of single experts).
+  LoraAdapter expert(std::int64_t i) const;
+
+ private:
+  MixtureOptions options_;
+  std::vector<std::string> expert_names_;
+  std::vector<MixtureModule> modules_;
+  std::vector<ParameterRange> ranges_;
+  at::Tensor flat_P;
+};
+
+/// (1/n) sum of the experts' delta W as one adapter, exact, by concatenation of ranks.
+LoraAdapter uniform_merge(std::span<const LoraAdapter> experts, const std::string& name);
+
+}  // namespace rocket

@@ -1,0 +1,37 @@
+// A record as tokens: prompt and target tokenised as one string and split at the boundary.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "text/prompt.h"
+#include "text/record.h"
+#include "text/tokenizer.h"
+
+namespace rocket {
+
+struct Example {
+  std::vector<TokenId> ids;        // leading specials, prompt, target, one EOS
+  std::int64_t target_begin = 0;   // first id that is a target; the targets are ids[target_begin..]
+
+  std::int64_t target_tokens() const { return static_cast<std::int64_t>(ids.size()) - target_begin; }
+};
+
+/// What turns records into examples: all that scoring and training must agree on.
+class ExampleMaker {
+ public:
+  /// `eos` as METHOD says: eos_token of tokenizer_config.json, else the first eos_token_id of config.json.
+  ExampleMaker(const Tokenizer& tokenizer, PromptTemplate prompt, TokenId eos);
+
+  /// Prompt + record.target() + EOS. A token is a target iff its last byte lies behind the boundary.
+  Example example(const Record& record) const;
+  /// The prompt alone, for generation: leading specials + prompt.
+  std::vector<TokenId> prompt(const Record& record) const;
+
+ private:
+  const Tokenizer& tokenizer_;
+  PromptTemplate prompt_;
+  TokenId eos_;
+};
+
+}  // namespace rocket

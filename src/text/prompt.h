@@ -1,0 +1,18 @@
+// Prompt templates. Substitution is single pass and strips nothing.
+#pragma once
+
+#include <string>
+
+namespace rocket {
+
+struct PromptTemplate {
+  std::string with_input;     // holds {instruction} and {input}
+  std::string without_input;  // holds {instruction}
+
+  std::string render(const std::string& instruction, const std::string& input) const;
+};
+
+/// alpaca, llama2, chatml or plain. Throws config (78) for another name, listing these.
+PromptTemplate named_template(const std::string& name);
+
+}  // namespace rocket

@@ -1,0 +1,50 @@
+// Text to token ids and back, as the `tokenizers` library does it with the same files.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rocket {
+
+using TokenId = std::int32_t;
+
+/// A token and the bytes [begin, end) of the text that it stands for.
+struct Token {
+  TokenId id = 0;
+  std::int64_t begin = 0, end = 0;
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// Without the post-processor's specials. Special tokens written in the text are parsed.
+  virtual std::vector<Token> encode(std::string_view text) const = 0;
+  /// What the post-processor puts in front and behind (may be empty).
+  virtual const std::vector<TokenId>& leading_specials() const = 0;
+  virtual const std::vector<TokenId>& trailing_specials() const = 0;
+  /// `tokenizer(text)["input_ids"]`: leading + encode + trailing.
+  std::vector<TokenId> ids_with_specials(std::string_view text) const;
+
+  /// As tokenizers' decode without clean-up: invalid UTF-8 becomes U+FFFD.
+  virtual std::string decode(std::span<const TokenId> ids, bool skip_specials) const = 0;
+
+  virtual std::int64_t vocabulary() const = 0;
+  virtual std::optional<TokenId> id_of(std::string_view token) const = 0;
+
+  /// eos_token and bos_token of tokenizer_config.json, if it names them.
+  virtual std::optional<TokenId> eos() const = 0;
+  virtual std::optional<TokenId> bos() const = 0;
+};
+
+/// Reads tokenizer.json and tokenizer_config.json of a model folder. Throws data (65) naming the file and the
+/// part that rocket does not know.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
+
+}  // namespace rocket

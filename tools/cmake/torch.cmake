@@ -1,0 +1,50 @@
+# LibTorch, taken from a PyPI wheel or a libtorch folder as a plain C++ library. find_package(Torch) is not
+# used: it would want the whole CUDA tool kit, and we need no more than libtorch_cpu.so and libc10.so.
+set(ROCKET_TORCH "" CACHE PATH "Folder with include/ and lib/ of LibTorch (a wheel's torch/ folder will do)")
+find_path(ROCKET_TORCH_ROOT include/ATen/ATen.h
+  HINTS ${ROCKET_TORCH} ${PROJECT_SOURCE_DIR}/.deps/python/torch
+  PATH_SUFFIXES torch libtorch NO_CACHE)
+if(NOT ROCKET_TORCH_ROOT)
+  message(FATAL_ERROR "LibTorch was not found. Run tools/build, or: "
+    "python3 -m pip install --no-deps --target .deps/python torch==2.11.0, or pass -DROCKET_TORCH=<folder>.")
+endif()
+message(STATUS "LibTorch: ${ROCKET_TORCH_ROOT}")
+
+function(rocket_torch_library target file)
+  if(NOT EXISTS ${ROCKET_TORCH_ROOT}/lib/${file})
+    message(FATAL_ERROR "${ROCKET_TORCH_ROOT}/lib/${file} is missing: this is not a whole LibTorch.")
+  endif()
+  add_library(${target} SHARED IMPORTED GLOBAL)
+  set_target_properties(${target} PROPERTIES IMPORTED_LOCATION ${ROCKET_TORCH_ROOT}/lib/${file})
+endfunction()
+
+rocket_torch_library(rocket_c10 libc10.so)
+rocket_torch_library(rocket_torch_cpu libtorch_cpu.so)
+
+# The wheel's libtorch_cpu.so needs these two of CUDA 13 even where there is no GPU.
+set(ROCKET_CUDA_RUNTIME_DIRS "")
+foreach(library cudart cupti)
+  find_library(ROCKET_LIB_${library} NAMES lib${library}.so.13
+    HINTS ${PROJECT_SOURCE_DIR}/.deps/python/nvidia/cu13/lib ${ROCKET_TORCH_ROOT}/../nvidia/cu13/lib
+          /usr/local/cuda/lib64 /usr/local/cuda/lib /usr/local/cuda/extras/CUPTI/lib64 /usr/local/cuda-13.0/lib
+    PATHS /usr/local/lib ENV LD_LIBRARY_PATH)
+  if(ROCKET_LIB_${library})
+    cmake_path(GET ROCKET_LIB_${library} PARENT_PATH folder)
+    list(APPEND ROCKET_CUDA_RUNTIME_DIRS ${folder})
+  elseif(EXISTS ${ROCKET_TORCH_ROOT}/lib/libtorch_cuda.so)
+    message(FATAL_ERROR "lib${library}.so.13, which libtorch_cpu.so needs, was not found. Run tools/build, or: python3 -m pip "
+      "install --target .deps/python nvidia-cuda-runtime==13.0.* nvidia-cuda-cupti==13.0.*, or install the CUDA 13 tool kit.")
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES ROCKET_CUDA_RUNTIME_DIRS)
+
+add_library(rocket_torch INTERFACE)
+target_include_directories(rocket_torch SYSTEM INTERFACE
+  ${ROCKET_TORCH_ROOT}/include ${ROCKET_TORCH_ROOT}/include/torch/csrc/api/include)
+target_link_libraries(rocket_torch INTERFACE rocket_torch_cpu rocket_c10)
+list(APPEND CMAKE_BUILD_RPATH ${ROCKET_TORCH_ROOT}/lib ${ROCKET_CUDA_RUNTIME_DIRS})
+list(APPEND CMAKE_INSTALL_RPATH ${ROCKET_TORCH_ROOT}/lib ${ROCKET_CUDA_RUNTIME_DIRS})
+add_link_options(-Wl,--disable-new-dtags)  # DT_RPATH: also for what libtorch_cpu.so itself needs
+foreach(folder ${ROCKET_CUDA_RUNTIME_DIRS})
+  add_link_options(-Wl,-rpath-link,${folder})
+endforeach()
