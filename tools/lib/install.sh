@@ -1,0 +1,76 @@
+# Shared by tools/build and tools/test: install what is missing, or say exactly what an administrator must supply.
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+dependencies=$repository/.deps
+
+build_packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev libyaml-cpp-dev libfmt-dev
+  libspdlog-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
+  libgtest-dev libgmock-dev bubblewrap python3)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# ensure_packages NAME... : installs those of Debian's packages that are absent.
+ensure_packages() {
+  local missing=() name
+  if ! command -v dpkg-query > /dev/null; then
+    say "This is no Debian or Ubuntu. Supply these (names are Debian's) through your administrator or modules:"
+    say "  $*"
+    return 0
+  fi
+  for name in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2> /dev/null)" = installed ] || missing+=("$name")
+  done
+  [ ${#missing[@]} = 0 ] && return 0
+  local as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    if command -v sudo > /dev/null && sudo -n true 2> /dev/null; then
+      as_root=(sudo)
+    else
+      say "Missing packages, and neither root nor sudo to install them. Ask your administrator for:"
+      say "  apt-get install ${missing[*]}"
+      say "or load the matching modules and use the plain CMake way (README, 'On a cluster')."
+      exit 1
+    fi
+  fi
+  say "Installing Debian packages: ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+}
+
+# pip_into FOLDER ARGUMENT... : pip install --target, without touching any Python of the machine.
+pip_into() {
+  local folder=$1
+  shift
+  python3 -m pip --version > /dev/null 2>&1 || ensure_packages python3-pip
+  say "Installing from PyPI into ${folder#"$repository"/}: $*"
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" "$@"
+}
+
+has_library() { # has_library SONAME : where the loader or the CUDA tool kit keeps it
+  ldconfig -p 2> /dev/null | grep -q "$1" && return 0
+  local folder
+  for folder in "$dependencies"/python/nvidia/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib \
+    /usr/local/cuda/extras/CUPTI/lib64 /usr/local/cuda-13.0/lib /usr/local/lib ${LD_LIBRARY_PATH//:/ }; do
+    [ -e "$folder/$1" ] && return 0
+  done
+  return 1
+}
+
+# The torch wheel is taken apart as a C++ library; its libtorch_cpu.so wants two libraries of CUDA 13 beside it.
+ensure_libtorch() {
+  local wheels=()
+  [ -n "${ROCKET_TORCH:-}" ] && return 0
+  [ -e "$dependencies/python/torch/lib/libtorch_cpu.so" ] || wheels+=(torch==2.11.0)
+  has_library libcudart.so.13 || wheels+=('nvidia-cuda-runtime==13.0.*')
+  has_library libcupti.so.13 || wheels+=('nvidia-cuda-cupti==13.0.*')
+  [ ${#wheels[@]} = 0 ] || pip_into "$dependencies/python" "${wheels[@]}"
+}
+
+# configure_and_build [CMAKE_ARGUMENT...]
+configure_and_build() {
+  local arguments=(-S "$repository" -B "$repository/build" -G Ninja "$@")
+  [ -n "${ROCKET_TORCH:-}" ] && arguments+=("-DROCKET_TORCH=$ROCKET_TORCH")
+  cmake "${arguments[@]}" > "$repository/build.log" 2>&1 || { cat "$repository/build.log" >&2; exit 1; }
+  rm -f "$repository/build.log"
+  cmake --build "$repository/build"
+}
