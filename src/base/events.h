@@ -11,12 +11,15 @@ namespace rocket {
 
 class EventLog {
  public:
-  /// Appends to folder/rank-NNNNN.jsonl; an empty folder makes a log that writes nothing.
+  /// Appends to folder/rank-NNNNN.jsonl; an empty folder makes a log that writes nothing. Throws
+  /// storage (74), as does write().
   EventLog(const std::filesystem::path& folder, int rank, std::string job);
-  /// One line: {"time": ..., "job": ..., "what": ..., <numbers>}. `numbers` is a JSON object.
+  /// One line, flushed: {"time": "2025-01-31T23:59:59.123Z", "job": ..., "what": ..., <numbers>}. `numbers`
+  /// is a JSON object.
   void write(std::string_view what, const nlohmann::json& numbers);
 
  private:
+  std::filesystem::path path_;
   std::ofstream out_;
   std::string job_;
 };

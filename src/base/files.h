@@ -22,7 +22,14 @@ void write_file(const fs::path& path, std::string_view content);
 void make_folders(const fs::path& path);
 
 /// Removes a file or folder with all it holds; absent is fine. Throws storage (74).
-void remove_all(const fs::path& path);
+void remove_tree(const fs::path& path);
+
+/// Part of the name of every temporary file of rocket.
+inline constexpr std::string_view kTemporaryMark = ".tmp-";
+
+/// Removes the temporary files that killed processes left in `folder` itself (not below it). Call it where
+/// nobody writes there. An absent folder is fine. Throws storage (74).
+void remove_leftovers(const fs::path& folder);
 
 /// A file being written under a temporary name. `commit()` flushes it to disk and renames it to
 /// its own name; without it the destructor removes the temporary file.

@@ -3,6 +3,7 @@
 
 namespace rocket {
 
+/// The first such signal requests a stop, the second ends the process at once with 75.
 void install_stop_signals();
 bool stop_requested();
 /// For tests and for ranks that learn of the stop from another rank.

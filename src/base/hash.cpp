@@ -1,0 +1,58 @@
+#include "base/hash.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <cstdint>
+#include <new>
+
+#include "base/files.h"
+
+namespace rocket {
+
+struct Hasher::State {
+  XXH3_state_t* xxh = XXH3_createState();
+  State() {
+    if (xxh == nullptr) {
+      throw std::bad_alloc();
+    }
+    XXH3_128bits_reset(xxh);
+  }
+  ~State() { XXH3_freeState(xxh); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+};
+
+Hasher::Hasher() : state_(std::make_unique<State>()) {
+}
+Hasher::~Hasher() = default;
+
+void Hasher::add(std::span<const std::byte> bytes) {
+  XXH3_128bits_update(state_->xxh, bytes.data(), bytes.size());
+}
+
+void Hasher::add(std::string_view text) {
+  const std::uint64_t length = text.size();
+  add(std::as_bytes(std::span(&length, 1)));
+  add(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+std::string Hasher::hex() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_->xxh);
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+std::string hash_text(std::string_view text) {
+  Hasher hasher;
+  hasher.add(std::as_bytes(std::span(text.data(), text.size())));
+  return hasher.hex();
+}
+
+std::string hash_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  Hasher hasher;
+  hasher.add(file.bytes());
+  return hasher.hex();
+}
+
+}  // namespace rocket
