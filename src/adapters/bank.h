@@ -17,8 +17,10 @@ struct BankEntry {
   std::filesystem::path folder;
 };
 
-/// Adapter folders of a bank folder, or the listed folders; by name. Plain files and dot folders are skipped. Throws
-/// data (65) for a folder that is no adapter, for two of one name, config (78) for an excluded name that is not there.
+/// The adapters of a bank: each folder is an adapter (it holds adapter_config.json) or a folder of adapters,
+/// whose plain files and dot folders are skipped. By name (bytes). Throws data (65) for a folder that is no
+/// adapter, for two of one name and for an empty bank, config (78) for a path that is not there or an
+/// excluded name that is not.
 std::vector<BankEntry> list_bank(const std::vector<std::filesystem::path>& folders,
                                  const std::vector<std::string>& exclude);
 
@@ -29,12 +31,17 @@ class Bank {
 
   std::int64_t size() const { return static_cast<std::int64_t>(entries_.size()); }
   const std::vector<BankEntry>& entries() const { return entries_; }
+  const std::vector<Module>& modules() const { return modules_; }
+  at::Device device() const { return device_; }
   /// Loads on first use; the least recently used go when the budget is exceeded (those in use stay alive).
   std::shared_ptr<const LoraAdapter> get(std::int64_t index);
-  /// Validates every adapter; throws data (65) with all that is wrong, one line an adapter.
-  void check_all();
+  /// Validates every adapter, values included; throws data (65) with all that is wrong, one line an adapter.
+  void check_all() const;
 
  private:
+  void touch(std::int64_t index);
+  void make_room();
+
   std::vector<BankEntry> entries_;
   std::vector<Module> modules_;
   at::ScalarType dtype_;

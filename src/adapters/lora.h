@@ -1,4 +1,4 @@
-// A LoRA adapter in memory, resolved against the modules of the base.
+// A LoRA adapter: its files, and in memory, resolved against the modules of the base.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/tensors.h"
 #include "model/linear_delta.h"
 
 namespace rocket {
@@ -29,15 +30,44 @@ struct LoraAdapter {
   std::int64_t bytes() const;
 };
 
-/// Reads a PEFT folder. Throws data (65) with "adapter 'name': file: tensor: ..." for anything that cannot be
-/// applied exactly: see adapter_config.h; a lone A or B, shapes that do not fit base or rank, a tensor that names
-/// no module of the base, a value that is not finite.
-LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules, at::ScalarType dtype,
-                         at::Device device);
+/// A PEFT folder, opened and checked in all but the values, which are mapped and read weight by weight.
+class LoraFile {
+ public:
+  struct Weight {
+    std::int64_t module = 0;  // index into Decoder::modules()
+    std::int64_t lora_r = 0;
+    double scale = 1;
+    const StoredTensor* a = nullptr;
+    const StoredTensor* b = nullptr;
+  };
+
+  /// Throws data (65) with "adapter 'name': file: tensor: ..." for anything that cannot be applied exactly as
+  /// PEFT would: see adapter_config.h; a lone A or B, shapes that do not fit base or rank, a tensor that
+  /// names no module of the base or one outside target_modules (PEFT drops it). A target without tensors is
+  /// not adapted (PEFT: B = 0).
+  LoraFile(const std::filesystem::path& folder, std::span<const Module> modules);
+
+  const std::string& name() const { return name_; }
+  /// By module, ascending.
+  const std::vector<Weight>& weights() const { return weights_; }
+  const Weight* find(std::int64_t module) const;
+  /// Own copies in `dtype`. Throws data (65) for a value that is not finite.
+  LoraWeight read(const Weight& weight, at::ScalarType dtype, at::Device device) const;
+
+ private:
+  std::string name_;
+  SafeTensors tensors_;
+  std::vector<Weight> weights_;
+};
+
+/// All weights of a PEFT folder. Throws as LoraFile does.
+LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
+                         at::ScalarType dtype, at::Device device);
 
 /// Writes a PEFT folder (adapter_config.json, adapter_model.safetensors in float32) that
-/// PeftModel.from_pretrained loads. Ranks and scales may differ by module (rank_pattern, alpha_pattern with full names).
-void write_adapter(const std::filesystem::path& folder, const LoraAdapter& adapter, std::span<const Module> modules,
-                   const std::string& base_path);
+/// PeftModel.from_pretrained loads. Ranks and scales may differ by module (rank_pattern, alpha_pattern with
+/// full names).
+void write_adapter(const std::filesystem::path& folder, const LoraAdapter& adapter,
+                   std::span<const Module> modules, const std::string& base_path);
 
 }  // namespace rocket

@@ -1,0 +1,164 @@
+#include "adapters/lora.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <unordered_map>
+
+#include "adapters/target.h"
+#include "base/error.h"
+#include "model/device.h"
+
+namespace rocket {
+namespace {
+
+constexpr const char* kTensorFile = "adapter_model.safetensors";
+constexpr std::string_view kPrefix = "base_model.model.";
+
+// PEFT writes names without the adapter's own; a file that was saved from a state dict still has "default" in
+// them, which PEFT loads all the same.
+constexpr std::pair<std::string_view, bool> kSuffixes[] = {{".lora_A.weight", true},
+                                                           {".lora_A.default.weight", true},
+                                                           {".lora_B.weight", false},
+                                                           {".lora_B.default.weight", false}};
+
+struct Half {
+  std::string module;
+  bool is_a = false;
+};
+
+/// What a tensor's name says.
+Half parse_name(std::string_view name) {
+  for (const auto& [suffix, is_a] : kSuffixes) {
+    const std::size_t around = kPrefix.size() + suffix.size();
+    if (name.size() > around && name.starts_with(kPrefix) && name.ends_with(suffix)) {
+      return {std::string(name.substr(kPrefix.size(), name.size() - around)), is_a};
+    }
+  }
+  fail_data("tensor '{}': no part of a LoRA adapter; expected {}<module>.lora_A.weight or .lora_B.weight",
+            name, kPrefix);
+}
+
+void check_shape(const StoredTensor& tensor, std::int64_t rows, std::int64_t columns) {
+  if (tensor.shape != std::vector<std::int64_t>{rows, columns}) {
+    fail_data("tensor '{}': expected [{}, {}], got [{}]", tensor.name, rows, columns,
+              fmt::join(tensor.shape, ", "));
+  }
+  if (!at::isFloatingType(scalar_type(tensor.dtype))) {
+    fail_data("tensor '{}': expected floating point values, got {}", tensor.name, name_of(tensor.dtype));
+  }
+}
+
+using WeightMap = std::map<std::int64_t, LoraFile::Weight>;
+
+/// The tensors by module, in model order.
+WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::span<const Module> modules) {
+  std::unordered_map<std::string_view, std::int64_t> index;
+  for (std::size_t i = 0; i < modules.size(); ++i) index[modules[i].name] = static_cast<std::int64_t>(i);
+  WeightMap weights;
+  for (const StoredTensor& tensor : tensors) {
+    const Half half = parse_name(tensor.name);
+    const auto found = index.find(half.module);
+    if (found == index.end()) {
+      fail_data("tensor '{}': the base has no linear layer '{}'", tensor.name, half.module);
+    }
+    LoraFile::Weight& weight = weights[found->second];
+    weight.module = found->second;
+    const StoredTensor*& slot = half.is_a ? weight.a : weight.b;
+    if (slot != nullptr) fail_data("tensor '{}': '{}' is the same weight", tensor.name, slot->name);
+    slot = &tensor;
+  }
+  if (weights.empty()) fail_data("there is no tensor in it");
+  return weights;
+}
+
+void check_weight(LoraFile::Weight& weight, const Module& module, const AdapterConfig& config) {
+  if (weight.a == nullptr || weight.b == nullptr) {
+    const StoredTensor& lone = weight.a != nullptr ? *weight.a : *weight.b;
+    fail_data("tensor '{}': its lora_{} is missing", lone.name, weight.a != nullptr ? "B" : "A");
+  }
+  if (!is_target(config, module.name)) {
+    fail_data(
+        "tensor '{}': target_modules of adapter_config.json does not name this layer, so PEFT would drop it",
+        weight.a->name);
+  }
+  weight.lora_r = config.rank_of(module.name);
+  weight.scale = config.scale_of(module.name);
+  check_shape(*weight.a, weight.lora_r, module.inputs);
+  check_shape(*weight.b, module.outputs, weight.lora_r);
+}
+
+at::Tensor read_tensor(const StoredTensor& stored, at::ScalarType dtype, at::Device device) {
+  at::Tensor tensor = as_tensor(stored).to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
+  if (!at::isfinite(tensor).all().item<bool>()) {
+    fail_data("tensor '{}': holds a value that is not finite", stored.name);
+  }
+  return tensor;
+}
+
+std::string folder_name(const std::filesystem::path& folder) {
+  const auto path = std::filesystem::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+std::filesystem::path tensor_file(const std::filesystem::path& folder) {
+  const auto path = folder / kTensorFile;
+  if (!std::filesystem::exists(path) && std::filesystem::exists(folder / "adapter_model.bin")) {
+    fail_data("adapter_model.bin: only {} is read; save the adapter again with safe_serialization=True",
+              kTensorFile);
+  }
+  return path;
+}
+
+}  // namespace
+
+const LoraWeight* LoraAdapter::find(std::int64_t module) const {
+  const auto at = std::ranges::lower_bound(weights, module, {}, &LoraWeight::module);
+  return at != weights.end() && at->module == module ? &*at : nullptr;
+}
+
+std::int64_t LoraAdapter::bytes() const {
+  std::int64_t sum = 0;
+  for (const LoraWeight& w : weights) sum += static_cast<std::int64_t>(w.a_RI.nbytes() + w.b_OR.nbytes());
+  return sum;
+}
+
+LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> modules)
+    : name_(folder_name(folder)),
+      tensors_(
+          in_context(fmt::format("adapter '{}'", name_), [&] { return SafeTensors(tensor_file(folder)); })) {
+  in_context(fmt::format("adapter '{}'", name_), [&] {
+    const AdapterConfig config = read_adapter_config(folder);
+    in_context(kTensorFile, [&] {
+      for (auto& [module, weight] : pair_tensors(tensors_.tensors(), modules)) {
+        weights_.push_back(weight);
+        check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], config);
+      }
+    });
+  });
+}
+
+const LoraFile::Weight* LoraFile::find(std::int64_t module) const {
+  const auto at = std::ranges::lower_bound(weights_, module, {}, &Weight::module);
+  return at != weights_.end() && at->module == module ? &*at : nullptr;
+}
+
+LoraWeight LoraFile::read(const Weight& weight, at::ScalarType dtype, at::Device device) const {
+  return in_context(fmt::format("adapter '{}': {}", name_, kTensorFile), [&] {
+    return LoraWeight{weight.module, read_tensor(*weight.a, dtype, device),
+                      read_tensor(*weight.b, dtype, device), weight.scale};
+  });
+}
+
+LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
+                         at::ScalarType dtype, at::Device device) {
+  const LoraFile file(folder, modules);
+  LoraAdapter adapter{file.name(), {}};
+  for (const LoraFile::Weight& weight : file.weights())
+    adapter.weights.push_back(file.read(weight, dtype, device));
+  return adapter;
+}
+
+}  // namespace rocket
