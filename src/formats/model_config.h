@@ -15,7 +15,7 @@ struct DecoderConfig {
   std::int64_t vocabulary = 0, max_positions = 0;
   double norm_eps = 0, rope_theta = 0;
   bool tied_head = false;
-  std::vector<std::int64_t> eos_ids;       // config.json, in file order; may be empty
+  std::vector<std::int64_t> eos_ids;             // config.json, in file order; may be empty
   std::vector<std::int64_t> generation_eos_ids;  // generation_config.json; may be empty
 };
 
@@ -32,13 +32,15 @@ struct EncoderConfig {
   std::int64_t vocabulary = 0, max_positions = 0, type_vocabulary = 0;
   double norm_eps = 0;
   std::string activation;  // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
-  std::int64_t max_tokens = 0;  // min(positions, max_seq_length of sentence_bert_config.json), specials included
+  std::int64_t max_tokens =
+      0;  // min(positions, max_seq_length of sentence_bert_config.json), specials included
 };
 
 EncoderConfig read_encoder_config(const std::filesystem::path& folder);
 
 /// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
-/// config (78) where auto finds no such file ("say cls or mean"), data (65) for poolings other than these two.
+/// config (78) where auto finds no such file ("say cls or mean"), data (65) for poolings other than these
+/// two.
 Pooling read_pooling(const std::filesystem::path& folder, const std::string& choice);
 
 }  // namespace rocket

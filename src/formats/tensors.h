@@ -20,7 +20,8 @@ std::int64_t size_of(DType dtype);
 /// The name used by safetensors: "F32", "BF16", ...
 std::string name_of(DType dtype);
 
-/// A tensor in a file; `bytes` points into the map, which lives as long as the file object.
+/// A tensor in a file; `bytes` points into the map, which lives as long as the file object. They need not be
+/// aligned to the dtype: the format does not promise it.
 struct StoredTensor {
   std::string name;
   DType dtype = DType::f32;
@@ -28,7 +29,8 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-/// One .safetensors file. Format: https://github.com/huggingface/safetensors (8-byte length, JSON header, data).
+/// One .safetensors file. Format: https://github.com/huggingface/safetensors (8-byte length, JSON header,
+/// data).
 class SafeTensors {
  public:
   /// Throws data (65): header too long or no JSON, unknown dtype, offsets that overlap, leave gaps, lie
@@ -49,17 +51,23 @@ class SafeTensors {
 };
 
 /// The weights of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
+/// May be moved; pointers and references that it returned stay valid.
 class ModelWeights {
  public:
+  /// Throws data (65): no weights, an index that names a file outside the folder or a tensor that its file
+  /// lacks.
   explicit ModelWeights(const std::filesystem::path& folder);
   const StoredTensor* find(const std::string& name) const;
   /// Throws data (65) naming folder and tensor if absent or of another shape.
   const StoredTensor& at(const std::string& name, std::span<const std::int64_t> shape) const;
+  /// Number of elements of all tensors.
   std::int64_t parameters() const;
   /// All names, sorted.
   std::vector<std::string> names() const;
 
  private:
+  void read_shards(const std::filesystem::path& index);
+
   std::filesystem::path folder_;
   std::vector<SafeTensors> files_;
   std::unordered_map<std::string, const StoredTensor*> index_;
