@@ -1,0 +1,143 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "config/document.h"
+#include "config/nearest.h"
+#include "config/paths.h"
+#include "config/run_config.h"
+#include "config/settings.h"
+#include "config/value.h"
+
+namespace rocket {
+namespace {
+
+struct Override {
+  std::string key;
+  Source source;
+  YAML::Node value;
+};
+
+// Walks a mapping down to its settings.
+class Loader {
+ public:
+  Loader(RunConfig& config, Problems& problems, const std::vector<Override>& overrides)
+      : config_(config), problems_(problems), overrides_(overrides) {}
+
+  void read_file(const YAML::Node& root, const Source& source) {
+    for_each_key(root, source, "", problems_,
+                 [&](const std::string& key, const YAML::Node& value, const std::string& where) {
+                   read(key, value, where, source);
+                 });
+  }
+
+  void read_overrides() {
+    for (const Override& o : overrides_) read(o.key, o.value, o.source.name, o.source);
+  }
+
+ private:
+  void read(const std::string& key, const YAML::Node& value, const std::string& where, const Source& source) {
+    if (const Setting* setting = find_setting(key)) {
+      if (source.has_lines && is_overridden(key) && holds_variable(value)) return;
+      read_setting(*setting, value, where, source, config_, problems_);
+    } else if (is_section(key)) {
+      read_section(key, value, where, source);
+    } else {
+      problems_.add(where, key,
+                    fmt::format("unknown key; did you mean '{}'?", nearest_key(key, known_keys())));
+    }
+  }
+
+  void read_section(const std::string& section, const YAML::Node& value, const std::string& where,
+                    const Source& source) {
+    config_.locations.try_emplace(section, where);
+    if (value.IsNull()) return;
+    if (!value.IsMap()) {
+      problems_.add(where, section,
+                    fmt::format("expected a mapping of keys to values, found {}", found_text(value)));
+      return;
+    }
+    for_each_key(value, source, section, problems_,
+                 [&](const std::string& key, const YAML::Node& child, const std::string& child_where) {
+                   read(key, child, child_where, source);
+                 });
+  }
+
+  bool is_overridden(const std::string& key) const {
+    return std::any_of(overrides_.begin(), overrides_.end(), [&](const Override& o) { return o.key == key; });
+  }
+
+  // A value that --set replaces is still checked, but the variables that it names need not be set.
+  static bool holds_variable(const YAML::Node& value) {
+    return to_flow(value).find("${") != std::string::npos;
+  }
+
+  RunConfig& config_;
+  Problems& problems_;
+  const std::vector<Override>& overrides_;
+};
+
+std::vector<Override> parse_overrides(const std::vector<std::string>& texts, Problems& problems) {
+  std::vector<Override> overrides;
+  for (const std::string& text : texts) {
+    const Source source{"--set " + text, false};
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      problems.add_line(fmt::format("{}: expected key.path=value", source.name));
+      continue;
+    }
+    try {
+      overrides.push_back({text.substr(0, equals), source, parse_yaml(text.substr(equals + 1), source)});
+    } catch (const Error& e) {
+      problems.add_line(e.what());
+    }
+  }
+  return overrides;
+}
+
+void check_together(const RunConfig& config, Problems& problems) {
+  const auto& experts = config.experts;
+  if (experts.names.empty() && experts.count > experts.candidates && !problems.concern("experts.count") &&
+      !problems.concern("experts.candidates")) {
+    const bool count_is_set = config.locations.count("experts.count") != 0;
+    problems.add(config.location(count_is_set ? "experts.count" : "experts.candidates"), "experts.count",
+                 fmt::format("{} experts (N) cannot be chosen from {} candidates (experts.candidates, M)",
+                             experts.count, experts.candidates));
+  }
+  const auto& task = config.task;
+  if (task.answer == "regex" && !task.pattern && !problems.concern("task.pattern")) {
+    problems.add(config.location("task.answer"), "task.pattern",
+                 "not set, and task.answer regex needs a pattern with one group");
+  }
+  if (config.run.empty() && !problems.concern("run")) {
+    problems.add(config.location("run"), "run", "not set; the run directory has no default");
+  }
+}
+
+}  // namespace
+
+std::string RunConfig::location(const std::string& key) const {
+  for (const std::string& place : {key, key.substr(0, key.find('.'))}) {
+    if (const auto found = locations.find(place); found != locations.end()) return found->second;
+  }
+  return file + ":1";
+}
+
+RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
+                      std::span<const Input> inputs) {
+  const YAML::Node root = parse_yaml_file(file);
+  RunConfig config;
+  config.file = file.string();
+  Problems problems;
+  const std::vector<Override> parsed = parse_overrides(overrides, problems);
+  Loader loader(config, problems, parsed);
+  loader.read_file(root, {file.string()});
+  loader.read_overrides();
+  check_together(config, problems);
+  check_paths(config, inputs, problems);
+  problems.throw_if_any();
+  return config;
+}
+
+}  // namespace rocket

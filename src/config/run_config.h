@@ -1,0 +1,169 @@
+// The configuration of a run: one strict YAML file, `--set` overrides, and nothing else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rocket {
+
+namespace fs = std::filesystem;
+
+/// ours -> theirs: "question" is where a file of others keeps our "instruction".
+using FieldMap = std::map<std::string, std::string>;
+
+/// `bank.adapters`: one folder of adapter folders, or the adapter folders themselves. Both empty: not set.
+struct AdapterSource {
+  std::string folder;
+  std::vector<std::string> folders;
+};
+
+/// `prompt.template`: the name of a known template, or (name empty) its two forms.
+struct TemplateChoice {
+  std::string name = "alpaca";
+  std::string with_input, without_input;
+};
+
+/// A number of bytes, written as 4GiB in the file.
+struct ByteSize {
+  std::int64_t bytes = 0;
+};
+
+/// Every setting with its default. Settings with a fixed set of values are text here, checked to be one of
+/// them. Paths stay as written; an empty path is not set. What each means: settings.cpp,
+/// configs/defaults.yaml.
+struct RunConfig {
+  std::string run;
+  std::uint64_t seed = 0;
+  std::string device = "auto";
+
+  struct Base {
+    std::string path;
+    std::string dtype = "float32";
+  } base;
+
+  struct Bank {
+    AdapterSource adapters;
+    std::vector<std::string> exclude;
+    ByteSize memory{std::int64_t{4} << 30};
+  } bank;
+
+  struct Task {
+    std::string name = "task";
+    std::string shots, evaluation;
+    std::int64_t k = 50;
+    std::string answer = "number";
+    std::optional<std::string> pattern;
+    FieldMap fields;
+  } task;
+
+  struct Prompt {
+    TemplateChoice choice;
+  } prompt;
+
+  struct Corpus {
+    std::vector<std::string> records;
+    FieldMap fields;
+  } corpus;
+
+  struct Encoder {
+    std::string path;
+    std::string pooling = "auto";
+    std::string prefix = "Represent the following sentence for similar task retrieval: ";
+    std::int64_t max_length = 1024;
+  } encoder;
+
+  struct Scoring {
+    std::int64_t max_new_tokens = 256;
+    std::int64_t batch_tokens = 8192;
+    std::string similarity = "delta_w";
+  } scoring;
+
+  struct Experts {
+    std::int64_t candidates = 8;
+    std::int64_t count = 4;
+    std::vector<std::string> signals = {"perplexity", "accuracy", "diversity"};
+    std::vector<std::string> names;
+  } experts;
+
+  struct Selection {
+    std::int64_t retrieve = 1000;
+    double threshold = 0.9;
+    std::string similarity = "max";
+    std::string policy = "greedy";
+    double gamma = 2.0;
+  } selection;
+
+  struct Mixture {
+    std::int64_t top_k = 2;
+    std::string router = "linear";
+  } mixture;
+
+  struct Training {
+    std::string trained = "all";
+    double learning_rate = 5e-5;
+    std::int64_t epochs = 5;
+    std::int64_t global_batch = 32;
+    std::int64_t micro_batch_tokens = 4096;
+    std::int64_t cutoff = 1024;
+    double warmup = 0.03;
+    std::string schedule = "cosine";
+    double weight_decay = 1e-4;
+    double clip = 1.0;
+    double lora_dropout = 0.05;
+    double balance_coefficient = 0, z_coefficient = 0;
+    std::int64_t checkpoint_every = 50;
+    std::int64_t keep_checkpoints = 2;
+  } training;
+
+  struct Evaluation {
+    std::vector<std::string> rivals = {"base", "best_single", "uniform_merge"};
+  } evaluation;
+
+  std::string file;  // as given, for messages
+  /// Where the keys and sections that are not defaults were set: "lab.yaml:12" or "--set task.k=5".
+  std::map<std::string, std::string> locations;
+  /// The place of a key, of its section if the key was not set, of the file if neither was.
+  std::string location(const std::string& key) const;
+};
+
+/// The inputs that a job may read.
+enum class Input { base, bank, shots, evaluation, corpus, encoder };
+inline constexpr std::array all_inputs = {Input::base,       Input::bank,   Input::shots,
+                                          Input::evaluation, Input::corpus, Input::encoder};
+
+/// Reads `file`, expands ${VAR} and ${VAR:-default}, applies `overrides` ("key.path=YAML scalar or flow", the
+/// last one of a key wins) and checks everything, the paths of `inputs` included. Throws config (78) with all
+/// that is wrong, one line each: "file:line: path.to.key: what".
+RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
+                      std::span<const Input> inputs = {});
+
+/// Throws config (78) naming every path of `inputs` that is not set or does not exist, with the place that
+/// set it.
+void require_paths(const RunConfig& config, std::span<const Input> inputs);
+
+/// Every key with its value, in the order of the defaults. Loading it gives the same settings again.
+std::string to_yaml(const RunConfig& config);
+
+/// configs/defaults.yaml: every key with its default and a comment.
+std::string defaults_yaml();
+
+/// The chosen settings as one JSON object {"task.k": 50, ...}, keys sorted, for fingerprints. A key path is a
+/// setting ("task.k") or a section ("scoring"). Throws internal (70) for an unknown one.
+std::string canonical(const RunConfig& config, std::span<const std::string> key_paths);
+
+/// A setting that differs between two canonical forms; JSON values, empty where a form lacks the key.
+struct SettingChange {
+  std::string key, was, now;
+};
+
+/// Throws data (65) if `was` or `now` is not a JSON object.
+std::vector<SettingChange> setting_changes(std::string_view was, std::string_view now);
+
+}  // namespace rocket

@@ -1,0 +1,209 @@
+#include "config/settings.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace rocket {
+namespace {
+
+Rule at_least(double min) {
+  return {.min = min};
+}
+Rule between(double min, double max) {
+  return {.min = min, .max = max};
+}
+Rule one_of(std::vector<std::string> allowed) {
+  return {.allowed = std::move(allowed)};
+}
+Rule path() {
+  return {.path = true};
+}
+
+// A pointer to the member of a given RunConfig, whatever its type.
+#define AT(member) [](RunConfig& c) -> Slot { return &c.member; }
+
+std::vector<Setting> run_settings() {
+  return {
+      {"run", AT(run), path(), "the run directory: everything that a run leaves"},
+      {"seed", AT(seed), at_least(0), "of every random draw"},
+      {"device", AT(device), one_of({"auto", "cpu", "cuda"}), "auto: a GPU where there is one"},
+
+      {"base.path", AT(base.path), path(),
+       "a Hugging Face folder: config.json, *.safetensors, tokenizer files"},
+      {"base.dtype", AT(base.dtype), one_of({"float32", "bfloat16"}), "in which the base computes"},
+
+      {"bank.adapters", AT(bank.adapters), path(),
+       "a folder of PEFT adapter folders, or a list of adapter folders"},
+      {"bank.exclude", AT(bank.exclude), {}, "adapters to leave out, by folder name"},
+      {"bank.memory", AT(bank.memory), at_least(1), "adapters resident at once; a larger bank is paged"},
+
+      {"task.name", AT(task.name), {}, "for reports"},
+      {"task.shots", AT(task.shots), path(), "the human-verified records of the task"},
+      {"task.evaluation", AT(task.evaluation), path(), "the evaluation set"},
+      {"task.k", AT(task.k), at_least(1), "K: the first k shots are used"},
+      {"task.answer", AT(task.answer), one_of({"choice", "boolean", "number", "exact", "regex", "code"}),
+       "how the answer is found in a generation"},
+      {"task.pattern", AT(task.pattern), {}, "for answer regex: a pattern with one group"},
+      {"task.fields", AT(task.fields), {}, "ours: theirs, e.g. {instruction: question, rationale: answer}"},
+
+      {"prompt.template", AT(prompt.choice), one_of({"alpaca", "llama2", "chatml", "plain"}),
+       "or a mapping {with_input: \"...\", without_input: \"...\"}"},
+
+      {"corpus.records", AT(corpus.records), path(),
+       "a list of files: JSON, JSONL, .gz, .zst, Parquet; globs"},
+      {"corpus.fields", AT(corpus.fields), {}, "ours: theirs, as in task.fields"},
+
+      {"encoder.path", AT(encoder.path), path(), "a sentence encoder in Hugging Face form"},
+      {"encoder.pooling", AT(encoder.pooling), one_of({"auto", "cls", "mean"}),
+       "auto: as the encoder's own files say"},
+      {"encoder.prefix", AT(encoder.prefix), {}, "put in front of every text that is embedded"},
+      {"encoder.max_length", AT(encoder.max_length), at_least(3),
+       "tokens of a text, specials included; the encoder's own limit holds too"},
+  };
+}
+
+std::vector<Setting> choice_settings() {
+  return {
+      {"scoring.max_new_tokens", AT(scoring.max_new_tokens), at_least(1), "bound on a generation"},
+      {"scoring.batch_tokens", AT(scoring.batch_tokens), at_least(1),
+       "bound on rows x length of one forward"},
+      {"scoring.similarity", AT(scoring.similarity), one_of({"delta_w", "factors", "released_code"}),
+       "of two adapters"},
+
+      {"experts.candidates", AT(experts.candidates), at_least(1), "M: adapters that tuples are drawn from"},
+      {"experts.count", AT(experts.count), at_least(1), "N: experts in the mixture, at most M"},
+      {"experts.signals", AT(experts.signals), one_of({"perplexity", "accuracy", "diversity"}),
+       "any subset; [] draws the experts at random by seed"},
+      {"experts.names", AT(experts.names), {}, "an explicit list wins over candidates, count and signals"},
+
+      {"selection.retrieve", AT(selection.retrieve), at_least(1), "C: records nearest to the shots"},
+      {"selection.threshold",
+       AT(selection.threshold),
+       {.min = -1, .max = 1, .above_min = true},
+       "tau: of two records with a larger cosine one is dropped"},
+      {"selection.similarity", AT(selection.similarity), one_of({"max", "mean"}), "to the shots"},
+      {"selection.policy", AT(selection.policy),
+       one_of(
+           {"greedy", "released_code", "similarity_only", "random", "convex", "kde", "repr_filter", "none"}),
+       "none: fine-tune on the shots only"},
+      {"selection.gamma", AT(selection.gamma), at_least(0), "for kde: exp(-gamma * squared distance)"},
+  };
+}
+
+std::vector<Setting> training_settings() {
+  return {
+      {"mixture.top_k", AT(mixture.top_k), at_least(1), "experts per token"},
+      {"mixture.router", AT(mixture.router), one_of({"linear", "arrow"}), "how the routers start"},
+
+      {"training.trained", AT(training.trained), one_of({"all", "router_only"}), "all: experts and routers"},
+      {"training.learning_rate", AT(training.learning_rate), between(0, 1), "at the end of the warm-up"},
+      {"training.epochs", AT(training.epochs), at_least(0), "0: the untrained mixture"},
+      {"training.global_batch", AT(training.global_batch), at_least(1),
+       "examples per update, over all ranks"},
+      {"training.micro_batch_tokens", AT(training.micro_batch_tokens), at_least(1),
+       "packed tokens per forward on one rank"},
+      {"training.cutoff", AT(training.cutoff), at_least(2),
+       "tokens of an example; longer ones lose their end"},
+      {"training.warmup", AT(training.warmup), between(0, 1),
+       "share of the updates with a rising learning rate"},
+      {"training.schedule", AT(training.schedule), one_of({"cosine", "linear", "constant"}),
+       "after the warm-up"},
+      {"training.weight_decay", AT(training.weight_decay), at_least(0), "of the experts; routers have none"},
+      {"training.clip",
+       AT(training.clip),
+       {.min = 0, .above_min = true},
+       "bound on the norm of the gradient"},
+      {"training.lora_dropout",
+       AT(training.lora_dropout),
+       {.min = 0, .max = 1, .below_max = true},
+       "on the input of the experts"},
+      {"training.balance_coefficient", AT(training.balance_coefficient), at_least(0),
+       "of the load-balance loss"},
+      {"training.z_coefficient", AT(training.z_coefficient), at_least(0), "of the router z-loss"},
+      {"training.checkpoint_every", AT(training.checkpoint_every), at_least(1),
+       "updates; and always on a stop"},
+      {"training.keep_checkpoints", AT(training.keep_checkpoints), at_least(1), "older ones are removed"},
+
+      {"evaluation.rivals", AT(evaluation.rivals),
+       one_of({"base", "best_single", "uniform_merge", "each_expert"}), "evaluated beside the mixture"},
+  };
+}
+
+#undef AT
+
+std::string bounds(const Rule& rule) {
+  const bool low = rule.min > -std::numeric_limits<double>::infinity();
+  const bool high = rule.max < std::numeric_limits<double>::infinity();
+  if (low && !high)
+    return rule.above_min ? fmt::format("above {}", rule.min) : fmt::format("{} or more", rule.min);
+  if (!low || !high) return "";
+  return fmt::format("{} {}, {} {}", rule.above_min ? "above" : "at least", rule.min,
+                     rule.below_max ? "below" : "at most", rule.max);
+}
+
+}  // namespace
+
+std::string_view Setting::section() const {
+  const std::size_t dot = key.find('.');
+  return dot == std::string::npos ? std::string_view() : std::string_view(key).substr(0, dot);
+}
+
+std::string_view Setting::name() const {
+  const std::size_t dot = key.find('.');
+  return dot == std::string::npos ? std::string_view(key) : std::string_view(key).substr(dot + 1);
+}
+
+const std::vector<Setting>& settings() {
+  static const std::vector<Setting> all = [] {
+    std::vector<Setting> joined;
+    for (const auto& group : {run_settings(), choice_settings(), training_settings()}) {
+      joined.insert(joined.end(), group.begin(), group.end());
+    }
+    return joined;
+  }();
+  return all;
+}
+
+const Setting* find_setting(std::string_view key) {
+  const auto found =
+      std::find_if(settings().begin(), settings().end(), [&](const Setting& s) { return s.key == key; });
+  return found == settings().end() ? nullptr : &*found;
+}
+
+bool is_section(std::string_view key) {
+  return !key.empty() && std::any_of(settings().begin(), settings().end(),
+                                     [&](const Setting& s) { return s.section() == key; });
+}
+
+const std::vector<std::string>& known_keys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> all;
+    for (const Setting& setting : settings()) {
+      const std::string section(setting.section());
+      if (!section.empty() && std::find(all.begin(), all.end(), section) == all.end()) all.push_back(section);
+      all.push_back(setting.key);
+    }
+    return all;
+  }();
+  return keys;
+}
+
+const std::vector<std::string>& record_fields() {
+  static const std::vector<std::string> fields = {"instruction", "input",  "output",
+                                                  "rationale",   "answer", "tests"};
+  return fields;
+}
+
+std::string describe(const Rule& rule) {
+  if (!rule.allowed.empty()) return fmt::format("{}", fmt::join(rule.allowed, " | "));
+  return bounds(rule);
+}
+
+bool within(const Rule& rule, double value) {
+  return (rule.above_min ? value > rule.min : value >= rule.min) &&
+         (rule.below_max ? value < rule.max : value <= rule.max);
+}
+
+}  // namespace rocket

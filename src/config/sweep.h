@@ -1,0 +1,35 @@
+// A sweep: one configuration run at many points, each in a run directory of its own.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/run_config.h"
+
+namespace rocket {
+
+struct SweepPoint {
+  std::string name;  // fit for a folder's name, e.g. "task.k=5,seed=0"
+  std::vector<std::pair<std::string, std::string>> settings;  // key, value as one line of YAML
+};
+
+struct Sweep {
+  std::string config;  // the configuration that the points change
+  std::string runs;    // the folder of the run directories
+  std::vector<SweepPoint> points;
+  std::vector<std::string> varying;  // keys whose values differ between points, in the order of the file
+};
+
+/// Reads `config`, `runs` and either `grid` (all combinations, the first key slowest) or `points`. Throws
+/// config (78) with all that is wrong, one line each: unknown keys, values that the setting does not take,
+/// duplicate points.
+Sweep load_sweep(const fs::path& file);
+
+/// The sweep's configuration at a point, with `overrides` applied after the point's settings, and run =
+/// RUNS/NAME.
+RunConfig load_point(const Sweep& sweep, const SweepPoint& point,
+                     const std::vector<std::string>& overrides = {}, std::span<const Input> inputs = {});
+
+}  // namespace rocket
