@@ -1,0 +1,31 @@
+// The small pieces that decoder and encoder share. Their bits depend neither on a row's place in the batch
+// nor on the number of threads: at::silu and at::gelu round the last few elements of a range otherwise than
+// the rest, at::exp, at::erf and at::tanh do not, so the activations are put together from these on the CPU.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+
+#include "formats/tensors.h"
+
+namespace rocket {
+
+at::Tensor silu(const at::Tensor& x);
+/// `exact`: with erf; else the tanh approximation ("gelu_new").
+at::Tensor gelu(const at::Tensor& x, bool exact);
+
+/// LlamaRMSNorm: the mean square in float32, rounded to x's type before the weight.
+at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps);
+
+/// Where weights go: their type and device.
+struct WeightPlace {
+  at::ScalarType dtype;
+  at::Device device;
+};
+
+/// The weight as the model computes with it. It shares the mapped bytes where type, device and alignment
+/// allow.
+at::Tensor load_weight(const StoredTensor& stored, const WeightPlace& place);
+
+}  // namespace rocket

@@ -1,0 +1,27 @@
+#include "model/rows.h"
+
+namespace rocket {
+
+PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device) {
+  PackedRows rows;
+  rows.starts.push_back(0);
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    rows.starts.push_back(rows.starts.back() + static_cast<std::int64_t>(sequences[s].size()));
+    rows.sequences.push_back(static_cast<std::int64_t>(s));
+  }
+  rows.ids_T = at::empty({rows.tokens()}, at::kLong);
+  rows.positions_T = at::empty({rows.tokens()}, at::kLong);
+  auto* ids = rows.ids_T.mutable_data_ptr<std::int64_t>();
+  auto* positions = rows.positions_T.mutable_data_ptr<std::int64_t>();
+  for (const auto& sequence : sequences) {
+    for (std::size_t i = 0; i < sequence.size(); ++i) {
+      *ids++ = sequence[i];
+      *positions++ = static_cast<std::int64_t>(i);
+    }
+  }
+  rows.ids_T = rows.ids_T.to(device);
+  rows.positions_T = rows.positions_T.to(device);
+  return rows;
+}
+
+}  // namespace rocket
