@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,11 +20,11 @@ struct MixtureOptions {
   std::uint64_t seed = 0;
 };
 
-/// One adapted weight: its experts side by side. Views into Mixture::flat().
+/// One adapted weight: its experts side by side. The tensors are float32 views into Mixture::flat().
 struct MixtureModule {
-  std::int64_t module = 0;             // index into Decoder::modules()
-  std::vector<std::int64_t> experts;   // indices into Mixture::expert_names(), ascending
-  std::vector<std::int64_t> ranks;     // lora_r of each
+  std::int64_t module = 0;            // index into Decoder::modules()
+  std::vector<std::int64_t> experts;  // indices into Mixture::expert_names(), ascending
+  std::vector<std::int64_t> ranks;    // lora_r of each
   std::vector<double> scales;
   at::Tensor a_RI;       // [sum of ranks, d_in]: the experts' A, stacked
   at::Tensor b_OR;       // [d_out, sum of ranks]: the experts' B, side by side
@@ -57,10 +56,17 @@ class Mixture {
   const at::Tensor& flat() const { return flat_P; }
   const std::vector<ParameterRange>& ranges() const { return ranges_; }
 
+  /// From now on the views are leaves of autograd whose gradients are added up in `gradient_P`, laid out like
+  /// flat(); with `routers_only` only the routers are. An undefined tensor ends it.
+  void track_gradient(const at::Tensor& gradient_P, bool routers_only = false);
+
   /// The expert i as an adapter again (for exports and for the comparison of single experts).
   LoraAdapter expert(std::int64_t i) const;
 
  private:
+  void lay_out(std::span<const LoraAdapter> experts, std::span<const Module> modules);
+  void view_parameters();
+
   MixtureOptions options_;
   std::vector<std::string> expert_names_;
   std::vector<MixtureModule> modules_;

@@ -1,7 +1,8 @@
 // The mixture on the rows of a batch: METHOD section 5 as two matrix products for all experts of a layer.
 #pragma once
 
-#include <optional>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "model/linear_delta.h"
@@ -10,7 +11,7 @@
 namespace rocket {
 
 /// Dropout that is a function of (seed, step, record, input, position, feature): neither the company in the
-/// batch nor the number of ranks changes it.
+/// batch nor the number of ranks changes it. One Philox block decides four neighbouring features.
 struct DropoutKey {
   double probability = 0;
   std::uint64_t seed = 0;
@@ -18,6 +19,7 @@ struct DropoutKey {
   std::vector<std::int64_t> records;  // of each sequence of the batch
 };
 
+/// Serves one setting of the mixture's parameters: what is cast to the compute type is kept.
 class MixtureDelta : public LinearDelta {
  public:
   /// For evaluation: no dropout, no statistics.
@@ -29,11 +31,12 @@ class MixtureDelta : public LinearDelta {
   void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
 
-  /// Per adapted weight [N]: how often each expert was chosen since construction (float64, CPU; zeros for experts that
-  /// the weight does not have). Training only.
+  /// Per adapted weight [N]: how often each expert was chosen since construction (float64, CPU; zeros for
+  /// experts that the weight does not have). Training only.
   std::vector<std::vector<double>> choices() const;
-  /// Switch balance loss sum_i N f_i P_i and z loss mean(logsumexp^2), each a sum over adapted weights of the mean over
-  /// tokens, differentiable scalars. Training only.
+  /// Switch balance loss sum_i N f_i P_i (f_i = expert i's share of the choices, so that an even load gives 1
+  /// for any top_k; P_i = mean of its p) and z loss mean(logsumexp^2), each a sum over adapted weights of the
+  /// mean over tokens, differentiable scalars. Training only.
   at::Tensor balance_loss() const;
   at::Tensor z_loss() const;
 
@@ -43,8 +46,8 @@ class MixtureDelta : public LinearDelta {
   std::shared_ptr<State> state_;
 };
 
-/// The gates of a router: [T, N], zero for experts that are not chosen. softmax in float32, the top_k largest (ties:
-/// lowest expert) renormalised to sum 1; where top_k is 1 of several, the unnormalised p.
+/// The gates of a router: [T, N], zero for experts that are not chosen. softmax in float32, the top_k largest
+/// (ties: lowest expert) renormalised to sum 1; where top_k is 1 of several, the unnormalised p.
 at::Tensor gates(const at::Tensor& logits_TN, std::int64_t top_k);
 
 }  // namespace rocket

@@ -1,0 +1,148 @@
+#include "moe/mixture.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "moe/router.h"
+
+namespace rocket {
+namespace {
+
+std::int64_t sum_of_ranks(const MixtureModule& m) {
+  std::int64_t sum = 0;
+  for (const std::int64_t r : m.ranks) sum += r;
+  return sum;
+}
+
+/// The experts that adapt a module of the base.
+MixtureModule experts_of(std::span<const LoraAdapter> experts, std::int64_t module) {
+  MixtureModule m{.module = module};
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    if (const LoraWeight* weight = experts[i].find(module)) {
+      m.experts.push_back(static_cast<std::int64_t>(i));
+      m.ranks.push_back(weight->lora_r());
+      m.scales.push_back(weight->scale);
+    }
+  }
+  return m;
+}
+
+void copy_experts(std::span<const LoraAdapter> experts, MixtureModule& m) {
+  std::int64_t column = 0;
+  for (std::size_t i = 0; i < m.experts.size(); ++i) {
+    const LoraWeight& weight = *experts[static_cast<std::size_t>(m.experts[i])].find(m.module);
+    m.a_RI.narrow(0, column, m.ranks[i]).copy_(weight.a_RI);
+    m.b_OR.narrow(1, column, m.ranks[i]).copy_(weight.b_OR);
+    column += m.ranks[i];
+  }
+}
+
+}  // namespace
+
+Mixture Mixture::assemble(std::span<const LoraAdapter> experts, std::span<const Module> modules,
+                          const MixtureOptions& options, at::Device device) {
+  const at::NoGradGuard no_grad;
+  Mixture mixture;
+  mixture.options_ = options;
+  for (const LoraAdapter& expert : experts) mixture.expert_names_.push_back(expert.name);
+  mixture.lay_out(experts, modules);
+  if (mixture.ranges_.empty()) fail_internal("a mixture of no experts");
+  const ParameterRange& last = mixture.ranges_.back();
+  mixture.flat_P = at::zeros({last.offset + last.count}, at::TensorOptions(at::kFloat).device(device));
+  mixture.view_parameters();
+  for (MixtureModule& m : mixture.modules_) {
+    copy_experts(experts, m);
+    m.router_NI.copy_(options.router == RouterKind::arrow
+                          ? arrow_router(m)
+                          : linear_router(m, modules[static_cast<std::size_t>(m.module)].name, options.seed));
+  }
+  return mixture;
+}
+
+void Mixture::lay_out(std::span<const LoraAdapter> experts, std::span<const Module> modules) {
+  std::int64_t offset = 0;
+  const auto add = [&](std::string name, std::int64_t rows, std::int64_t columns, bool router) {
+    ranges_.push_back({std::move(name), {rows, columns}, offset, rows * columns, router});
+    offset += rows * columns;
+  };
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    MixtureModule m = experts_of(experts, static_cast<std::int64_t>(i));
+    if (m.experts.empty()) continue;
+    const std::int64_t rank_sum = sum_of_ranks(m);
+    add(modules[i].name + ".lora_A", rank_sum, modules[i].inputs, false);
+    add(modules[i].name + ".lora_B", modules[i].outputs, rank_sum, false);
+    add(modules[i].name + ".router.weight", static_cast<std::int64_t>(m.experts.size()), modules[i].inputs,
+        true);
+    modules_.push_back(std::move(m));
+  }
+}
+
+void Mixture::view_parameters() {
+  const auto view = [&](const ParameterRange& range) {
+    return flat_P.narrow(0, range.offset, range.count).view(range.shape).detach();
+  };
+  for (std::size_t w = 0; w < modules_.size(); ++w) {
+    modules_[w].a_RI = view(ranges_[3 * w]);
+    modules_[w].b_OR = view(ranges_[3 * w + 1]);
+    modules_[w].router_NI = view(ranges_[3 * w + 2]);
+  }
+}
+
+std::int64_t Mixture::position(std::int64_t module) const {
+  const auto found = std::ranges::lower_bound(modules_, module, {}, &MixtureModule::module);
+  return found != modules_.end() && found->module == module ? found - modules_.begin() : -1;
+}
+
+void Mixture::track_gradient(const at::Tensor& gradient_P, bool routers_only) {
+  view_parameters();
+  if (!gradient_P.defined()) return;
+  const auto track = [&](at::Tensor& parameter, const ParameterRange& range) {
+    if (routers_only && !range.router) return;
+    parameter.requires_grad_();
+    // Autograd adds in place to a gradient that is there already: no view of a view, no copy of the whole
+    // buffer.
+    parameter.mutable_grad() = gradient_P.narrow(0, range.offset, range.count).view(range.shape);
+  };
+  for (std::size_t w = 0; w < modules_.size(); ++w) {
+    track(modules_[w].a_RI, ranges_[3 * w]);
+    track(modules_[w].b_OR, ranges_[3 * w + 1]);
+    track(modules_[w].router_NI, ranges_[3 * w + 2]);
+  }
+}
+
+LoraAdapter Mixture::expert(std::int64_t i) const {
+  const at::NoGradGuard no_grad;
+  LoraAdapter adapter{expert_names_.at(static_cast<std::size_t>(i)), {}};
+  for (const MixtureModule& m : modules_) {
+    const auto found = std::ranges::find(m.experts, i);
+    if (found == m.experts.end()) continue;
+    const auto place = static_cast<std::size_t>(found - m.experts.begin());
+    std::int64_t column = 0;
+    for (std::size_t before = 0; before < place; ++before) column += m.ranks[before];
+    adapter.weights.push_back({m.module, m.a_RI.narrow(0, column, m.ranks[place]).clone(),
+                               m.b_OR.narrow(1, column, m.ranks[place]).clone(at::MemoryFormat::Contiguous),
+                               m.scales[place]});
+  }
+  return adapter;
+}
+
+LoraAdapter uniform_merge(std::span<const LoraAdapter> experts, const std::string& name) {
+  std::map<std::int64_t, std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>>> factors;
+  for (const LoraAdapter& expert : experts) {
+    for (const LoraWeight& weight : expert.weights) {
+      auto& [a, b] = factors[weight.module];
+      a.push_back(weight.a_RI.to(at::kFloat));
+      b.push_back(weight.b_OR.to(at::kFloat) * (weight.scale / static_cast<double>(experts.size())));
+    }
+  }
+  LoraAdapter merged{name, {}};
+  for (const auto& [module, factor] : factors) {
+    merged.weights.push_back({module, at::cat(factor.first, 0), at::cat(factor.second, 1), 1.0});
+  }
+  return merged;
+}
+
+}  // namespace rocket

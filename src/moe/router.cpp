@@ -1,0 +1,63 @@
+#include "moe/router.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/random.h"
+#include "moe/mixture_delta.h"
+
+namespace rocket {
+namespace {
+
+at::Tensor top_right_singular_vector(const at::Tensor& a_RI, const at::Tensor& b_OR) {
+  const auto [qa_IR, ra_RR] = at::linalg_qr(a_RI.t());
+  const auto [qb_OR, rb_RR] = at::linalg_qr(b_OR);
+  const at::Tensor vh_RR = std::get<2>(at::linalg_svd(at::mm(rb_RR, ra_RR.t()), /*full_matrices=*/false));
+  const at::Tensor v_I = at::mv(qa_IR, vh_RR[0]);
+  const at::Tensor largest = v_I.index_select(0, v_I.abs().argmax().reshape({1}));
+  return v_I * at::sign(largest);
+}
+
+}  // namespace
+
+at::Tensor linear_router(const MixtureModule& module, const std::string& name, std::uint64_t seed) {
+  const std::int64_t inputs = module.router_NI.size(1);
+  const double bound = 1 / std::sqrt(static_cast<double>(inputs));
+  const std::uint64_t draws = stream("router " + name);
+  at::Tensor router_NI = at::empty(module.router_NI.sizes(), at::kFloat);
+  float* value = router_NI.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < router_NI.numel(); ++i) {
+    value[i] = static_cast<float>((2 * uniform(seed, draws, static_cast<std::uint64_t>(i)) - 1) * bound);
+  }
+  return router_NI;
+}
+
+at::Tensor arrow_router(const MixtureModule& module) {
+  std::vector<at::Tensor> rows;
+  std::int64_t column = 0;
+  for (const std::int64_t r : module.ranks) {
+    rows.push_back(top_right_singular_vector(module.a_RI.narrow(0, column, r).to(at::kCPU, at::kDouble),
+                                             module.b_OR.narrow(1, column, r).to(at::kCPU, at::kDouble)));
+    column += r;
+  }
+  return at::stack(rows).to(at::kFloat);
+}
+
+Routing route(const at::Tensor& logits_TN, std::int64_t top_k) {
+  const at::Tensor p_TN = at::softmax(logits_TN, -1, at::kFloat);
+  const std::int64_t experts = p_TN.size(1), k = std::min(top_k, experts);
+  // topk promises no order among equals; a stable sort does.
+  const at::Tensor order_TN =
+      std::get<1>(at::sort(p_TN.detach(), /*stable=*/true, /*dim=*/1, /*descending=*/true));
+  const at::Tensor chosen_TK = order_TN.narrow(1, 0, k);
+  at::Tensor weight_TK = p_TN.gather(1, chosen_TK);
+  // 1 of several: the renormalised weight would be constant 1 and leave the router without a gradient.
+  if (k > 1 || experts == 1) weight_TK = weight_TK / weight_TK.sum(1, /*keepdim=*/true);
+  return {p_TN, chosen_TK, at::zeros_like(p_TN).scatter(1, chosen_TK, weight_TK)};
+}
+
+at::Tensor gates(const at::Tensor& logits_TN, std::int64_t top_k) {
+  return route(logits_TN, top_k).gates_TN;
+}
+
+}  // namespace rocket
