@@ -30,3 +30,12 @@ function(rocket_use_torch_pch target)
   target_compile_options(${target} PRIVATE -fpch-preprocess)
   target_precompile_headers(${target} REUSE_FROM rocket_torch_pch)
 endfunction()
+
+# A text file that travels inside the program: `#include "<module>/<file>.inc"` is its text as a string literal.
+function(rocket_embed module file)
+  set(source ${CMAKE_CURRENT_SOURCE_DIR}/${module}/${file})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+  file(READ ${source} text)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/embedded/${module}/${file}.inc CONTENT "R\"embed(@text@)embed\"\n" @ONLY)
+  target_include_directories(rocket_${module} PRIVATE ${PROJECT_BINARY_DIR}/embedded)
+endfunction()

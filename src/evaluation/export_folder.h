@@ -1,0 +1,33 @@
+// A folder that appears whole: written beside its place, then moved there.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace rocket {
+
+class ExportFolder {
+ public:
+  /// `last`: the entry whose presence says that the folder is complete ("mixture.json"); may be empty.
+  ExportFolder(std::filesystem::path target, std::string last);
+  ~ExportFolder();
+  ExportFolder(const ExportFolder&) = delete;
+  ExportFolder& operator=(const ExportFolder&) = delete;
+
+  /// Where to write.
+  const std::filesystem::path& temporary() const { return temporary_; }
+
+  /// Moves everything to the target. What an earlier export left there is replaced, other entries stay
+  /// (exports of another form may lie inside). Throws config (78) if an entry is in the way that no export
+  /// wrote, storage (74) if the file system refuses.
+  void commit();
+
+ private:
+  void replace_entries(const std::vector<std::string>& entries);
+
+  std::filesystem::path target_, temporary_;
+  std::string last_;
+};
+
+}  // namespace rocket
