@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "selection/shot_similarity.h"
+
 namespace rocket {
 
 enum class SelectionPolicy { greedy, released_code, similarity_only, random, convex, kde, repr_filter, none };
-enum class ShotSimilarity { max, mean };
 
 struct SelectionOptions {
   std::int64_t retrieve = 1000;  // C
@@ -26,16 +27,20 @@ struct EmbeddingSource {
   std::int64_t records = 0, dimension = 0;
   /// Rows [first, first + count), row-major.
   std::function<std::vector<float>(std::int64_t first, std::int64_t count)> rows;
+  std::int64_t block = 4096;  // rows asked for at a time; what is chosen does not depend on it
 };
 
 struct CuratedSet {
-  std::vector<std::int64_t> retrieved;       // corpus indices, by descending similarity
+  std::vector<std::int64_t> retrieved;       // corpus indices, by descending similarity, then ascending
   std::vector<float> similarity;             // of each retrieved record, by options.similarity
   std::vector<std::uint8_t> kept;            // of each retrieved record
   std::vector<std::int64_t> dropped_by;      // corpus index or -1
 };
 
-/// `excluded[r]` marks records removed by decontamination. Throws data (65) for an empty corpus unless policy is none.
+/// `excluded[r]` marks records removed by decontamination. Two records are near if the cosine of their stored
+/// vectors, in float32, is above float32(threshold).
+/// Throws config (78) for a threshold outside (-1, 1] or retrieve < 1; unless policy is none, data (65) for a corpus
+/// of which nothing is left, or a vector that is not finite.
 CuratedSet choose_records(const EmbeddingSource& corpus, std::span<const float> shots_KD, std::int64_t shots,
                           const std::vector<bool>& excluded, const SelectionOptions& options);
 

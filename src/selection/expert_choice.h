@@ -23,32 +23,38 @@ struct Signals {
 
 struct ExpertOptions {
   std::int64_t candidates = 8;  // M
-  std::int64_t count = 4;       // N
+  std::int64_t count = 4;       // N; ignored where names are given
   Signals signals;
   std::vector<std::string> names;  // an explicit list wins
   std::uint64_t seed = 0;
 };
 
-/// One row of the table `scores`; places are null for the base.
+/// One row of the table `scores`; places are null for the base. A perplexity may be infinite (exp overflows for an
+/// adapter that is far off); it takes the last place, and its standard error is null.
 struct AdapterStanding {
   std::string adapter;
   double perplexity = 0, accuracy = 0;
   std::optional<double> perplexity_se;  // null for K = 1
   double accuracy_se = 0;
-  std::optional<double> place_perplexity, place_accuracy, place;
+  std::optional<double> place_perplexity, place_accuracy, place;  // 0 for a signal that is off
   bool candidate = false, expert = false;
 };
 
+/// "Order" below: by lower R_P + R_A (the sum of the places), lower perplexity, name.
 struct ExpertChoice {
-  std::vector<std::string> experts;     // in the order of the places
-  std::vector<std::string> candidates;  // in the order of the places
-  std::int64_t tuples = 0;              // how many were ranked
-  std::optional<double> mean_similarity;  // of the chosen tuple; null for one expert
-  std::optional<double> objective;        // the minimised sum; null where no tuples were ranked
+  std::vector<std::string> experts;  // in that order, also where they were named or drawn
+  /// In that order: the M of the cut. Where experts are named or drawn there is no cut: the experts themselves.
+  std::vector<std::string> candidates;
+  std::int64_t tuples = 0;                 // how many were ranked: 0 without diversity, or named, or drawn
+  std::optional<double> mean_similarity;   // over the pairs of the chosen experts; null for one expert
+  std::optional<double> objective;         // the minimised sum; null where no tuples were ranked
   std::vector<AdapterStanding> standings;  // (base) first, then the bank in name order
+  std::vector<std::string> notes;          // for the user: what was asked for and could not be had
 };
 
-/// Throws config (78) for N > M or N < 1, data (65) for N larger than the bank or an unknown name.
+/// For count = 1 the mean similarity of a tuple is undefined and its rank counts 0.
+/// Throws config (78) for N > M, N < 1, a name given twice, or more than 10^8 tuples; data (65) for N larger than
+/// the bank, an unknown name, or a score that is not a number.
 ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& options);
 
 /// The best single adapter by the shots: highest accuracy, then lower perplexity, then name.
