@@ -25,11 +25,15 @@ enum class ExitCode : int {
 /// "adapter 'home': adapter_model.safetensors: tensor 'x': expected [16, 64], got [8, 64]".
 class Error : public std::runtime_error {
  public:
-  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ExitCode code, const std::string& message, bool agreed = false)
+      : std::runtime_error(message), code_(code), agreed_(agreed) {}
   ExitCode code() const { return code_; }
+  /// True if every rank has thrown this very error at the same place, so that all may leave in good order.
+  bool agreed() const { return agreed_; }
 
  private:
   ExitCode code_;
+  bool agreed_;
 };
 
 template <class... Args>
@@ -63,7 +67,7 @@ decltype(auto) in_context(std::string_view context, F&& f) {
   try {
     return std::forward<F>(f)();
   } catch (const Error& e) {
-    throw Error(e.code(), fmt::format("{}: {}", context, e.what()));
+    throw Error(e.code(), fmt::format("{}: {}", context, e.what()), e.agreed());
   }
 }
 

@@ -50,7 +50,8 @@ class Comm {
 std::unique_ptr<Comm> make_local_comm();
 
 /// Runs `body` on `size` threads of this process, each with its own Comm; returns when all have ended.
-/// Rethrows the first exception by rank. For tests of distributed logic.
+/// Rethrows the first exception by rank. For tests of distributed logic: ranks that meet in different
+/// collectives, or wait for one that has left, get an internal Error instead of hanging.
 void run_on_threads(int size, const std::function<void(Comm&)>& body);
 
 /// Collective. The text of `root`, on every rank.
@@ -59,11 +60,18 @@ std::string broadcast_text(Comm& comm, const std::string& text, int root = 0);
 /// Collective. True if `mine` is true on any rank.
 bool any_rank(Comm& comm, bool mine);
 
-/// Collective. Runs `local` here; if it threw on any rank, every rank throws the Error of the lowest
-/// such rank, with "rank N: " in front where there are several. Exceptions that are not Errors count as internal.
+/// Collective. Runs `local` here; if it threw on any rank, every rank throws the Error of the lowest such
+/// rank, with Error::agreed() set and "rank N: " in front (not where there is one rank, nor where all threw
+/// the same). Exceptions that are not Errors count as internal.
 void agree(Comm& comm, const std::function<void()>& local);
 
 /// Collective. Runs `local` on root alone; all ranks agree on its success.
 void on_root(Comm& comm, const std::function<void()>& local);
+
+/// How main ends: `return leave(std::move(comm), code, agreed);`. Under a launcher the whole job then ends
+/// with this code. `agreed` (Error::agreed(), or success): all ranks come here with the same code and leave
+/// in good order, collectively. Otherwise the other ranks may wait for this one for ever, so it ends them all
+/// at once.
+int leave(std::unique_ptr<Comm> comm, int code, bool agreed);
 
 }  // namespace rocket

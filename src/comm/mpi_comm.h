@@ -7,11 +7,13 @@
 
 namespace rocket {
 
-/// True where a launcher (mpirun, srun) has started this process as one of several ranks or as a rank of one.
+/// True where a launcher (mpirun, srun) has started this process as one of several ranks. A lone rank needs
+/// no MPI; where the launcher does not tell how many there are, they count as several.
 bool launched_by_mpi();
 
-/// MPI_Init_thread(MULTIPLE) on first use; the returned Comm finalizes MPI when it is destroyed and no
-/// error is in flight. Throws internal (70) if the library cannot do MPI_THREAD_MULTIPLE.
+/// Collective. MPI_Init_thread(MULTIPLE) on first use; the Comm that started MPI finalizes it when it is
+/// destroyed and no error is in flight. Throws internal (70) if the library cannot do MPI_THREAD_MULTIPLE,
+/// config (78) where srun's tasks do not find each other.
 std::unique_ptr<Comm> make_mpi_comm();
 
 /// The library's own version line; starts nothing.

@@ -18,11 +18,13 @@ class Reducer {
 
 std::unique_ptr<Reducer> make_host_reducer();
 
-/// True where rocket was built with NCCL.
+/// True where rocket was built with NCCL and the library is on this machine.
 bool nccl_available();
-/// "2.28.3", or "none" where rocket was built without NCCL.
+/// "2.28.3", or "none" where NCCL is not available. Needs no GPU.
 std::string nccl_version();
-/// Collective: the communicator is set up through `comm`. Throws config (78) where NCCL is absent.
+/// Collective: the communicator is set up through `comm`; every rank needs a device of its own. Throws config
+/// (78) where NCCL is absent, internal (70) naming the rank where it fails or does not end in time, as does
+/// sum().
 std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device);
 
 }  // namespace rocket
