@@ -30,7 +30,9 @@ function(rocket_use_torch_pch target)
     target_precompile_headers(rocket_torch_pch PRIVATE <ATen/ATen.h> <vector> <string>)
     target_compile_options(rocket_torch_pch PRIVATE -fpch-preprocess)
   endif()
-  target_compile_options(${target} PRIVATE -fpch-preprocess)
+  # A program's own -fPIE would not fit the header, which was compiled with a library's -fPIC.
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC -fpch-preprocess)
   target_precompile_headers(${target} REUSE_FROM rocket_torch_pch)
 endfunction()
 
