@@ -94,9 +94,9 @@ std::int64_t JsonObject::integer(const std::string& key, std::int64_t min, std::
 double JsonObject::number(const std::string& key, double above, std::optional<double> fallback) const {
   const Json* found = find(key);
   if (!found && fallback) return *fallback;
-  if (!found || !found->is_number()) wrong(key, fmt::format("a number above {}", above));
-  const double n = found->get<double>();
-  if (!std::isfinite(n) || !(n > above)) wrong(key, fmt::format("a number above {}", above));
+  const double n = found && found->is_number() ? found->get<double>() : NAN;
+  if (!std::isfinite(n) || !(n > above))
+    wrong(key, std::isfinite(above) ? fmt::format("a number above {}", above) : "a number");
   return n;
 }
 

@@ -9,6 +9,7 @@ struct PromptTemplate {
   std::string with_input;     // holds {instruction} and {input}
   std::string without_input;  // holds {instruction}
 
+  /// The prompt of a record; an empty `input` takes the second form.
   std::string render(const std::string& instruction, const std::string& input) const;
 };
 

@@ -13,6 +13,7 @@ namespace rocket {
 
 struct Record {
   std::string instruction, input, output;
+  bool has_output = false;  // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;
   std::vector<std::string> tests;  // code tasks
   std::string file;                // where it stands, for messages
@@ -22,22 +23,27 @@ struct Record {
   const std::string& target() const { return rationale ? *rationale : output; }
 };
 
-/// ours -> theirs, e.g. {"instruction": "question"}; names that are not mentioned stay ours.
+/// ours -> theirs, e.g. {"instruction": "question"}; names that are not mentioned stay ours. "a.b" is the
+/// member b of the object a (or of the list a, by number, from 0), unless there is a key "a.b".
 using FieldNames = std::map<std::string, std::string>;
 
-/// Calls `use` for each record in file order. Streams JSONL (.jsonl, .json with one object a line, .gz, .zst);
-/// a JSON array is read whole. Throws data (65) with file and line: no JSON, no object, a missing or
-/// wrongly typed field, invalid UTF-8. Numbers are accepted for `answer` (as written in the file).
+/// Calls `use` for each record in file order. Streams JSONL (.jsonl, .json with one object a line, .gz,
+/// .zst); the text of a JSON array is read whole. `instruction` must be there; `input`, `output`,
+/// `rationale`, `answer` and `tests` may be absent or null, and an empty rationale is none. `answer` may be a
+/// number (taken as it is written in the file) or a boolean ("true", "false"). Other fields are ignored.
+/// Throws data (65) with file and line: no JSON, no object, a missing or wrongly typed field, invalid UTF-8.
 void for_each_record(const std::filesystem::path& file, const FieldNames& fields,
                      const std::function<void(Record&&)>& use);
 
 std::vector<Record> read_records(const std::filesystem::path& file, const FieldNames& fields);
 
-/// Files that `patterns` name: order as listed, sorted within a glob. Throws config (78) naming the pattern
-/// that matches nothing.
+/// Files that `patterns` (POSIX globs) name: order as listed, sorted by bytes within a glob. Throws config
+/// (78) naming the pattern that matches no file, or that is a folder.
 std::vector<std::filesystem::path> expand_globs(const std::vector<std::string>& patterns);
 
-/// Key of decontamination: lower-cased, white space folded `instruction + "\n" + input`.
+/// Key of decontamination: lower-cased, white space folded and trimmed `instruction + "\n" + input`. That is
+/// Python's `" ".join(text.lower().split())`, except that a capital sigma always becomes U+03C3: Python's
+/// U+03C2 at the end of a word would make two spellings of one word differ.
 std::string decontamination_key(const Record& record);
 
 }  // namespace rocket

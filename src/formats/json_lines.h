@@ -1,0 +1,19 @@
+// Files of many JSON values: JSONL, or one JSON array. Cut into the texts of the values, one after the other.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+namespace rocket {
+
+/// Calls `use` with the text of each value and the line it begins on, from 1, in file order. Plain, .gz or
+/// .zst. A file whose first character is '[' is one array, unless it is named .jsonl; it is held in memory
+/// as text. All others are JSONL and cost the memory of their longest line (at most 1 GiB): lines end at LF
+/// or CRLF only; blank ones are skipped. A byte order mark at the start is skipped.
+/// The values are not parsed, so `use` must refuse what is no JSON. Throws data (65) with the file.
+void for_each_json_text(const std::filesystem::path& file,
+                        const std::function<void(std::string_view text, std::int64_t line)>& use);
+
+}  // namespace rocket

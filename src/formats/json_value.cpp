@@ -1,0 +1,113 @@
+#include "formats/json_value.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+
+namespace rocket {
+namespace {
+
+using Kind = JsonValue::Kind;
+
+constexpr std::size_t kMaxDepth = 64;
+
+/// The handler of nlohmann's event parser: its method names are fixed.
+class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  TreeBuilder(JsonValue& root, const std::string& place) : root_(root), place_(place) {}
+
+  bool null() override { return add(Kind::null, ""); }
+  bool boolean(bool value) override { return add(Kind::boolean, value ? "true" : "false"); }
+  bool number_integer(number_integer_t value) override { return add(Kind::number, std::to_string(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return add(Kind::number, std::to_string(value)); }
+  bool number_float(number_float_t, const string_t& written) override { return add(Kind::number, written); }
+  bool string(string_t& value) override { return add(Kind::string, std::move(value)); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return open(Kind::object); }
+  bool start_array(std::size_t) override { return open(Kind::array); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(string_t& name) override {
+    if (!keys_.back().insert(name).second) fail_data("{}: key '{}' stands twice in one object", place_, name);
+    open_.back()->members.emplace_back(std::move(name), JsonValue{});
+    return true;
+  }
+
+  bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception&) override {
+    fail_data("{}: no valid JSON at byte {}", place_, byte);
+  }
+
+ private:
+  /// Where the next value goes: the last key of the open object, a new item of the open list, or the root.
+  JsonValue& slot() {
+    if (open_.empty()) return root_;
+    if (open_.back()->kind == Kind::object) return open_.back()->members.back().second;
+    return open_.back()->items.emplace_back();
+  }
+
+  bool add(Kind kind, std::string text) {
+    JsonValue& value = slot();
+    value.kind = kind;
+    value.text = std::move(text);
+    return true;
+  }
+
+  bool open(Kind kind) {
+    if (open_.size() == kMaxDepth) fail_data("{}: more than {} levels of JSON", place_, kMaxDepth);
+    JsonValue& value = slot();
+    value.kind = kind;
+    open_.push_back(&value);  // stays in place: its list grows again only after it is closed
+    keys_.emplace_back();
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    keys_.pop_back();
+    return true;
+  }
+
+  JsonValue& root_;
+  const std::string& place_;
+  std::vector<JsonValue*> open_;
+  std::vector<std::set<std::string>> keys_;
+};
+
+}  // namespace
+
+const JsonValue* JsonValue::find(std::string_view key) const {
+  const auto it = std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.first == key; });
+  return it == members.end() ? nullptr : &it->second;
+}
+
+std::string_view name_of(JsonValue::Kind kind) {
+  switch (kind) {
+    case Kind::null:
+      return "null";
+    case Kind::boolean:
+      return "a boolean";
+    case Kind::number:
+      return "a number";
+    case Kind::string:
+      return "a string";
+    case Kind::array:
+      return "a list";
+    case Kind::object:
+      return "an object";
+  }
+  fail_internal("unknown kind of JSON value");
+}
+
+JsonValue parse_json_value(std::string_view text, const std::string& place) {
+  JsonValue root;
+  TreeBuilder builder(root, place);
+  // A mark inside a file is no JSON; nlohmann would skip it in front of every line.
+  if (text.starts_with("\xef\xbb\xbf")) fail_data("{}: no valid JSON at byte 1", place);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+  return root;
+}
+
+}  // namespace rocket

@@ -1,0 +1,28 @@
+// One JSON value as a small tree that keeps what nlohmann's drops: numbers as they are written.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace rocket {
+
+struct JsonValue {
+  enum class Kind { null, boolean, number, string, array, object };
+  Kind kind = Kind::null;
+  std::string text;  // of a string; of a number as written; "true" or "false"
+  std::vector<JsonValue> items;
+  std::vector<std::pair<std::string, JsonValue>> members;  // in file order
+
+  /// nullptr if this is no object or has no such member.
+  const JsonValue* find(std::string_view key) const;
+};
+
+/// "null", "a boolean", "a number", "a string", "a list" or "an object".
+std::string_view name_of(JsonValue::Kind kind);
+
+/// Throws data (65) "<place>: ...": no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
+JsonValue parse_json_value(std::string_view text, const std::string& place);
+
+}  // namespace rocket

@@ -1,0 +1,229 @@
+#include "text/record.h"
+
+#include <glob.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "formats/json_lines.h"
+#include "formats/json_value.h"
+
+namespace rocket {
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = JsonValue::Kind;
+
+const JsonValue* item_at(const JsonValue& list, std::string_view index) {
+  std::size_t i = 0;
+  const auto [end, error] = std::from_chars(index.data(), index.data() + index.size(), i);
+  const bool whole = error == std::errc() && end == index.data() + index.size();
+  return whole && i < list.items.size() ? &list.items[i] : nullptr;
+}
+
+/// Follows "a.b"; a key that holds the dot itself wins.
+const JsonValue* follow(const JsonValue& value, std::string_view path) {
+  if (const JsonValue* found = value.find(path)) return found;
+  const std::size_t dot = path.find('.');
+  const std::string_view head = path.substr(0, dot);
+  const JsonValue* next = value.kind == Kind::array ? item_at(value, head) : value.find(head);
+  if (!next || dot == std::string_view::npos) return next;
+  return follow(*next, path.substr(dot + 1));
+}
+
+/// The fields of one object of the file, by our names.
+class Fields {
+ public:
+  Fields(const JsonValue& object, const FieldNames& names, const std::string& place)
+      : object_(object), names_(names), place_(place) {}
+
+  /// nullptr if absent or null.
+  const JsonValue* find(const std::string& ours) const {
+    const JsonValue* found = follow(object_, theirs(ours));
+    return found && found->kind != Kind::null ? found : nullptr;
+  }
+
+  std::optional<std::string> text(const std::string& ours) const {
+    const JsonValue* found = find(ours);
+    if (!found) return std::nullopt;
+    if (found->kind != Kind::string) wrong(ours, "a string", *found);
+    return found->text;
+  }
+
+  std::string required_text(const std::string& ours) const {
+    auto found = text(ours);
+    if (!found)
+      fail_data("{}: {}: no key '{}' with a string; there are: {}", place_, ours, theirs(ours), keys());
+    return *std::move(found);
+  }
+
+  std::optional<std::string> answer() const {
+    const JsonValue* found = find("answer");
+    if (!found) return std::nullopt;
+    if (found->kind == Kind::array || found->kind == Kind::object)
+      wrong("answer", "a string, a number or a boolean", *found);
+    return found->text;
+  }
+
+  std::vector<std::string> tests() const {
+    std::vector<std::string> statements;
+    const JsonValue* found = find("tests");
+    if (!found) return statements;
+    if (found->kind != Kind::array) wrong("tests", "a list of strings", *found);
+    for (const JsonValue& item : found->items) {
+      if (item.kind != Kind::string) wrong("tests", "a list of strings", item);
+      statements.push_back(item.text);
+    }
+    return statements;
+  }
+
+ private:
+  const std::string& theirs(const std::string& ours) const {
+    const auto it = names_.find(ours);
+    return it == names_.end() ? ours : it->second;
+  }
+
+  std::string keys() const {
+    constexpr std::size_t kShown = 12;
+    std::string all;
+    for (std::size_t i = 0; i < object_.members.size() && i < kShown; ++i)
+      all += fmt::format("{}'{}'", i ? ", " : "", object_.members[i].first);
+    return object_.members.empty() ? "none" : all + (object_.members.size() > kShown ? ", ..." : "");
+  }
+
+  [[noreturn]] void wrong(const std::string& ours, std::string_view expected, const JsonValue& found) const {
+    fail_data("{}: {}: key '{}': expected {}, got {}", place_, ours, theirs(ours), expected,
+              name_of(found.kind));
+  }
+
+  const JsonValue& object_;
+  const FieldNames& names_;
+  const std::string& place_;
+};
+
+Record parse_record(std::string_view text, const FieldNames& names, const std::string& file,
+                    std::int64_t line) {
+  const std::string place = fmt::format("{}:{}", file, line);
+  const JsonValue value = parse_json_value(text, place);
+  if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
+  const Fields fields(value, names, place);
+  Record record;
+  record.instruction = fields.required_text("instruction");
+  record.input = fields.text("input").value_or("");
+  auto output = fields.text("output");
+  record.has_output = output.has_value();
+  record.output = std::move(output).value_or("");
+  record.rationale = fields.text("rationale");
+  if (record.rationale && record.rationale->empty()) record.rationale.reset();
+  record.answer = fields.answer();
+  record.tests = fields.tests();
+  record.file = file;
+  record.line = line;
+  return record;
+}
+
+}  // namespace
+
+void for_each_record(const fs::path& file, const FieldNames& fields,
+                     const std::function<void(Record&&)>& use) {
+  const std::string name = file.string();
+  for_each_json_text(
+      file, [&](std::string_view text, std::int64_t line) { use(parse_record(text, fields, name, line)); });
+}
+
+std::vector<Record> read_records(const fs::path& file, const FieldNames& fields) {
+  std::vector<Record> records;
+  for_each_record(file, fields, [&](Record&& record) { records.push_back(std::move(record)); });
+  return records;
+}
+
+namespace {
+
+bool is_folder(const fs::path& path) {
+  std::error_code unreadable;
+  return fs::is_directory(path, unreadable);
+}
+
+/// Files only, sorted by bytes: glob's own order depends on the locale.
+std::vector<fs::path> matches_of(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> names;
+  if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
+    names.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  std::erase_if(names, [](const std::string& name) { return is_folder(name); });
+  std::sort(names.begin(), names.end());
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
+  std::vector<fs::path> files;
+  for (const std::string& pattern : patterns) {
+    if (is_folder(pattern))
+      fail_config("{}: is a folder; name its files, e.g. {}", pattern,
+                  (fs::path(pattern) / "*.jsonl").string());
+    std::error_code unreadable;
+    if (fs::exists(pattern, unreadable)) {  // a name with brackets in it, too
+      files.emplace_back(pattern);
+      continue;
+    }
+    const auto matches = matches_of(pattern);
+    if (matches.empty()) fail_config("{}: there is no such file", pattern);
+    files.insert(files.end(), matches.begin(), matches.end());
+  }
+  return files;
+}
+
+namespace {
+
+/// What Python's str.split() splits at.
+bool is_white(utf8proc_int32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
+}
+
+void append(std::string& text, utf8proc_int32_t c) {
+  utf8proc_uint8_t bytes[4];
+  text.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(utf8proc_encode_char(c, bytes)));
+}
+
+void append_lower(std::string& text, utf8proc_int32_t c) {
+  constexpr utf8proc_int32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
+  if (c == kDottedCapitalI) {
+    text += "i\xCC\x87";
+  } else {
+    append(text, utf8proc_tolower(c));
+  }
+}
+
+}  // namespace
+
+std::string decontamination_key(const Record& record) {
+  const std::string text = record.instruction + "\n" + record.input;
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  std::string key;
+  bool gap = false;
+  for (std::size_t at = 0; at < text.size();) {
+    utf8proc_int32_t c = 0;
+    const auto length = utf8proc_iterate(bytes + at, static_cast<utf8proc_ssize_t>(text.size() - at), &c);
+    const bool valid = length > 0;
+    gap = gap || (valid && is_white(c));
+    if (!valid || !is_white(c)) {
+      if (gap && !key.empty()) key += ' ';
+      gap = false;
+      if (valid)
+        append_lower(key, c);
+      else
+        key += text[at];  // records hold valid UTF-8 only; other callers get their bytes back
+    }
+    at += valid ? static_cast<std::size_t>(length) : 1;
+  }
+  return key;
+}
+
+}  // namespace rocket
