@@ -81,7 +81,8 @@ void check_weight(LoraFile::Weight& weight, const Module& module, const AdapterC
   }
   if (!is_target(config, module.name)) {
     fail_data(
-        "tensor '{}': target_modules of adapter_config.json does not name this layer, so PEFT would drop it",
+        "tensor '{}': adapter_config.json does not name this layer (target_modules, exclude_modules, "
+        "layers_to_transform), so PEFT would drop it",
         weight.a->name);
   }
   weight.lora_r = config.rank_of(module.name);

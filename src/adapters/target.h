@@ -7,9 +7,9 @@
 
 namespace rocket {
 
-/// PEFT's rule for target_modules: a list entry is a module's full name or its last components; a single text
-/// is a regular expression for the whole name, or "all-linear". Throws data (65) for an expression that does
-/// not compile or cannot be decided.
+/// PEFT's rule: an entry of a list of target_modules is a module's full name or its last components; a single
+/// text is a regular expression for the whole name, or "all-linear"; exclude_modules and layers_to_transform
+/// take away. Throws data (65) for an expression that does not compile or takes too long.
 bool is_target(const AdapterConfig& config, const std::string& module);
 
 }  // namespace rocket

@@ -2,10 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "comm/comm.h"
@@ -55,8 +52,9 @@ struct Snapshot {
 enum class TrainingEnd { finished, stopped };
 
 struct TrainingHooks {
-  std::function<void(const StepLog&)> step;            // root only, after each update
-  std::function<void(const Snapshot&)> checkpoint;     // root only: every checkpoint_every steps, on a stop, at the end
+  std::function<void(const StepLog&)> step;  // root only, after each update
+  std::function<void(const Snapshot&)>
+      checkpoint;  // root only: every checkpoint_every steps, on a stop, at the end
 };
 
 /// The learning rate of update `step` (from 1) of `steps`. INTERFACE section 9.
@@ -71,9 +69,13 @@ struct CutoffCount {
 };
 std::vector<Example> apply_cutoff(std::vector<Example> examples, std::int64_t cutoff, CutoffCount& count);
 
-/// Collective. Trains `mixture` in place, from `resume` if it is not null. `examples` are the same on every rank.
+/// Collective. Trains `mixture` in place, from root's `resume` if that is not null; root's parameters go to
+/// all ranks. `examples` are the same on every rank. Throws data (65) if there is none, if one is longer than
+/// the model's positions, or if a loss or gradient is not finite, naming the step and its records: nothing is
+/// kept of that step. The balance loss is taken over the micro-batches of each rank and averaged by their
+/// tokens.
 TrainingEnd train(Comm& comm, Reducer& reducer, const Decoder& decoder, Mixture& mixture,
-                  const std::vector<Example>& examples, const TrainingOptions& options, const Snapshot* resume,
-                  const TrainingHooks& hooks);
+                  const std::vector<Example>& examples, const TrainingOptions& options,
+                  const Snapshot* resume, const TrainingHooks& hooks);
 
 }  // namespace rocket

@@ -1,0 +1,32 @@
+// What one rank computes of a global batch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "model/rows.h"
+#include "text/example.h"
+
+namespace rocket {
+
+/// Predicted tokens of an example: its targets, less a first token of all, which nothing predicts.
+std::int64_t predicted_tokens(const Example& example);
+
+/// The examples of `batch` (indices) that rank `rank` of `ranks` takes, cut into micro-batches of at most
+/// `max_tokens` rows, at least one example each, neighbours of like length together.
+std::vector<std::vector<std::int64_t>> micro_batches(const std::vector<Example>& examples,
+                                                     const std::vector<std::int64_t>& batch, int rank,
+                                                     int ranks, std::int64_t max_tokens);
+
+/// A micro-batch as rows of the model. The last token of an example predicts nothing and is no row.
+struct MicroBatch {
+  std::vector<std::int64_t> records;  // index of each sequence's example
+  PackedRows rows;
+  at::Tensor predicting_Q;  // rows whose next token is a target, int64
+  at::Tensor targets_Q;     // those tokens, int64
+};
+
+MicroBatch lay_out(const std::vector<Example>& examples, const std::vector<std::int64_t>& chosen,
+                   at::Device device);
+
+}  // namespace rocket
