@@ -20,9 +20,6 @@
 namespace rocket {
 namespace {
 
-// MPI counts with int; whatever is longer goes in pieces of this many elements.
-constexpr std::size_t kPiece = std::size_t{1} << 30;
-
 void check(int result, const char* what) {
   if (result != MPI_SUCCESS) {
     char text[MPI_MAX_ERROR_STRING] = "";
@@ -53,8 +50,9 @@ class Patience {
 
 class MpiComm : public Comm {
  public:
-  explicit MpiComm(bool finalizes)
-      : finalizes_(finalizes),
+  MpiComm(bool finalizes, std::size_t piece)
+      : piece_(piece),
+        finalizes_(finalizes),
         exceptions_(std::uncaught_exceptions()),
         collective_(duplicate_world()),
         messages_(duplicate_world()) {
@@ -80,8 +78,8 @@ class MpiComm : public Comm {
   void barrier() override { check(MPI_Barrier(collective_), "MPI_Barrier"); }
 
   void broadcast(std::span<std::byte> data, int root) override {
-    for (; !data.empty(); data = data.subspan(std::min(data.size(), kPiece))) {
-      const int count = static_cast<int>(std::min(data.size(), kPiece));
+    for (; !data.empty(); data = data.subspan(std::min(data.size(), piece_))) {
+      const int count = static_cast<int>(std::min(data.size(), piece_));
       check(MPI_Bcast(data.data(), count, MPI_BYTE, root, collective_), "MPI_Bcast");
     }
   }
@@ -103,14 +101,15 @@ class MpiComm : public Comm {
  private:
   template <class T>
   void add_up(std::span<T> data, MPI_Datatype type) {
-    for (; !data.empty(); data = data.subspan(std::min(data.size(), kPiece))) {
-      const int count = static_cast<int>(std::min(data.size(), kPiece));
+    for (; !data.empty(); data = data.subspan(std::min(data.size(), piece_))) {
+      const int count = static_cast<int>(std::min(data.size(), piece_));
       check(MPI_Allreduce(MPI_IN_PLACE, data.data(), count, type, MPI_SUM, collective_), "MPI_Allreduce");
     }
   }
 
   bool take_piece(int from, int tag, Message& message, bool& more);
 
+  const std::size_t piece_;  // in elements
   bool finalizes_;
   int exceptions_;
   MPI_Comm collective_, messages_;
@@ -136,7 +135,7 @@ std::vector<std::string> MpiComm::gather_all(std::string_view mine) {
 void MpiComm::send(int to, int tag, std::string_view body) {
   std::lock_guard lock(sending_);
   for (bool more = true; more;) {
-    std::string piece(body.substr(0, kPiece));
+    std::string piece(body.substr(0, piece_));
     body.remove_prefix(piece.size());
     more = !body.empty();
     piece.push_back(more ? 1 : 0);
@@ -215,7 +214,7 @@ bool launched_by_mpi() {
          environment_number("SLURM_STEP_NUM_TASKS") > 1;
 }
 
-std::unique_ptr<Comm> make_mpi_comm() {
+std::unique_ptr<Comm> make_mpi_comm(std::size_t piece) {
   int started = 0, level = MPI_THREAD_SINGLE;
   MPI_Initialized(&started);
   if (started == 0) {
@@ -227,7 +226,7 @@ std::unique_ptr<Comm> make_mpi_comm() {
   if (level < MPI_THREAD_MULTIPLE) {
     fail_internal("this MPI library ({}) cannot do MPI_THREAD_MULTIPLE, which rocket needs", mpi_version());
   }
-  return std::make_unique<MpiComm>(started == 0);
+  return std::make_unique<MpiComm>(started == 0, piece);
 }
 
 std::string mpi_version() {
