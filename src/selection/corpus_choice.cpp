@@ -42,6 +42,10 @@ bool walked_before(const Ranked& a, const Ranked& b) {
   return std::tuple(-a.similarity, a.record) < std::tuple(-b.similarity, b.record);
 }
 
+std::int64_t block_of(const EmbeddingSource& source) {
+  return std::max<std::int64_t>(1, source.block);
+}
+
 std::vector<float> read_rows(const EmbeddingSource& source, std::int64_t first, std::int64_t count) {
   std::vector<float> rows = source.rows(first, count);
   if (rows.size() != static_cast<std::size_t>(count * source.dimension)) {
@@ -158,7 +162,7 @@ template <class Take>
 void scan(const Corpus& corpus, const Take& take) {
   const Key key(corpus);
   const EmbeddingSource& source = corpus.source;
-  const std::int64_t step = std::max<std::int64_t>(1, source.block);
+  const std::int64_t step = block_of(source);
   std::vector<float> cosines(static_cast<std::size_t>(corpus.shots));
   for (std::int64_t first = 0; first < source.records; first += step) {
     const std::int64_t count = std::min(step, source.records - first);
@@ -215,7 +219,7 @@ CuratedSet choose_top(const Corpus& corpus) {
   return set;
 }
 
-/// Vectors of some records in the given order; neighbours in the corpus are read together.
+/// Vectors of some records in the given order; neighbours in the corpus are read together, up to a block.
 std::vector<float> gather(const EmbeddingSource& source, std::span<const Ranked> records) {
   std::vector<std::pair<std::int64_t, std::size_t>> wanted;
   for (std::size_t i = 0; i < records.size(); ++i) {
@@ -223,10 +227,11 @@ std::vector<float> gather(const EmbeddingSource& source, std::span<const Ranked>
   }
   std::sort(wanted.begin(), wanted.end());
   const auto dimension = static_cast<std::size_t>(source.dimension);
+  const auto block = static_cast<std::size_t>(block_of(source));
   std::vector<float> result(records.size() * dimension);
   for (std::size_t first = 0; first < wanted.size();) {
     std::size_t end = first + 1;
-    while (end < wanted.size() && wanted[end].first == wanted[end - 1].first + 1) {
+    while (end < wanted.size() && wanted[end].first == wanted[end - 1].first + 1 && end - first < block) {
       ++end;
     }
     const std::vector<float> rows =
