@@ -1,0 +1,250 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <queue>
+
+#include "base/error.h"
+#include "text/tokenizer_model.h"
+#include "text/unicode.h"
+
+namespace rocket {
+
+namespace {
+
+constexpr std::size_t kCachedWords = 1 << 15;
+constexpr std::size_t kLongestCachedWord = 48;
+constexpr std::size_t kLongestWord = std::size_t{1} << 30;
+constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
+
+/// GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 and up, in order.
+std::array<char32_t, 256> byte_alphabet() {
+  std::array<char32_t, 256> alphabet{};
+  char32_t next = 0x100;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    alphabet[static_cast<std::size_t>(byte)] = printable ? static_cast<char32_t>(byte) : next++;
+  }
+  return alphabet;
+}
+
+/// The inverse; -1 for characters that stand for no byte.
+const std::array<int, 0x144>& alphabet_bytes() {
+  static const std::array<int, 0x144> bytes = [] {
+    std::array<int, 0x144> table;
+    table.fill(-1);
+    const auto alphabet = byte_alphabet();
+    for (int byte = 0; byte < 256; ++byte) table[alphabet[static_cast<std::size_t>(byte)]] = byte;
+    return table;
+  }();
+  return bytes;
+}
+
+std::uint64_t pair_of(TokenId left, TokenId right) {
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+         static_cast<std::uint32_t>(right);
+}
+
+}  // namespace
+
+std::optional<std::string> bytes_of_token(std::string_view token) {
+  std::string bytes;
+  for (std::size_t at = 0; at < token.size();) {
+    const char32_t c = next_code_point(token, at);
+    const int byte = c < alphabet_bytes().size() ? alphabet_bytes()[c] : -1;
+    if (byte < 0) return std::nullopt;
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
+MergeTable::MergeTable(std::size_t expected) {
+  const std::size_t size = std::bit_ceil(2 * expected + 2);
+  slots_.assign(size, Slot{kNoPair, {}});
+  shift_ = 64 - std::countr_zero(size);
+}
+
+std::size_t MergeTable::slot_of(std::uint64_t pair) const {
+  std::size_t slot = (pair * 0x9E3779B97F4A7C15ULL) >> shift_;
+  while (slots_[slot].pair != pair && slots_[slot].pair != kNoPair) slot = (slot + 1) & (slots_.size() - 1);
+  return slot;
+}
+
+void MergeTable::set(TokenId left, TokenId right, Merge merge) {
+  const std::uint64_t pair = pair_of(left, right);
+  slots_[slot_of(pair)] = {pair, merge};
+}
+
+const MergeTable::Merge* MergeTable::find(TokenId left, TokenId right) const {
+  const std::uint64_t pair = pair_of(left, right);
+  const Slot& slot = slots_[slot_of(pair)];
+  return slot.pair == pair ? &slot.merge : nullptr;
+}
+
+/// Merges the symbols of one word; keeps its buffers from word to word.
+class ByteLevelBpe::Merger {
+ public:
+  explicit Merger(const MergeTable& merges) : merges_(merges) {}
+
+  void begin() { symbols_.clear(); }
+  void add(TokenId id, std::size_t begin, std::size_t end) {
+    const auto at = static_cast<std::int32_t>(symbols_.size());
+    symbols_.push_back(
+        {id, at - 1, at + 1, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+  }
+
+  void finish(std::vector<Piece>& pieces) {
+    if (symbols_.empty()) return;
+    symbols_.back().next = -1;
+    for (std::int32_t at = 0; symbols_[at].next >= 0; ++at) offer(at);
+    while (!queue_.empty()) {
+      const Candidate best = queue_.top();
+      queue_.pop();
+      merge(best);
+    }
+    for (std::int32_t at = 0; at >= 0; at = symbols_[at].next)
+      pieces.push_back({symbols_[at].id, {symbols_[at].begin, symbols_[at].end}});
+  }
+
+ private:
+  struct Symbol {
+    TokenId id;  // -1: merged into the one before
+    std::int32_t previous, next;
+    std::uint32_t begin, end;
+  };
+  struct Candidate {
+    std::int32_t rank, at;
+    TokenId id;
+    bool operator<(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }
+  };
+
+  void offer(std::int32_t at) {
+    const Symbol& left = symbols_[at];
+    if (const auto* merge = merges_.find(left.id, symbols_[left.next].id))
+      queue_.push({merge->rank, at, merge->id});
+  }
+
+  void merge(const Candidate& best) {
+    Symbol& left = symbols_[best.at];
+    if (left.id < 0 || left.next < 0) return;
+    // Stale if the neighbours are others by now, unless they make the same token.
+    const auto* current = merges_.find(left.id, symbols_[left.next].id);
+    if (!current || current->id != best.id) return;
+    Symbol& right = symbols_[left.next];
+    left.id = best.id;
+    left.end = right.end;
+    left.next = right.next;
+    right.id = -1;
+    if (left.next >= 0) {
+      symbols_[left.next].previous = best.at;
+      offer(best.at);
+    }
+    if (left.previous >= 0) offer(left.previous);
+  }
+
+  const MergeTable& merges_;
+  std::vector<Symbol> symbols_;
+  std::priority_queue<Candidate> queue_;
+};
+
+/// Tokens of words seen before; a word that falls on the place of another replaces it.
+struct ByteLevelBpe::Cache {
+  struct Entry {
+    std::string word;
+    std::vector<Piece> pieces;
+  };
+  std::vector<Entry> entries = std::vector<Entry>(kCachedWords);
+
+  Entry& entry(std::string_view word) { return entries[std::hash<std::string_view>{}(word) % kCachedWords]; }
+};
+
+ByteLevelBpe::ByteLevelBpe(const TokenMap& vocabulary, const ByteLevelBpeOptions& options)
+    : fuse_unk_(options.fuse_unk), merges_(options.merges.size()), cache_(std::make_unique<Cache>()) {
+  const auto alphabet = byte_alphabet();
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    std::string letter;
+    append_utf8(letter, alphabet[byte]);
+    const auto found = vocabulary.find(letter);
+    byte_ids_[byte] = found == vocabulary.end() ? -1 : found->second;
+  }
+  if (options.unk_token) {
+    const auto found = vocabulary.find(*options.unk_token);
+    if (found != vocabulary.end()) unk_ = found->second;
+    if (!unk_ && std::ranges::count(byte_ids_, -1) != 0)
+      fail_data("model: the vocabulary lacks some bytes and the unknown token '{}'", *options.unk_token);
+  }
+  if (options.ignore_merges) read_words(vocabulary);
+  read_merges(vocabulary, options);
+}
+
+ByteLevelBpe::~ByteLevelBpe() = default;
+
+void ByteLevelBpe::read_words(const TokenMap& vocabulary) {
+  for (const auto& [token, id] : vocabulary)
+    if (const auto bytes = bytes_of_token(token)) words_[*bytes] = id;
+}
+
+void ByteLevelBpe::read_merges(const TokenMap& vocabulary, const ByteLevelBpeOptions& options) {
+  const auto id_of = [&](const std::string& token, std::size_t line) {
+    const auto found = vocabulary.find(token);
+    if (found == vocabulary.end())
+      fail_data("model: merge {}: token '{}' is not in the vocabulary", line, token);
+    return found->second;
+  };
+  for (std::size_t rank = 0; rank < options.merges.size(); ++rank) {
+    const auto& [left, right] = options.merges[rank];
+    merges_.set(id_of(left, rank), id_of(right, rank),
+                {static_cast<std::int32_t>(rank), id_of(left + right, rank)});
+  }
+}
+
+void ByteLevelBpe::tokenize(std::string_view text, std::span<const Span> words,
+                            std::vector<Piece>& pieces) const {
+  Merger merger(merges_);
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  for (const Span span : words) {
+    const std::string_view word = text.substr(span.begin, span.end - span.begin);
+    const std::size_t first = pieces.size();
+    if (!lock || word.size() > kLongestCachedWord) {
+      tokenize_word(word, merger, pieces);
+    } else {
+      Cache::Entry& entry = cache_->entry(word);
+      if (entry.word != word) {
+        entry.word = word;
+        entry.pieces.clear();
+        tokenize_word(word, merger, entry.pieces);
+      }
+      pieces.insert(pieces.end(), entry.pieces.begin(), entry.pieces.end());
+    }
+    for (std::size_t i = first; i < pieces.size(); ++i) {
+      pieces[i].span.begin += span.begin;
+      pieces[i].span.end += span.begin;
+    }
+  }
+}
+
+void ByteLevelBpe::tokenize_word(std::string_view word, Merger& merger, std::vector<Piece>& pieces) const {
+  if (word.size() > kLongestWord)
+    fail_data("a word of {} bytes: the longest that rocket takes is 1 GiB", word.size());
+  const auto whole = words_.find(word);
+  if (whole != words_.end()) return pieces.push_back({whole->second, {0, word.size()}});
+  merger.begin();
+  std::optional<Span> unknown;
+  const auto add_unknown = [&] {
+    if (unknown) merger.add(*unk_, unknown->begin, unknown->end);
+    unknown.reset();
+  };
+  for (std::size_t at = 0; at < word.size(); ++at) {
+    const TokenId id = byte_ids_[static_cast<unsigned char>(word[at])];
+    if (id >= 0 || !fuse_unk_) add_unknown();
+    if (id >= 0)
+      merger.add(id, at, at + 1);
+    else if (unk_)
+      unknown = Span{unknown ? unknown->begin : at, at + 1};
+  }
+  add_unknown();
+  merger.finish(pieces);
+}
+
+}  // namespace rocket

@@ -1,0 +1,242 @@
+// Which files of a model folder say how it tokenises.
+#include <charconv>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "text/tokenizer_json.h"
+
+namespace rocket {
+
+namespace {
+
+using nlohmann::json;
+
+json parse_json(const fs::path& file) {
+  try {
+    return json::parse(read_file(file));
+  } catch (const json::exception& e) {
+    fail_data("{}: {}", file.string(), e.what());
+  }
+}
+
+/// The object in a JSON file; empty if there is no such file.
+json object_in(const fs::path& file) {
+  if (!fs::exists(file)) return json::object();
+  json value = parse_json(file);
+  if (!value.is_object()) fail_data("{}: expected an object, found {}", file.string(), value.type_name());
+  return value;
+}
+
+/// tokenizer_config.json, as far as it matters here.
+class TokenizerConfig {
+ public:
+  explicit TokenizerConfig(json values) : values_(std::move(values)) {}
+
+  /// A token given as text or as {"content": text}; nullopt if it is absent or null.
+  std::optional<std::string> token(const std::string& key) const {
+    const auto found = values_.find(key);
+    return found == values_.end() ? std::nullopt : token_in(*found, key);
+  }
+
+  bool flag(const std::string& key, bool absent) const {
+    const auto found = values_.find(key);
+    if (found == values_.end() || found->is_null()) return absent;
+    if (!found->is_boolean()) fail_data("tokenizer_config.json: {}: expected true or false", key);
+    return found->get<bool>();
+  }
+
+  const json& value(const std::string& key) const {
+    static const json null;
+    const auto found = values_.find(key);
+    return found == values_.end() ? null : *found;
+  }
+
+  /// Tokens that this file names, as special added tokens unless it says more about them.
+  std::vector<AddedToken> named_tokens() const {
+    std::vector<AddedToken> tokens = described_tokens();
+    for (const char* key :
+         {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
+      if (const auto content = token(key)) tokens.push_back({*content, true});
+    for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
+      for (const json& entry : value(key))
+        if (const auto content = token_in(entry, key)) tokens.push_back({*content, true});
+    return tokens;
+  }
+
+ private:
+  static std::optional<std::string> token_in(const json& value, const std::string& key) {
+    if (value.is_null()) return std::nullopt;
+    const json& content = value.is_object() && value.contains("content") ? value["content"] : value;
+    if (!content.is_string())
+      fail_data("tokenizer_config.json: {}: expected a token, found {}", key, value.dump());
+    return content.get<std::string>();
+  }
+
+  /// `added_tokens_decoder` in the order of its ids.
+  std::vector<AddedToken> described_tokens() const {
+    std::map<std::int64_t, AddedToken> by_id;
+    const json& described = value("added_tokens_decoder");
+    if (described.is_null()) return {};
+    if (!described.is_object()) fail_data("tokenizer_config.json: added_tokens_decoder: expected an object");
+    for (const auto& [key, token] : described.items()) {
+      std::int64_t id = -1;
+      const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+      if (error != std::errc() || end != key.data() + key.size() || id < 0)
+        fail_data("tokenizer_config.json: added_tokens_decoder: '{}' is no token id", key);
+      by_id[id] = added_token(token, "tokenizer_config.json: added_tokens_decoder." + key);
+    }
+    std::vector<AddedToken> tokens;
+    for (auto& [id, token] : by_id) tokens.push_back(std::move(token));
+    return tokens;
+  }
+
+  json values_;
+};
+
+enum class Family { gpt2, qwen2, bert };
+
+/// `tokenizer_class` decides; old folders have none, but a model type that comes with one tokenizer only.
+Family family_of(const fs::path& folder, const TokenizerConfig& config) {
+  const json model = object_in(folder / "config.json");
+  std::string name = config.token("tokenizer_class").value_or("");
+  if (name.empty() && model.contains("model_type") && model["model_type"].is_string())
+    name = model["model_type"];
+  if (name == "GPT2Tokenizer" || name == "GPT2TokenizerFast" || name == "gpt2") return Family::gpt2;
+  if (name == "Qwen2Tokenizer" || name == "Qwen2TokenizerFast" || name == "qwen2") return Family::qwen2;
+  if (name == "BertTokenizer" || name == "BertTokenizerFast" || name == "bert") return Family::bert;
+  if (name.empty())
+    fail_data(
+        "{}: no tokenizer.json, and neither tokenizer_class in tokenizer_config.json nor model_type in "
+        "config.json says how to read the vocabulary; save it with transformers' save_pretrained",
+        folder.string());
+  fail_data(
+      "{}: no tokenizer.json, and the tokenizer of '{}' is not supported without one (supported: "
+      "GPT2Tokenizer, "
+      "Qwen2Tokenizer, BertTokenizer); save it with transformers' save_pretrained",
+      folder.string(), name);
+}
+
+std::vector<std::string> lines_of(const fs::path& file) {
+  std::vector<std::string> lines;
+  const std::string text = read_file(file);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    at = end + 1;
+  }
+  return lines;
+}
+
+json bpe_files(const fs::path& folder) {
+  json merges = json::array();
+  for (const std::string& line : lines_of(folder / "merges.txt"))
+    if (!line.empty() && !line.starts_with("#version")) merges.push_back(line);
+  return {{"type", "BPE"}, {"vocab", parse_json(folder / "vocab.json")}, {"merges", std::move(merges)}};
+}
+
+json gpt2_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
+  return {{"model", bpe_files(folder)},
+          {"pre_tokenizer",
+           {{"type", "ByteLevel"}, {"add_prefix_space", config.flag("add_prefix_space", false)}}},
+          {"decoder", {{"type", "ByteLevel"}}}};
+}
+
+json qwen2_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
+  const char* const pattern =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  const json split = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}};
+  const json bytes = {{"type", "ByteLevel"},
+                      {"add_prefix_space", config.flag("add_prefix_space", false)},
+                      {"use_regex", false}};
+  return {{"model", bpe_files(folder)},
+          {"normalizer", {{"type", "NFC"}}},
+          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", json::array({split, bytes})}}},
+          {"decoder", {{"type", "ByteLevel"}}}};
+}
+
+json bert_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
+  json vocabulary = json::object();
+  const std::vector<std::string> lines = lines_of(folder / "vocab.txt");
+  for (std::size_t id = 0; id < lines.size(); ++id) vocabulary[lines[id]] = id;
+  const auto end_token = [&](const char* key, const char* otherwise) -> json {
+    const std::string token = config.token(key).value_or(otherwise);
+    if (!vocabulary.contains(token)) fail_data("vocab.txt: the vocabulary lacks the {} '{}'", key, token);
+    return json::array({token, vocabulary[token]});
+  };
+  const json bert = {{"type", "BertProcessing"},
+                     {"cls", end_token("cls_token", "[CLS]")},
+                     {"sep", end_token("sep_token", "[SEP]")}};
+  const json normalizer = {{"type", "BertNormalizer"},
+                           {"handle_chinese_chars", config.flag("tokenize_chinese_chars", true)},
+                           {"strip_accents", config.value("strip_accents")},
+                           {"lowercase", config.flag("do_lower_case", true)}};
+  return {{"model",
+           {{"type", "WordPiece"},
+            {"vocab", vocabulary},
+            {"unk_token", config.token("unk_token").value_or("[UNK]")}}},
+          {"normalizer", normalizer},
+          {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+          {"post_processor", bert},
+          {"decoder", {{"type", "WordPiece"}}}};
+}
+
+/// What the class of the tokenizer names where tokenizer_config.json does not.
+json class_defaults(Family family) {
+  const char* const end = "<|endoftext|>";
+  if (family == Family::gpt2) return {{"bos_token", end}, {"eos_token", end}, {"unk_token", end}};
+  if (family == Family::qwen2) return {{"eos_token", end}, {"pad_token", end}, {"unk_token", end}};
+  return {{"unk_token", "[UNK]"},
+          {"sep_token", "[SEP]"},
+          {"pad_token", "[PAD]"},
+          {"cls_token", "[CLS]"},
+          {"mask_token", "[MASK]"}};
+}
+
+std::unique_ptr<Tokenizer> finish(TokenizerParts parts, const TokenizerConfig& config) {
+  for (AddedToken& token : config.named_tokens()) parts.added.push_back(std::move(token));
+  return make_tokenizer(std::move(parts),
+                        {config.token("eos_token"), config.token("bos_token"),
+                         config.flag("add_bos_token", false), config.flag("add_eos_token", false)});
+}
+
+std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& values) {
+  const Family family = family_of(folder, TokenizerConfig(values));
+  if (fs::exists(folder / "added_tokens.json") && !values.contains("added_tokens_decoder"))
+    fail_data(
+        "{}: added_tokens.json without tokenizer.json is not supported; save the tokenizer with "
+        "transformers' "
+        "save_pretrained",
+        folder.string());
+  json with_defaults = class_defaults(family);
+  with_defaults.update(values);
+  const TokenizerConfig config(std::move(with_defaults));
+  return in_context(folder.string(), [&] {
+    const json tokenizer = family == Family::bert    ? bert_tokenizer(folder, config)
+                           : family == Family::qwen2 ? qwen2_tokenizer(folder, config)
+                                                     : gpt2_tokenizer(folder, config);
+    return finish(tokenizer_parts(tokenizer), config);
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder) {
+  const json values = object_in(folder / "tokenizer_config.json");
+  const fs::path file = folder / "tokenizer.json";
+  if (!fs::exists(file)) return load_old_files(folder, values);
+  TokenizerParts parts = in_context(file.string(), [&] {
+    json tokenizer;
+    try {
+      tokenizer = json::parse(read_file(file));
+    } catch (const json::exception& e) {
+      fail_data("{}", e.what());
+    }
+    return tokenizer_parts(tokenizer);
+  });
+  return in_context(folder.string(), [&] { return finish(std::move(parts), TokenizerConfig(values)); });
+}
+
+}  // namespace rocket

@@ -1,0 +1,216 @@
+#include "text/tokenizer_normalizer.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "text/unicode.h"
+
+namespace rocket {
+
+namespace {
+
+utf8proc_category_t category_of(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
+
+bool is_ascii(std::string_view text) {
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) >= 0x80) return false;
+  return true;
+}
+
+/// Calls `rewrite(rewriter, character, span)` for every character.
+template <class Rewrite>
+SourceText rewrite_characters(const SourceText& text, Rewrite&& rewrite) {
+  SourceRewriter rewriter(text);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    const char32_t c = next_code_point(text.text(), at);
+    rewrite(rewriter, c, Span{begin, at});
+  }
+  return rewriter.take();
+}
+
+/// Canonical decomposition of one character, in full.
+std::size_t decompose(char32_t c, utf8proc_int32_t (&out)[32]) {
+  int boundary = 0;
+  const auto n =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), out, 32, UTF8PROC_DECOMPOSE, &boundary);
+  return n > 0 && n <= 32 ? static_cast<std::size_t>(n) : 0;
+}
+
+/// Starters that can become one with a character before them (vowel signs of Indic scripts, Hangul jamo).
+const std::unordered_set<char32_t>& composing_starters() {
+  static const std::unordered_set<char32_t> starters = [] {
+    std::unordered_set<char32_t> found;
+    utf8proc_int32_t parts[32];
+    for (char32_t c = 0xA0; c < 0x110000; ++c) {
+      const std::size_t n = decompose(c, parts);
+      for (std::size_t i = 1; i < n; ++i)
+        if (utf8proc_get_property(parts[i])->combining_class == 0)
+          found.insert(static_cast<char32_t>(parts[i]));
+    }
+    return found;
+  }();
+  return starters;
+}
+
+/// Whether normalisation never looks across the place before `c`.
+bool starts_segment(char32_t c) {
+  if (c < 0x300) return true;
+  utf8proc_int32_t parts[32];
+  if (decompose(c, parts) == 0) return true;
+  return utf8proc_get_property(parts[0])->combining_class == 0 &&
+         !composing_starters().contains(static_cast<char32_t>(parts[0]));
+}
+
+Span next_segment(std::string_view text, std::size_t begin) {
+  std::size_t end = begin;
+  next_code_point(text, end);
+  while (end < text.size()) {
+    std::size_t next = end;
+    if (starts_segment(next_code_point(text, next))) break;
+    end = next;
+  }
+  return {begin, end};
+}
+
+/// Decomposed, marks in canonical order. utf8proc orders by swapping neighbours, which on a long run of marks
+/// takes quadratic time; what comes out of here it leaves as it is.
+std::string decomposed_in_order(std::string_view segment) {
+  struct Mark {
+    utf8proc_int32_t c;
+    utf8proc_propval_t combining_class;
+  };
+  std::vector<Mark> marks;
+  utf8proc_int32_t parts[32];
+  for (std::size_t at = 0; at < segment.size();) {
+    const std::size_t n = decompose(next_code_point(segment, at), parts);
+    for (std::size_t i = 0; i < n; ++i)
+      marks.push_back({parts[i], utf8proc_get_property(parts[i])->combining_class});
+  }
+  for (auto begin = marks.begin(); begin != marks.end();) {
+    const auto end =
+        std::find_if(begin + 1, marks.end(), [](const Mark& m) { return m.combining_class == 0; });
+    const auto first = begin->combining_class == 0 ? begin + 1 : begin;
+    std::stable_sort(first, end,
+                     [](const Mark& a, const Mark& b) { return a.combining_class < b.combining_class; });
+    begin = end;
+  }
+  std::string ordered;
+  for (const Mark& mark : marks) append_utf8(ordered, static_cast<char32_t>(mark.c));
+  return ordered;
+}
+
+std::string normal_form(std::string_view segment, UnicodeForm::Form form) {
+  std::string ordered;
+  if (segment.size() > 64) segment = ordered = decomposed_in_order(segment);
+  utf8proc_uint8_t* result = nullptr;
+  const int options =
+      UTF8PROC_STABLE | (form == UnicodeForm::Form::nfc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
+  const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(segment.data()),
+                              static_cast<utf8proc_ssize_t>(segment.size()), &result,
+                              static_cast<utf8proc_option_t>(options));
+  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(result, std::free);
+  if (n < 0) fail_internal("Unicode normalisation: {}", utf8proc_errmsg(n));
+  return std::string(reinterpret_cast<const char*>(result), static_cast<std::size_t>(n));
+}
+
+bool is_chinese(char32_t c) {
+  // As published: the block of Extension E begins at 2B820, and everyone's BERT says 2B920.
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+         (c >= 0x2A700 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) ||
+         (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+/// Controls, formats and private use; unassigned characters stay.
+bool is_dropped_control(char32_t c) {
+  if (c == '\t' || c == '\n' || c == '\r') return false;
+  const auto category = category_of(c);
+  return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+         category == UTF8PROC_CATEGORY_CO;
+}
+
+}  // namespace
+
+SourceText normalize(const Normalizers& normalizers, SourceText text) {
+  for (const auto& normalizer : normalizers) text = normalizer->apply(std::move(text));
+  return text;
+}
+
+SourceText UnicodeForm::apply(SourceText text) const {
+  if (is_ascii(text.text())) return text;
+  std::optional<SourceRewriter> rewriter;  // most texts are in normal form already: begun at the first change
+  for (std::size_t at = 0; at < text.size();) {
+    const Span span = next_segment(text.text(), at);
+    const std::string_view segment(text.text().data() + span.begin, span.end - span.begin);
+    const std::string normal = is_ascii(segment) ? std::string(segment) : normal_form(segment, form_);
+    if (normal != segment && !rewriter) rewriter.emplace(text).keep({0, span.begin});
+    if (rewriter && normal == segment) rewriter->keep(span);
+    if (normal != segment) rewriter->put(normal, span);
+    at = span.end;
+  }
+  return rewriter ? rewriter->take() : text;
+}
+
+SourceText Lowercase::apply(SourceText text) const {
+  return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
+    // The only character whose lower case is two.
+    if (c == 0x130) return rewriter.put("i\xCC\x87", span);
+    const auto lower = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    if (lower == c) return rewriter.keep(span);
+    std::string bytes;
+    append_utf8(bytes, lower);
+    rewriter.put(bytes, span);
+  });
+}
+
+SourceText StripAccents::apply(SourceText text) const {
+  if (is_ascii(text.text())) return text;
+  return rewrite_characters(text, [this](SourceRewriter& rewriter, char32_t c, Span span) {
+    const auto category = category_of(c);
+    const bool mark = marks_ == Marks::nonspacing
+                          ? category == UTF8PROC_CATEGORY_MN
+                          : category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+    if (!mark) rewriter.keep(span);
+  });
+}
+
+SourceText CleanText::apply(SourceText text) const {
+  return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
+    if (c == 0 || c == 0xFFFD || is_dropped_control(c)) return;
+    if (is_white_space(c))
+      rewriter.put(" ", span);
+    else
+      rewriter.keep(span);
+  });
+}
+
+SourceText SpaceChinese::apply(SourceText text) const {
+  if (is_ascii(text.text())) return text;
+  return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
+    if (!is_chinese(c)) return rewriter.keep(span);
+    rewriter.put(" ", span);
+    rewriter.keep(span);
+    rewriter.put(" ", span);
+  });
+}
+
+Normalizers bert_normalizer(bool clean_text, bool chinese, std::optional<bool> strip_accents,
+                            bool lowercase) {
+  Normalizers steps;
+  if (clean_text) steps.push_back(std::make_unique<CleanText>());
+  if (chinese) steps.push_back(std::make_unique<SpaceChinese>());
+  if (strip_accents.value_or(lowercase)) {
+    steps.push_back(std::make_unique<UnicodeForm>(UnicodeForm::Form::nfd));
+    steps.push_back(std::make_unique<StripAccents>(StripAccents::Marks::nonspacing));
+  }
+  if (lowercase) steps.push_back(std::make_unique<Lowercase>());
+  return steps;
+}
+
+}  // namespace rocket

@@ -1,0 +1,128 @@
+#include "text/unicode.h"
+
+#include <utf8proc.h>
+
+namespace rocket {
+
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+
+struct Sequence {
+  std::size_t length;       // 0: no first byte of a sequence
+  unsigned char low, high;  // what the second byte may be
+};
+
+/// Table 3-7 of the Unicode standard: which second bytes are well-formed after a first byte.
+Sequence sequence_of(unsigned char first) {
+  if (first < 0x80) return {1, 0, 0};
+  if (first < 0xC2) return {0, 0, 0};
+  if (first < 0xE0) return {2, 0x80, 0xBF};
+  if (first == 0xE0) return {3, 0xA0, 0xBF};
+  if (first == 0xED) return {3, 0x80, 0x9F};
+  if (first < 0xF0) return {3, 0x80, 0xBF};
+  if (first == 0xF0) return {4, 0x90, 0xBF};
+  if (first < 0xF4) return {4, 0x80, 0xBF};
+  if (first == 0xF4) return {4, 0x80, 0x8F};
+  return {0, 0, 0};
+}
+
+/// How many bytes from `at` on agree with the sequence that the first byte announces.
+std::size_t matching_bytes(std::string_view text, std::size_t at, const Sequence& sequence) {
+  std::size_t n = 1;
+  while (n < sequence.length && at + n < text.size()) {
+    const auto byte = static_cast<unsigned char>(text[at + n]);
+    const bool ok = n == 1 ? byte >= sequence.low && byte <= sequence.high : (byte & 0xC0) == 0x80;
+    if (!ok) break;
+    ++n;
+  }
+  return n;
+}
+
+}  // namespace
+
+std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const Sequence sequence = sequence_of(static_cast<unsigned char>(text[at]));
+  if (sequence.length < 2) return sequence.length;
+  return matching_bytes(text, at, sequence) == sequence.length ? sequence.length : 0;
+}
+
+std::size_t utf8_subpart(std::string_view text, std::size_t at) {
+  return matching_bytes(text, at, sequence_of(static_cast<unsigned char>(text[at])));
+}
+
+std::string to_utf8_lossy(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    if (const std::size_t n = utf8_length(text, at)) {
+      result.append(text, at, n);
+      at += n;
+    } else {
+      result.append(kReplacement);
+      at += utf8_subpart(text, at);
+    }
+  }
+  return result;
+}
+
+char32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(at);
+  if (first < 0x80) return byte(at++);
+  const std::size_t n = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  char32_t c = first & (0xFF >> (n + 1));
+  for (std::size_t i = 1; i < n; ++i) c = (c << 6) | (byte(at + i) & 0x3F);
+  at += n;
+  return c;
+}
+
+char32_t previous_code_point(std::string_view text, std::size_t end) {
+  std::size_t at = end - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return next_code_point(text, at);
+}
+
+void append_utf8(std::string& text, char32_t c) {
+  utf8proc_uint8_t bytes[4];
+  const auto n = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
+  text.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
+}
+
+bool is_white_space(char32_t c) {
+  if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool is_letter_or_number(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO &&
+         !(category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME);
+}
+
+bool is_word_character(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  // Alphabetic, marks, decimal numbers, connectors and joiners; the circled letters are the only symbols.
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
+         category == UTF8PROC_CATEGORY_PC || c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
+         (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+}
+
+std::string fold_white_space(std::string_view text) {
+  std::string result;
+  bool gap = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    if (is_white_space(next_code_point(text, at))) {
+      gap = !result.empty();
+      continue;
+    }
+    if (gap) result += ' ';
+    gap = false;
+    result.append(text, begin, at - begin);
+  }
+  return result;
+}
+
+}  // namespace rocket

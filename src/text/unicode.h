@@ -1,0 +1,38 @@
+// UTF-8 and the few Unicode properties that tokenizers and answers need.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace rocket {
+
+/// Length of the valid UTF-8 sequence at text[at], or 0 where there is none.
+std::size_t utf8_length(std::string_view text, std::size_t at);
+
+/// Length of what one U+FFFD replaces at text[at], where utf8_length is 0: the longest prefix of a valid
+/// sequence, at least one byte (Unicode's "maximal subpart", as Rust and Python do it).
+std::size_t utf8_subpart(std::string_view text, std::size_t at);
+
+/// `text` with U+FFFD in place of every maximal subpart that is no UTF-8.
+std::string to_utf8_lossy(std::string_view text);
+
+/// The code point at text[at]; moves `at` behind it. `text` must be valid UTF-8 and `at` inside it.
+char32_t next_code_point(std::string_view text, std::size_t& at);
+
+/// The code point that ends at text[end - 1]. Same conditions.
+char32_t previous_code_point(std::string_view text, std::size_t end);
+
+void append_utf8(std::string& text, char32_t code_point);
+
+/// Unicode's White_Space property.
+bool is_white_space(char32_t c);
+/// General categories L and N.
+bool is_letter_or_number(char32_t c);
+/// What \w matches in Rust's regular expressions.
+bool is_word_character(char32_t c);
+
+/// Every run of white space becomes one space; none at the ends.
+std::string fold_white_space(std::string_view text);
+
+}  // namespace rocket
