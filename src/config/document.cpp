@@ -1,6 +1,7 @@
 #include "config/document.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 
 #include <algorithm>
 #include <array>
@@ -28,14 +29,46 @@ void require_utf8(const std::string& text, const Source& source) {
   }
 }
 
-bool indented_by_tab(const std::string& text, int line_number) {
+std::string line_of(const std::string& text, int number) {
   std::istringstream lines(text);
   std::string line;
-  for (int i = 0; i <= line_number; ++i) {
-    if (!std::getline(lines, line)) return false;
+  for (int i = 0; i <= number && std::getline(lines, line); ++i) {
   }
-  const std::size_t end = line.find_first_not_of(" \t");
-  return line.substr(0, end).find('\t') != std::string::npos;
+  return line;
+}
+
+// What yaml-cpp's message leaves open in the two cases that people meet.
+const char* hint_for(const std::string& line) {
+  if (line.substr(0, line.find_first_not_of(" \t")).find('\t') != std::string::npos) {
+    return "; indent with spaces, not with tabs";
+  }
+  if (line.find("${") != std::string::npos) return "; inside [ ] and { } a ${VAR} needs quotes";
+  return "";
+}
+
+// Listens to a parse and keeps nothing.
+struct NoNodes : YAML::EventHandler {
+  using Mark = YAML::Mark;
+  using anchor_t = YAML::anchor_t;
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const Mark&, anchor_t) override {}
+  void OnAlias(const Mark&, anchor_t) override {}
+  void OnScalar(const Mark&, const std::string&, anchor_t, const std::string&) override {}
+  void OnSequenceStart(const Mark&, const std::string&, anchor_t, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const Mark&, const std::string&, anchor_t, Style) override {}
+  void OnMapEnd() override {}
+};
+
+// YAML::LoadAll does not end on some texts (",!n: r"), where yaml-cpp finds ever new documents; this stops at
+// two.
+bool has_second_document(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  NoNodes handler;
+  return parser.HandleNextDocument(handler) && parser.HandleNextDocument(handler);
 }
 
 // Depth of what a configuration can hold; also ends a walk through an alias that contains itself.
@@ -78,13 +111,12 @@ std::string Source::at(const YAML::Mark& mark) const {
 YAML::Node parse_yaml(const std::string& text, const Source& source) {
   require_utf8(text, source);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1) fail_config("{}: more than one YAML document", source.name);
-    return documents.empty() ? YAML::Node() : documents.front();
+    if (has_second_document(text)) fail_config("{}: more than one YAML document", source.name);
+    return YAML::Load(text);
   } catch (const YAML::Exception& e) {
-    const char* hint = indented_by_tab(text, e.mark.line) ? "; indent with spaces, not with tabs" : "";
-    if (!source.has_lines) fail_config("{}: not a YAML value: {}", source.name, e.msg);
-    fail_config("{}:{}: not YAML: {}{}", source.at(e.mark), e.mark.column + 1, e.msg, hint);
+    if (!source.has_lines) fail_config("{}: not a YAML value: {}{}", source.name, e.msg, hint_for(text));
+    fail_config("{}:{}: not YAML: {}{}", source.at(e.mark), e.mark.column + 1, e.msg,
+                hint_for(line_of(text, e.mark.line)));
   }
 }
 

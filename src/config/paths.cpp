@@ -56,7 +56,8 @@ class Checker {
   }
 
   void add_unset(const std::string& key) {
-    if (!problems_.concern(key)) add(key, "not set, and this job reads it");
+    const std::string section = key.substr(0, key.find('.'));
+    if (!problems_.concern(key) && !problems_.concern(section)) add(key, "not set, and this job reads it");
   }
 
   void one(const std::string& key, const std::string& path, Kind kind) {
