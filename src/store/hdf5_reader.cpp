@@ -108,7 +108,8 @@ struct H5Reader::File {
       fail_data("cannot read '{}': {}", path.string(), error.message());
     }
     size = static_cast<std::int64_t>(length);
-    file = {H5Fopen(path.c_str(), H5F_ACC_RDONLY, access_without_locks().get()), H5Fclose};
+    const H5Handle access = access_without_locks();  // closing it after a failure would wipe the reason
+    file = {H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose};
     if (!file.ok()) {
       fail_data("'{}' is no readable HDF5 file: {}", path.string(), hdf5_reason());
     }
@@ -176,10 +177,13 @@ struct H5Reader::File {
   }
 
   template <class T>
-  void read_stored(const H5Handle& dataset, const std::string& name, const Shape& shape, Rows rows,
-                   T* out) const;
+  void append_stored(const H5Handle& dataset, const std::string& name, const Shape& shape, Rows rows,
+                     std::vector<T>& out) const;
 
   std::vector<StoredPart> parts(const H5Handle& dataset, const std::string& name, const Shape& shape) const;
+
+  template <class T>
+  void append_part(const StoredPart& part, Shape shape, Rows rows, std::vector<T>& out) const;
 
   template <class T>
   std::vector<T> read(const H5Handle& dataset, const std::string& name, const Shape& shape, Rows rows) const;
@@ -187,25 +191,24 @@ struct H5Reader::File {
 
 // Rows of a data set whose values lie in this very file.
 template <class T>
-void H5Reader::File::read_stored(const H5Handle& dataset, const std::string& name, const Shape& shape,
-                                 Rows rows, T* out) const {
-  std::int64_t values = 0;
-  product_of(shape, values);
+void H5Reader::File::append_stored(const H5Handle& dataset, const std::string& name, const Shape& shape,
+                                   Rows rows, std::vector<T>& out) const {
   check_type<T>(dataset, name);
-  check_stored(dataset, name, values);
-  if (values == 0 || rows.count == 0) {
+  check_stored(dataset, name, static_cast<std::int64_t>(values_of(shape, shape.empty() ? 1 : shape[0])));
+  const std::size_t at = out.size();
+  out.resize(at + values_of(shape, rows.count));
+  if (out.size() == at) {
     return;
   }
   const H5Handle space(H5Dget_space(dataset.get()), H5Sclose);
   std::vector<hsize_t> count(shape.begin(), shape.end()), start(shape.size(), 0);
-  H5Handle memory;
   if (!shape.empty()) {
     start[0] = static_cast<hsize_t>(rows.first);
     count[0] = static_cast<hsize_t>(rows.count);
     H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   }
-  memory = {H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose};
-  if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, out) < 0) {
+  const H5Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
+  if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, out.data() + at) < 0) {
     fail_set(name, "cannot be read: {}", hdf5_reason());
   }
 }
@@ -233,37 +236,37 @@ std::vector<StoredPart> H5Reader::File::parts(const H5Handle& dataset, const std
   return parts;
 }
 
+// `shape` is that of the whole, `rows` are wanted of it; those of this part are added.
+template <class T>
+void H5Reader::File::append_part(const StoredPart& part, Shape shape, Rows rows, std::vector<T>& out) const {
+  const std::int64_t first = std::max(rows.first, part.rows.first);
+  const std::int64_t end = std::min(rows.first + rows.count, part.rows.first + part.rows.count);
+  if (first >= end) {
+    return;
+  }
+  const File source(path.parent_path() / part.file);
+  const H5Handle dataset = source.open(part.dataset);
+  shape[0] = part.rows.count;
+  const Shape found = source.shape(dataset, part.dataset);
+  if (found != shape) {
+    source.fail_set(part.dataset, "expected shape {}, got {}", shape_text(shape), shape_text(found));
+  }
+  source.append_stored(dataset, part.dataset, shape, {first - part.rows.first, end - first}, out);
+}
+
 // Virtual data sets are put together here and not by HDF5, which takes a part that is missing, or that it
 // cannot open because too many files are, for one of fill values.
 template <class T>
 std::vector<T> H5Reader::File::read(const H5Handle& dataset, const std::string& name, const Shape& shape,
                                     Rows rows) const {
-  check_type<T>(dataset, name);
+  std::vector<T> out;
   if (!is_virtual(dataset)) {
-    check_stored(dataset, name, static_cast<std::int64_t>(values_of(shape, shape.empty() ? 1 : shape[0])));
-    std::vector<T> out(values_of(shape, rows.count));
-    read_stored(dataset, name, shape, rows, out.data());
+    append_stored(dataset, name, shape, rows, out);
     return out;
   }
-  std::vector<T> out;
+  check_type<T>(dataset, name);
   for (const StoredPart& part : parts(dataset, name, shape)) {
-    const std::int64_t first = std::max(rows.first, part.rows.first);
-    const std::int64_t end = std::min(rows.first + rows.count, part.rows.first + part.rows.count);
-    if (first >= end) {
-      continue;
-    }
-    const File source(path.parent_path() / part.file);
-    const H5Handle held = source.open(part.dataset);
-    Shape expected = shape;
-    expected[0] = part.rows.count;
-    if (source.shape(held, part.dataset) != expected) {
-      source.fail_set(part.dataset, "expected shape {}, got {}", shape_text(expected),
-                      shape_text(source.shape(held, part.dataset)));
-    }
-    source.check_stored(held, part.dataset, static_cast<std::int64_t>(values_of(expected, part.rows.count)));
-    const std::size_t at = out.size();
-    out.resize(at + values_of(shape, end - first));
-    source.read_stored(held, part.dataset, expected, {first - part.rows.first, end - first}, out.data() + at);
+    append_part(part, shape, rows, out);
   }
   return out;
 }

@@ -159,8 +159,10 @@ void H5Writer::write_virtual(const std::string& name, const Shape& shape,
   for (const VirtualPart& part : parts) {
     Shape part_shape = shape;
     part_shape[0] = part.rows;
-    if (H5Pset_virtual(options.get(), rows_of(shape, part.first_row, part.rows).get(), part.file.c_str(),
-                       part.dataset.c_str(), make_space(part_shape).get()) < 0) {
+    // Named, as closing them after a failure would wipe the reason.
+    const H5Handle rows = rows_of(shape, part.first_row, part.rows), source = make_space(part_shape);
+    if (H5Pset_virtual(options.get(), rows.get(), part.file.c_str(), part.dataset.c_str(), source.get()) <
+        0) {
       file_->fail_here(fmt::format("data set '{}'", name));
     }
   }
