@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::int64_t kMostTuples = 100'000'000;
 constexpr double kSimilarityGrid = 1e9;
-// Two sums of the same perplexities must be equal whatever the order of the members was.
-constexpr int kSumDigits = 14;
 
 using Tuple = std::vector<std::int64_t>;
 
@@ -135,6 +133,7 @@ class TupleTable {
     return static_cast<double>((first - sorted.begin()) + 1 + (end - sorted.begin())) / 2;
   }
 
+  /// Added up by size, so that tuples of equal perplexities are equal whatever the order of the members.
   double perplexities(const Tuple& tuple) const {
     std::vector<double> values;
     for (std::int64_t member : tuple) {
@@ -145,7 +144,7 @@ class TupleTable {
     for (double value : values) {
       sum += value;
     }
-    return round_significant(sum, kSumDigits);
+    return sum;
   }
 
   std::vector<std::string> names(const Tuple& tuple) const {

@@ -14,6 +14,12 @@ namespace {
 
 constexpr int kPerplexityDigits = 12;
 
+/// To so many significant decimal digits; infinities stay.
+double round_significant(double value, int digits) {
+  return std::isfinite(value) ? std::strtod(fmt::format("{:.{}e}", value, digits - 1).c_str(), nullptr)
+                              : value;
+}
+
 void check_shapes(const BankScores& scores) {
   const std::size_t rows = scores.adapters.size();
   if (rows < 2) {
@@ -93,11 +99,6 @@ void set_places(Standings& standings, const Signals& signals) {
 }
 
 }  // namespace
-
-double round_significant(double value, int digits) {
-  return std::isfinite(value) ? std::strtod(fmt::format("{:.{}e}", value, digits - 1).c_str(), nullptr)
-                              : value;
-}
 
 std::vector<double> average_ranks(const std::vector<double>& values) {
   std::vector<std::size_t> order(values.size());

@@ -21,7 +21,4 @@ struct Standings {
 /// shapes.
 Standings stand(const BankScores& scores, const Signals& signals);
 
-/// To so many significant decimal digits; infinities stay.
-double round_significant(double value, int digits);
-
 }  // namespace rocket

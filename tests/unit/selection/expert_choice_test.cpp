@@ -167,6 +167,15 @@ TEST(ExpertChoice, AnInfinitePerplexityComesLast) {
   EXPECT_THAT(choice.experts, ElementsAre("c", "d"));
 }
 
+TEST(ExpertChoice, RoundingNoiseIsNoPlace) {
+  BankScores scores = plain_scores();
+  scores.nll[2] += 1e-14;  // a
+  scores.nll[4] -= 1e-14;  // b
+  for (const AdapterStanding& row : choose_experts(scores, {.candidates = 2, .count = 1}).standings) {
+    EXPECT_EQ(row.place_perplexity.value_or(3), 3) << row.adapter;
+  }
+}
+
 TEST(ExpertChoice, NotANumberIsAnErrorThatNamesAdapterAndShot) {
   BankScores scores = plain_scores();
   scores.nll[2 * 3 + 1] = std::nan("");
