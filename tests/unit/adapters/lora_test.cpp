@@ -1,0 +1,202 @@
+#include "adapters/lora.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "unit/adapters/support.h"
+
+namespace rocket {
+namespace {
+
+using test::a_name;
+using test::b_name;
+using test::kModules;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Lora : public testing::Test {
+ protected:
+  Lora() { at::manual_seed(3); }
+
+  LoraAdapter load() { return load_adapter(folder.path() / "home", kModules, at::kFloat, at::kCPU); }
+  void write(const test::NamedTensors& tensors, const nlohmann::json& config = {}) {
+    test::write_peft(folder.path() / "home", tensors, config);
+  }
+  std::string refusal() {
+    const auto [code, message] = test::error_of([&] { load(); });
+    EXPECT_EQ(code, ExitCode::data) << message;
+    EXPECT_THAT(message, testing::StartsWith("adapter 'home': "));
+    return message;
+  }
+  test::NamedTensors pairs(std::vector<std::size_t> modules, std::int64_t lora_r = 2) {
+    test::NamedTensors tensors;
+    for (const std::size_t m : modules) test::add_pair(tensors, kModules[m], lora_r);
+    return tensors;
+  }
+
+  test::TemporaryFolder folder;
+};
+
+TEST_F(Lora, ReadsWhatTheTensorsAdapt) {
+  const auto tensors = pairs({2, 1});
+  write(tensors);
+  const LoraAdapter adapter = load();
+  EXPECT_EQ(adapter.name, "home");
+  ASSERT_EQ(adapter.weights.size(), 2u);
+  EXPECT_EQ(adapter.weights[0].module, 1);
+  EXPECT_EQ(adapter.weights[1].module, 2);
+  EXPECT_EQ(adapter.weights[0].scale, 2);
+  EXPECT_TRUE(at::equal(adapter.find(2)->a_RI, tensors[0].second));
+  EXPECT_TRUE(at::equal(adapter.find(2)->b_OR, tensors[1].second));
+  EXPECT_EQ(adapter.find(0), nullptr);
+  EXPECT_EQ(adapter.bytes(), 4 * (2 * 6 + 4 * 2 + 2 * 6 + 8 * 2));
+}
+
+TEST_F(Lora, TakesNamesThatStillHoldTheDefaultName) {
+  write({{"base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight", at::ones({2, 6})},
+         {"base_model.model.model.layers.0.self_attn.q_proj.lora_B.default.weight", at::ones({8, 2})}});
+  EXPECT_EQ(load().weights.size(), 1u);
+}
+
+TEST_F(Lora, RanksAndScalesFollowThePatterns) {
+  auto tensors = pairs({0, 3});
+  test::add_pair(tensors, kModules[2], 3);
+  write(tensors, {{"rank_pattern", {{"layers.1.self_attn.q_proj", 3}}},
+                  {"alpha_pattern", {{"v_proj", 9}}},
+                  {"use_rslora", true}});
+  const LoraAdapter adapter = load();
+  EXPECT_EQ(adapter.find(2)->lora_r(), 3);
+  EXPECT_DOUBLE_EQ(adapter.find(0)->scale, 4 / std::sqrt(2.0));
+  EXPECT_DOUBLE_EQ(adapter.find(2)->scale, 4 / std::sqrt(3.0));
+  EXPECT_DOUBLE_EQ(adapter.find(3)->scale, 9 / std::sqrt(2.0));
+}
+
+TEST_F(Lora, ConvertsToTheComputeType) {
+  test::NamedTensors tensors = pairs({0});
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kHalf);
+  write(tensors);
+  EXPECT_TRUE(at::equal(load().weights[0].a_RI, tensors[0].second.to(at::kFloat)));
+  const auto bf16 = load_adapter(folder.path() / "home/", kModules, at::kBFloat16, at::kCPU);
+  EXPECT_EQ(bf16.name, "home");
+  EXPECT_TRUE(at::equal(bf16.weights[0].b_OR, tensors[1].second.to(at::kBFloat16)));
+}
+
+TEST_F(Lora, RefusesShapesThatFitNeitherBaseNorRank) {
+  write({{a_name(kModules[0].name), at::ones({2, 5})}, {b_name(kModules[0].name), at::ones({8, 2})}});
+  EXPECT_EQ(refusal(),
+            "adapter 'home': adapter_model.safetensors: tensor "
+            "'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight': expected [2, 6], got [2, 5]");
+  write({{a_name(kModules[0].name), at::ones({2, 6})}, {b_name(kModules[0].name), at::ones({4, 2})}});
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("lora_B"), HasSubstr("expected [8, 2], got [4, 2]")));
+  write(pairs({0}, 3));
+  EXPECT_THAT(refusal(), HasSubstr("expected [2, 6], got [3, 6]"));
+  write({{a_name(kModules[0].name), at::ones({12})}, {b_name(kModules[0].name), at::ones({8, 2})}});
+  EXPECT_THAT(refusal(), HasSubstr("expected [2, 6], got [12]"));
+}
+
+TEST_F(Lora, RefusesALoneFactor) {
+  write({{a_name(kModules[0].name), at::ones({2, 6})}});
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("q_proj.lora_A.weight'"), HasSubstr("lora_B is missing")));
+  write({{b_name(kModules[0].name), at::ones({8, 2})}});
+  EXPECT_THAT(refusal(), HasSubstr("lora_A is missing"));
+}
+
+TEST_F(Lora, RefusesTensorsThatAreNoLoraOfTheBase) {
+  auto tensors = pairs({0});
+  tensors.emplace_back("base_model.model.lm_head.weight", at::ones({3}));
+  write(tensors);
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr("'base_model.model.lm_head.weight'"), HasSubstr("no part of a LoRA")));
+  write({{a_name("model.layers.7.self_attn.q_proj"), at::ones({2, 6})}});
+  EXPECT_THAT(refusal(), HasSubstr("the base has no linear layer 'model.layers.7.self_attn.q_proj'"));
+  write({{a_name(kModules[0].name).substr(11), at::ones({2, 6})}});
+  EXPECT_THAT(refusal(), HasSubstr("no part of a LoRA"));
+  write({});
+  EXPECT_THAT(refusal(), HasSubstr("no tensor"));
+}
+
+TEST_F(Lora, RefusesTheSameWeightTwice) {
+  auto tensors = pairs({0});
+  tensors.emplace_back("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
+                       at::ones({2, 6}));
+  write(tensors);
+  EXPECT_THAT(refusal(), HasSubstr("is the same weight"));
+}
+
+TEST_F(Lora, RefusesValuesThatAreNotFinite) {
+  for (const double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    auto tensors = pairs({0});
+    tensors[1].second[3][1] = bad;
+    write(tensors);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("lora_B.weight'"), HasSubstr("not finite")));
+  }
+}
+
+TEST_F(Lora, RefusesIntegers) {
+  write({{a_name(kModules[0].name), at::ones({2, 6}, at::kLong)},
+         {b_name(kModules[0].name), at::ones({8, 2})}});
+  EXPECT_THAT(refusal(), HasSubstr("expected floating point values, got I64"));
+}
+
+TEST_F(Lora, RefusesWhatPeftWouldDrop) {
+  write(pairs({0, 1}), {{"target_modules", {"q_proj"}}});
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("v_proj.lora_A"), HasSubstr("PEFT would drop it")));
+  write(pairs({0}), {{"target_modules", {"proj"}}});
+  EXPECT_THAT(refusal(), HasSubstr("PEFT would drop it"));
+  write(pairs({0}), {{"target_modules", "q_proj"}});
+  EXPECT_THAT(refusal(), HasSubstr("PEFT would drop it"));
+  write(pairs({0}), {{"exclude_modules", {"layers.0.self_attn.q_proj"}}});
+  EXPECT_THAT(refusal(), HasSubstr("PEFT would drop it"));
+  write(pairs({0, 2}), {{"layers_to_transform", {1}}});
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("layers.0"), HasSubstr("PEFT would drop it")));
+}
+
+TEST_F(Lora, TargetsMayBeNamesExpressionsOrAllLinear) {
+  for (const nlohmann::json& target :
+       {nlohmann::json("all-linear"), nlohmann::json(R"(.*\.(q|v)_proj)"),
+        nlohmann::json(R"(model\.layers\.\d+\..*)"), nlohmann::json({"self_attn.q_proj", kModules[1].name}),
+        nlohmann::json({"q_proj", "v_proj", "absent_proj"})}) {
+    write(pairs({0, 1}), {{"target_modules", target}});
+    EXPECT_EQ(load().weights.size(), 2u) << target;
+  }
+}
+
+TEST_F(Lora, RefusesPickles) {
+  std::filesystem::create_directories(folder.path() / "home");
+  std::ofstream(folder.path() / "home/adapter_model.bin") << "x";
+  EXPECT_THAT(refusal(), HasSubstr("adapter_model.bin: only adapter_model.safetensors is read"));
+}
+
+TEST_F(Lora, WhatIsWrittenIsReadBack) {
+  LoraAdapter adapter{"out", {}};
+  adapter.weights.push_back({0, at::randn({2, 6}), at::randn({8, 2}), 1.5});
+  adapter.weights.push_back({1, at::randn({5, 6}), at::randn({4, 5}), 1 / std::sqrt(5.0)});
+  adapter.weights.push_back({2, at::randn({3, 6}), at::randn({8, 3}), 0.3});
+  write_adapter(folder.path() / "out", adapter, kModules, "some/base");
+  const LoraAdapter again = load_adapter(folder.path() / "out", kModules, at::kFloat, at::kCPU);
+  EXPECT_EQ(again.name, "out");
+  ASSERT_EQ(again.weights.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(again.weights[i].module, adapter.weights[i].module);
+    EXPECT_TRUE(at::equal(again.weights[i].a_RI, adapter.weights[i].a_RI));
+    EXPECT_TRUE(at::equal(again.weights[i].b_OR, adapter.weights[i].b_OR));
+    EXPECT_DOUBLE_EQ(again.weights[i].scale, adapter.weights[i].scale);
+  }
+}
+
+TEST_F(Lora, WritesShortTargetsWhereTheyNameTheSameModules) {
+  LoraAdapter adapter{
+      "out", {{0, at::randn({2, 6}), at::randn({8, 2}), 1}, {2, at::randn({2, 6}), at::randn({8, 2}), 1}}};
+  const auto targets = [&] {
+    write_adapter(folder.path() / "out", adapter, kModules, "base");
+    return nlohmann::json::parse(std::ifstream(folder.path() / "out/adapter_config.json"))["target_modules"];
+  };
+  EXPECT_EQ(targets(), nlohmann::json({"q_proj"}));
+  adapter.weights.pop_back();
+  EXPECT_EQ(targets(), nlohmann::json({kModules[0].name}));
+}
+
+}  // namespace
+}  // namespace rocket
