@@ -174,13 +174,25 @@ std::vector<Module> read_modules(const fs::path& folder) {
   return modules;
 }
 
+/// model_max_length of tokenizer_config.json; transformers writes 1e30 for "no bound".
+std::int64_t tokenizer_bound(const fs::path& folder, std::int64_t positions) {
+  const fs::path file = folder / "tokenizer_config.json";
+  if (!is_there(file)) return positions;
+  const auto json = JsonObject::read(file);
+  const double bound = JsonObject(json, file.string()).number("model_max_length", 0, positions);
+  return bound < static_cast<double>(positions) ? std::max<std::int64_t>(1, static_cast<std::int64_t>(bound))
+                                                : positions;
+}
+
+/// sentence-transformers keeps the bound in its own file, since version 6 in the tokenizer's.
 std::int64_t read_max_tokens(const fs::path& folder, std::int64_t positions) {
   const fs::path file = folder / "sentence_bert_config.json";
   if (!is_there(file)) return positions;
   const auto json = JsonObject::read(file);
   const JsonObject config(json, file.string());
   refuse_if_set(config, "do_lower_case", "lower-casing in front of the tokenizer");
-  return std::min(positions, config.integer("max_seq_length", 1, INT64_MAX, positions));
+  if (!config.has("max_seq_length")) return tokenizer_bound(folder, positions);
+  return std::min(positions, config.integer("max_seq_length", 1, INT64_MAX));
 }
 
 void check_bert(const JsonObject& config) {

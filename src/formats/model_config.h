@@ -31,16 +31,14 @@ struct EncoderConfig {
   std::int64_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
   std::int64_t vocabulary = 0, max_positions = 0, type_vocabulary = 0;
   double norm_eps = 0;
-  std::string activation;  // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
-  std::int64_t max_tokens =
-      0;  // min(positions, max_seq_length of sentence_bert_config.json), specials included
+  std::string activation;       // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
+  std::int64_t max_tokens = 0;  // min(positions, max_seq_length), specials included
 };
 
 EncoderConfig read_encoder_config(const std::filesystem::path& folder);
 
 /// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
-/// config (78) where auto finds no such file ("say cls or mean"), data (65) for poolings other than these
-/// two.
+/// config (78) where auto finds no such file, data (65) for poolings other than these two.
 Pooling read_pooling(const std::filesystem::path& folder, const std::string& choice);
 
 }  // namespace rocket

@@ -1,0 +1,267 @@
+"""Small files of other programs, and what those programs make of them, for tests/unit/formats and text.
+
+Usage: python tests/parity/make_formats_reference.py        (torch, transformers, peft, safetensors,
+sentence-transformers; writes tests/data/formats)
+"""
+
+import gzip
+import json
+import pathlib
+import shutil
+import struct
+import tempfile
+
+import peft
+import safetensors
+import safetensors.torch
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Normalize
+from sentence_transformers.base.modules import Transformer
+
+OUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "formats"
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=True) + "\n")
+
+
+def raw_bytes(tensor):
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+
+
+def tensors_of_all_types():
+    torch.manual_seed(0)
+    tensors = {
+        "f64": torch.randn(2, 3, dtype=torch.float64),
+        "f32": torch.randn(5),
+        "f16": torch.randn(3, 1, 2).half(),
+        "bf16": torch.randn(4).bfloat16(),
+        "i64": torch.tensor([-(2**63), 2**63 - 1]),
+        "i32": torch.tensor([[-7, 8]], dtype=torch.int32),
+        "i16": torch.tensor([-300, 300, 5], dtype=torch.int16),
+        "i8": torch.tensor([-128, 127, 1], dtype=torch.int8),
+        "u8": torch.tensor([255, 0, 9], dtype=torch.uint8),
+        "boolean": torch.tensor([True, False, True]),
+        "scalar": torch.tensor(2.5),
+        "empty": torch.zeros(0, 4),
+        'odd "name" \u00e9\n': torch.ones(1),
+    }
+    return tensors
+
+
+def make_safetensors():
+    tensors = tensors_of_all_types()
+    safetensors.torch.save_file(tensors, OUT / "types.safetensors", metadata={"format": "pt", "who": "\u00e9"})
+    (OUT / "types.safetensors").chmod(0o644)
+    write_json(
+        OUT / "types.json",
+        {k: {"shape": list(v.shape), "bytes": raw_bytes(v).hex()} for k, v in tensors.items()},
+    )
+    make_written(tensors)
+
+
+def make_written(tensors):
+    """The bytes that rocket must write for these tensors; the safetensors library reads them back here."""
+    names = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+             torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
+             torch.bool: "BOOL"}
+    header = {"__metadata__": {"format": "pt", "made by": "rocket"}}
+    data = b""
+    for name in sorted(tensors):
+        piece = raw_bytes(tensors[name])
+        header[name] = {"data_offsets": [len(data), len(data) + len(piece)], "dtype": names[tensors[name].dtype],
+                        "shape": list(tensors[name].shape)}
+        data += piece
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    path = OUT / "written.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    with safetensors.safe_open(path, "pt") as file:
+        assert file.metadata() == header["__metadata__"]
+        assert set(file.keys()) == set(tensors)
+        for name, tensor in tensors.items():
+            assert torch.equal(file.get_tensor(name), tensor), name
+
+
+LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+SMALL = LLAMA | {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8,
+                 "vocab_size": 100, "max_position_embeddings": 77}
+
+
+def llama_forms():
+    return {
+        "defaults": LLAMA,
+        "small": SMALL,
+        "old": SMALL | {"rope_theta": 500000.0, "rope_scaling": None, "torch_dtype": "bfloat16",
+                        "num_key_value_heads": 2, "tie_word_embeddings": True, "rms_norm_eps": 1e-5},
+        "new": SMALL | {"rope_parameters": {"rope_theta": 1234.5, "rope_type": "default"}, "dtype": "float16",
+                        "head_dim": 16, "eos_token_id": [5, 6]},
+        "both": SMALL | {"rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0, "rope_type": "default"}},
+        "scaling default": SMALL | {"rope_theta": 9.0, "rope_scaling": {"type": "default"}},
+        "parameters without theta": SMALL | {"rope_theta": 9.5, "rope_parameters": {"rope_type": "default"}},
+        "nulls": SMALL | {"head_dim": None, "num_key_value_heads": None, "eos_token_id": None},
+        "no model_type": {k: v for k, v in SMALL.items() if k != "model_type"},
+    }
+
+
+def make_llama_configs():
+    cases = []
+    for name, config in llama_forms().items():
+        c = transformers.LlamaConfig.from_dict({k: v for k, v in config.items()})
+        eos = c.eos_token_id
+        cases.append({"name": name, "config": config, "expected": {
+            "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
+            "kv_heads": c.num_key_value_heads, "head_dim": c.head_dim, "intermediate": c.intermediate_size,
+            "vocabulary": c.vocab_size, "max_positions": c.max_position_embeddings, "norm_eps": c.rms_norm_eps,
+            "rope_theta": c.rope_parameters["rope_theta"], "tied_head": c.tie_word_embeddings,
+            "eos_ids": [] if eos is None else eos if isinstance(eos, list) else [eos]}})
+    write_json(OUT / "llama_configs.json", cases)
+
+
+def make_bert_configs():
+    bert = {"architectures": ["BertModel"], "model_type": "bert"}
+    forms = {"defaults": bert,
+             "small": bert | {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 50,
+                              "intermediate_size": 32, "max_position_embeddings": 40, "type_vocab_size": 1,
+                              "layer_norm_eps": 1e-5, "hidden_act": "gelu_new"}}
+    cases = []
+    for name, config in forms.items():
+        c = transformers.BertConfig.from_dict(config)
+        cases.append({"name": name, "config": config, "expected": {
+            "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
+            "intermediate": c.intermediate_size, "vocabulary": c.vocab_size,
+            "max_positions": c.max_position_embeddings, "type_vocabulary": c.type_vocab_size,
+            "norm_eps": c.layer_norm_eps, "activation": c.hidden_act}})
+    write_json(OUT / "bert_configs.json", cases)
+
+
+def make_sentence_encoders():
+    """The small files that sentence-transformers of today writes beside a BERT."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        shutil.copytree(OUT.parent.parent / "lab" / "encoder", folder / "from")
+        for mode in ["cls", "mean", "max", ("cls", "mean")]:
+            name = mode if isinstance(mode, str) else "_".join(mode)
+            transformer = Transformer(str(folder / "from"))
+            model = SentenceTransformer(modules=[transformer, Pooling(64, pooling_mode=mode), Normalize()], device="cpu")
+            model.save(str(folder / name))
+            target = OUT / "sentence_encoders" / name
+            for file in ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json"]:
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                if (folder / name / file).exists():
+                    shutil.copy(folder / name / file, target / file)
+
+
+def tiny_llama():
+    config = transformers.LlamaConfig(hidden_size=8, intermediate_size=8, num_hidden_layers=12, num_attention_heads=2,
+                                      vocab_size=16, max_position_embeddings=8)
+    return transformers.LlamaForCausalLM(config)
+
+
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def lora_cases():
+    return {
+        "plain": dict(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"]),
+        "rslora": dict(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"], use_rslora=True),
+        "default targets": dict(r=2),
+        "regex": dict(r=2, target_modules=r".*\.layers\.[02]\.self_attn\.(q|v)_proj"),
+        "all-linear": dict(r=2, target_modules="all-linear"),
+        "patterns": dict(r=4, lora_alpha=6, target_modules=ALL,
+                         rank_pattern={"layers.1.self_attn.q_proj": 3, "q_proj": 5, "model.layers.2.mlp.up_proj": 7,
+                                       "^model.layers.0.self_attn.k_proj": 9, "layer.*v_proj": 2, "proj": 99},
+                         alpha_pattern={r"self_attn\.[qk]_proj": 11, r"layers.1\..*": 0.5, "down_proj": 13}),
+        "order decides": dict(r=4, target_modules=ALL, rank_pattern={"q_proj": 5, "layers.1.self_attn.q_proj": 3}),
+        "rslora patterns": dict(r=4, lora_alpha=6, target_modules=ALL, use_rslora=True,
+                                rank_pattern={"k_proj": 9}, alpha_pattern={"k_proj": 2, "o_proj": 3}),
+        "alternation": dict(r=4, target_modules=ALL, rank_pattern={"q_proj|v_proj": 6, "k_proj": 3},
+                            alpha_pattern={"o_pro[j]": 5}),
+        "dots": dict(r=4, target_modules=ALL, rank_pattern={"self_attn.q.proj": 6, "attn.k_proj": 7, "": 3}),
+        "layers": dict(r=2, target_modules=["q_proj", "model.layers.0.self_attn.v_proj"],
+                       layers_to_transform=[1, 11]),
+        "one layer": dict(r=2, target_modules=["q_proj"], layers_to_transform=1, layers_pattern="layers"),
+        "layers pattern": dict(r=2, target_modules=["q_proj"], layers_to_transform=[2], layers_pattern=["h", "layers"]),
+        "exclude": dict(r=2, target_modules=ALL, exclude_modules=["k_proj", "layers.1.self_attn.q_proj"]),
+        "exclude regex": dict(r=2, target_modules=ALL, exclude_modules=r".*\.mlp\..*|model\.layers\.0\..*"),
+    }
+
+
+def saved_config(settings):
+    """adapter_config.json as save_pretrained writes it, but for the order of patterns: it sorts keys, and the
+    order matters to the reader. Returns the file's content and what PEFT reads back from it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "adapter_config.json"
+        peft.LoraConfig(task_type="CAUSAL_LM", **settings).save_pretrained(folder)
+        written = json.loads(file.read_text())
+        written |= {k: settings[k] for k in ("rank_pattern", "alpha_pattern") if k in settings}
+        file.write_text(json.dumps(written))
+        return written, peft.LoraConfig.from_pretrained(folder)
+
+
+def make_adapter_configs():
+    cases = []
+    for name, settings in lora_cases().items():
+        base = tiny_llama()
+        modules = [n for n, m in base.named_modules() if isinstance(m, torch.nn.Linear) and n != "lm_head"]
+        written, config = saved_config(settings)
+        model = peft.get_peft_model(base, config)
+        found = {n: m for n, m in model.base_model.model.named_modules() if isinstance(m, peft.tuners.lora.LoraLayer)}
+        expected = {n: [m.r["default"], m.scaling["default"]] for n, m in found.items()}
+        cases.append({"name": name, "config": written, "modules": modules, "expected": expected})
+    (OUT / "adapter_configs.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
+
+
+def key(instruction, text):
+    return " ".join((instruction + "\n" + text).lower().split())
+
+
+def make_decontamination_keys():
+    # Every code point that has a lower case or is white space, a few hundred at a time; and difficult texts.
+    special = [chr(c) for c in range(0x110000)
+               if not 0xD800 <= c <= 0xDFFF and (chr(c).lower() != chr(c) or chr(c).isspace()) and c != 0x3A3]
+    texts = ["".join("a" + c + "b" for c in special[i:i + 400]) for i in range(0, len(special), 400)]
+    texts += ["", " ", "\t\n ", "  A  B ", "\u00a0x\u00a0", "\u200bX\u200b", "\u2028Y\u2029", "\ufeffZ",
+              "\u0130STANBUL", "Stra\u00dfe STRASSE \u1e9e", "\u01c5 \u01c8", "\U00010400", "a\x00B", "e\u0301 \u00c9",
+              "\x1cA\x1d\x1e\x1fB\x85C"]
+    cases = [{"instruction": t, "input": u, "key": key(t, u)} for t in texts for u in ("", "In Put\n")]
+    write_json(OUT / "decontamination_keys.json", cases)
+
+
+def make_records():
+    records = [
+        {"instruction": "plain", "input": "", "output": "x"},
+        {"instruction": "line \u2028 and \u2029 and \u0085 and \x0c and \x0b", "input": "\r\n\t", "output": "\u0000"},
+        {"instruction": "\U0001f600 \u00e9 \"quoted\" \\ /", "input": None, "output": "y", "rationale": "because",
+         "answer": "A", "tests": ["assert f(1) == 2", ""]},
+        {"instruction": "", "output": "", "extra": [1, {"deep": [None, True]}]},
+    ]
+    lines = [json.dumps(r, ensure_ascii=i % 2 == 1) for i, r in enumerate(records)]
+    assert "\u2028" not in lines[1]
+    lines.append(json.dumps(records[1], ensure_ascii=False))
+    records.append(records[1])
+    write_json(OUT / "records_expected.json", records)
+    text = "\n".join(lines) + "\n"
+    (OUT / "records.jsonl").write_bytes(text.encode())
+    (OUT / "records_crlf.jsonl").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n\r\n").encode())
+    (OUT / "records_array.json").write_text(json.dumps(records, indent=2, ensure_ascii=False))
+    (OUT / "records.jsonl.gz").write_bytes(gzip.compress(text[:50].encode(), mtime=0) +
+                                           gzip.compress(text[50:].encode(), mtime=0))
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    make_safetensors()
+    make_llama_configs()
+    make_bert_configs()
+    make_sentence_encoders()
+    make_adapter_configs()
+    make_decontamination_keys()
+    make_records()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,305 @@
+#include "formats/model_config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "unit/base/scratch.h"
+#include "unit/formats/save_text.h"
+
+namespace rocket {
+namespace {
+
+using ::nlohmann::json;
+using ::rocket::testing::expect_error;
+using ::rocket::testing::save_text;
+using ::rocket::testing::Scratch;
+
+json parsed(const std::string& name) {
+  return json::parse(read_file("tests/data/formats/" + name));
+}
+
+class ModelConfigTest : public ::testing::Test {
+ protected:
+  void save(const json& content, const std::string& name = "config.json") {
+    make_folders((scratch_ / name).parent_path());
+    save_text(scratch_ / name, content.dump());
+  }
+  /// Expects that the key with this value in config.json is refused by name.
+  template <class Read>
+  void expect_bad(Read read, json config, const std::string& key, const json& value,
+                  std::initializer_list<std::string> parts = {}) {
+    config[json::json_pointer("/" + key)] = value;
+    save(config);
+    SCOPED_TRACE(key + " = " + value.dump());
+    const std::string last = key.substr(key.rfind('/') + 1);
+    expect_error([&] { read(scratch_.folder()); }, ExitCode::data,
+                 {(scratch_ / "config.json").string(), last});
+    expect_error([&] { read(scratch_.folder()); }, ExitCode::data, parts);
+  }
+  Scratch scratch_;
+};
+
+const json kLlama = {{"model_type", "llama"},
+                     {"hidden_size", 64},
+                     {"intermediate_size", 96},
+                     {"num_hidden_layers", 2},
+                     {"num_attention_heads", 8},
+                     {"num_key_value_heads", 4},
+                     {"vocab_size", 100},
+                     {"head_dim", 8},
+                     {"max_position_embeddings", 77},
+                     {"rms_norm_eps", 1e-5},
+                     {"rope_theta", 1e4},
+                     {"eos_token_id", 3},
+                     {"tie_word_embeddings", true}};
+
+TEST_F(ModelConfigTest, ReadsEveryFormOfALlamaAsTransformersDoes) {
+  for (const json& one : parsed("llama_configs.json")) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    const json& expected = one["expected"];
+    save(one["config"]);
+    const DecoderConfig d = read_decoder_config(scratch_.folder());
+    EXPECT_EQ(d.family, "llama");
+    EXPECT_EQ(d.hidden, expected["hidden"]);
+    EXPECT_EQ(d.layers, expected["layers"]);
+    EXPECT_EQ(d.heads, expected["heads"]);
+    EXPECT_EQ(d.kv_heads, expected["kv_heads"]);
+    EXPECT_EQ(d.head_dim, expected["head_dim"]);
+    EXPECT_EQ(d.intermediate, expected["intermediate"]);
+    EXPECT_EQ(d.vocabulary, expected["vocabulary"]);
+    EXPECT_EQ(d.max_positions, expected["max_positions"]);
+    EXPECT_EQ(d.norm_eps, expected["norm_eps"]);
+    EXPECT_EQ(d.rope_theta, expected["rope_theta"]);
+    EXPECT_EQ(d.tied_head, expected["tied_head"]);
+    EXPECT_EQ(d.eos_ids, expected["eos_ids"].get<std::vector<std::int64_t>>());
+    EXPECT_TRUE(d.generation_eos_ids.empty());
+  }
+}
+
+TEST_F(ModelConfigTest, ReadsTheModelsInTheRepository) {
+  EXPECT_EQ(read_decoder_config("tests/lab/base").generation_eos_ids, std::vector<std::int64_t>{2});
+  EXPECT_EQ(read_decoder_config("tests/data/stories260k").kv_heads, 4);
+  EXPECT_FALSE(read_decoder_config("tests/data/tiny_random_llama").tied_head);
+}
+
+TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
+  for (const char* family : {"mistral", "qwen2", "bert", "gpt2"})
+    expect_bad(read_decoder_config, kLlama, "model_type", family, {family, "known: llama", "bert"});
+  expect_bad(read_decoder_config, kLlama, "model_type", 3, {"expected a string"});
+  expect_bad(read_decoder_config, json::object(), "model_type", nullptr);
+  expect_bad(read_decoder_config, kLlama, "architectures", json{"LlamaForSequenceClassification"},
+             {"LlamaForSequenceClassification"});
+  expect_bad(read_decoder_config, kLlama, "architectures", "LlamaForCausalLM", {"a list of strings"});
+}
+
+TEST_F(ModelConfigTest, RefusesEveryNumberThatIsNone) {
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                          "num_key_value_heads", "vocab_size", "head_dim", "max_position_embeddings"}) {
+    for (const json& value : {json(0), json(-8), json("8"), json(8.0), json(true), json::array({8}),
+                              json::object(), json(INT64_MAX), json(UINT64_MAX), json(1e300)})
+      expect_bad(read_decoder_config, kLlama, key, value, {"expected a whole number in ["});
+  }
+  for (const char* key : {"rms_norm_eps", "rope_theta"})
+    for (const json& value : {json(0), json(-1.5), json("1"), json(false), json::array()})
+      expect_bad(read_decoder_config, kLlama, key, value, {"expected a number above 0"});
+}
+
+TEST_F(ModelConfigTest, RefusesShapesThatDoNotFit) {
+  expect_bad(read_decoder_config, kLlama, "hidden_size", 65, {"no multiple"});
+  expect_bad(read_decoder_config, kLlama, "num_key_value_heads", 3, {"no multiple of 3"});
+  expect_bad(read_decoder_config, kLlama, "head_dim", 7, {"even"});
+  expect_bad(read_decoder_config, kLlama, "head_dim", 1 << 20, {"wider"});
+}
+
+TEST_F(ModelConfigTest, RefusesWhatIsNotComputed) {
+  expect_bad(read_decoder_config, kLlama, "hidden_act", "gelu", {"'gelu'", "known: silu"});
+  expect_bad(read_decoder_config, kLlama, "attention_bias", true, {"bias"});
+  expect_bad(read_decoder_config, kLlama, "mlp_bias", true, {"bias"});
+  expect_bad(read_decoder_config, kLlama, "attention_bias", 1, {"true or false"});
+  expect_bad(read_decoder_config, kLlama, "tie_word_embeddings", "yes", {"true or false"});
+  expect_bad(read_decoder_config, kLlama, "quantization_config", json{{"bits", 4}}, {"quantized"});
+  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "linear"}, {"factor", 2}}, {});
+  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "llama3",
+             {"'llama3'", "known: default"});
+  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_theta", "x", {"rope_parameters.rope_theta"});
+  expect_bad(read_decoder_config, kLlama, "rope_parameters", "x", {"expected an object"});
+  expect_bad(read_decoder_config, kLlama, "partial_rotary_factor", 0.5, {"only 1"});
+}
+
+TEST_F(ModelConfigTest, NamesTheRopeTypeOfTheOldForm) {
+  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "linear"}, {"factor", 2}},
+             {"rope_scaling.rope_type", "'linear'"});
+  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"rope_type", "yarn"}}, {"'yarn'"});
+}
+
+TEST_F(ModelConfigTest, ReadsEosOfBothFiles) {
+  for (const json& value : {json("2"), json(-1), json(100), json::array({1, "2"}), json(2.0), json::object()})
+    expect_bad(read_decoder_config, kLlama, "eos_token_id", value, {"whole number in [0, 99]"});
+  save(kLlama);
+  save({{"eos_token_id", {7, 8}}}, "generation_config.json");
+  const auto d = read_decoder_config(scratch_.folder());
+  EXPECT_EQ(d.eos_ids, std::vector<std::int64_t>{3});
+  EXPECT_EQ(d.generation_eos_ids, (std::vector<std::int64_t>{7, 8}));
+  save({{"eos_token_id", "x"}}, "generation_config.json");
+  expect_error([&] { read_decoder_config(scratch_.folder()); }, ExitCode::data,
+               {"generation_config.json", "eos_token_id"});
+}
+
+TEST_F(ModelConfigTest, RefusesTheFileCutAtEveryByte) {
+  const std::string whole = kLlama.dump();
+  for (std::size_t n = 0; n < whole.size(); ++n) {
+    save_text(scratch_ / "config.json", whole.substr(0, n));
+    expect_error([&] { read_decoder_config(scratch_.folder()); }, ExitCode::data, {"config.json"});
+  }
+  save_text(scratch_ / "config.json", "[1]");
+  expect_error([&] { read_decoder_config(scratch_.folder()); }, ExitCode::data,
+               {"expected a JSON object, got [1]"});
+  save_text(scratch_ / "config.json", R"({"model_type":"llama","model_type":"llama"})");
+  expect_error([&] { read_decoder_config(scratch_.folder()); }, ExitCode::data,
+               {"'model_type' stands twice"});
+}
+
+TEST_F(ModelConfigTest, SaysWhichFileIsMissing) {
+  expect_error([&] { read_decoder_config(scratch_ / "none"); }, ExitCode::data, {"none/config.json"});
+}
+
+class EncoderConfigTest : public ModelConfigTest {};
+
+const json kBert = {{"model_type", "bert"},          {"hidden_size", 24},        {"intermediate_size", 32},
+                    {"num_hidden_layers", 3},        {"num_attention_heads", 2}, {"vocab_size", 50},
+                    {"max_position_embeddings", 40}, {"type_vocab_size", 2},     {"layer_norm_eps", 1e-12},
+                    {"hidden_act", "gelu"}};
+
+TEST_F(EncoderConfigTest, ReadsABertAsTransformersDoes) {
+  for (const json& one : parsed("bert_configs.json")) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    const json& expected = one["expected"];
+    save(one["config"]);
+    const EncoderConfig e = read_encoder_config(scratch_.folder());
+    EXPECT_EQ(e.family, "bert");
+    EXPECT_EQ(e.hidden, expected["hidden"]);
+    EXPECT_EQ(e.layers, expected["layers"]);
+    EXPECT_EQ(e.heads, expected["heads"]);
+    EXPECT_EQ(e.intermediate, expected["intermediate"]);
+    EXPECT_EQ(e.vocabulary, expected["vocabulary"]);
+    EXPECT_EQ(e.max_positions, expected["max_positions"]);
+    EXPECT_EQ(e.type_vocabulary, expected["type_vocabulary"]);
+    EXPECT_EQ(e.norm_eps, expected["norm_eps"]);
+    EXPECT_EQ(e.activation, expected["activation"]);
+    EXPECT_EQ(e.max_tokens, e.max_positions);
+  }
+}
+
+TEST_F(EncoderConfigTest, BoundsTheLengthAsSentenceTransformersDoes) {
+  EXPECT_EQ(read_encoder_config("tests/lab/encoder").max_tokens, 128);
+  save(kBert);
+  const auto length = [&](const json& sentence, const json& tokenizer) {
+    save(sentence, "sentence_bert_config.json");
+    save(tokenizer, "tokenizer_config.json");
+    return read_encoder_config(scratch_.folder()).max_tokens;
+  };
+  EXPECT_EQ(length({{"max_seq_length", 30}}, {{"model_max_length", 20}}), 30);
+  EXPECT_EQ(length({{"max_seq_length", 41}}, json::object()), 40);
+  EXPECT_EQ(length({{"max_seq_length", nullptr}}, json::object()), 40);
+  EXPECT_EQ(length({{"transformer_task", "feature-extraction"}}, {{"model_max_length", 20}}), 20);
+  EXPECT_EQ(length(json::object(), {{"model_max_length", 1e30}}), 40);
+  for (const json& value : {json(0), json("30"), json(-1), json(1.5)}) {
+    save({{"max_seq_length", value}}, "sentence_bert_config.json");
+    expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data,
+                 {"sentence_bert_config.json", "max_seq_length"});
+  }
+  save({{"do_lower_case", true}}, "sentence_bert_config.json");
+  expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"do_lower_case"});
+}
+
+TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                          "vocab_size", "max_position_embeddings", "type_vocab_size"})
+    for (const json& value : {json(0), json(-8), json("8"), json(8.0), json(UINT64_MAX)})
+      expect_bad(read_encoder_config, kBert, key, value, {"expected a whole number in ["});
+  expect_bad(read_encoder_config, kBert, "hidden_size", 25, {"no multiple"});
+  expect_bad(read_encoder_config, kBert, "layer_norm_eps", 0, {"above 0"});
+  expect_bad(read_encoder_config, kBert, "model_type", "xlm-roberta", {"xlm-roberta", "known: bert"});
+  expect_bad(read_encoder_config, kBert, "position_embedding_type", "relative_key", {"known: absolute"});
+  expect_bad(read_encoder_config, kBert, "hidden_act", "silu", {"'silu'", "gelu_pytorch_tanh"});
+  expect_bad(read_encoder_config, kBert, "is_decoder", true, {"encoder"});
+  expect_bad(read_encoder_config, kBert, "add_cross_attention", true, {"encoder"});
+  expect_bad(read_encoder_config, kBert, "quantization_config", json{{"bits", 4}}, {"quantized"});
+}
+
+class PoolingTest : public ModelConfigTest {
+ protected:
+  void expect_bad_file(const std::string& name, const json& content,
+                       std::initializer_list<std::string> parts) {
+    save(content, name);
+    SCOPED_TRACE(content.dump());
+    expect_error([&] { read_pooling(scratch_.folder(), "auto"); }, ExitCode::data, {name});
+    expect_error([&] { read_pooling(scratch_.folder(), "auto"); }, ExitCode::data, parts);
+  }
+};
+
+json module(const std::string& type, const std::string& path) {
+  return {{"type", "sentence_transformers.models." + type}, {"path", path}};
+}
+
+TEST_F(PoolingTest, ReadsWhatSentenceTransformersWrites) {
+  const std::string folder = "tests/data/formats/sentence_encoders/";
+  EXPECT_EQ(read_pooling("tests/lab/encoder", "auto"), Pooling::mean);  // the old form
+  EXPECT_EQ(read_pooling(folder + "mean", "auto"), Pooling::mean);
+  EXPECT_EQ(read_pooling(folder + "cls", "auto"), Pooling::cls);
+  expect_error([&] { read_pooling(folder + "max", "auto"); }, ExitCode::data,
+               {"1_Pooling/config.json", "pooling 'max'", "cls, mean"});
+  expect_error([&] { read_pooling(folder + "cls_mean", "auto"); }, ExitCode::data,
+               {"2 poolings side by side"});
+}
+
+TEST_F(PoolingTest, AnExplicitChoiceNeedsNoFile) {
+  EXPECT_EQ(read_pooling(scratch_.folder(), "cls"), Pooling::cls);
+  EXPECT_EQ(read_pooling(scratch_.folder(), "mean"), Pooling::mean);
+  expect_error([&] { read_pooling(scratch_.folder(), "max"); }, ExitCode::config,
+               {"auto, cls or mean", "'max'"});
+  expect_error([&] { read_pooling(scratch_.folder(), "auto"); }, ExitCode::config, {"say cls or mean"});
+}
+
+TEST_F(PoolingTest, ReadsTheOldForm) {
+  save({{"pooling_mode_cls_token", true}}, "1_Pooling/config.json");
+  EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::cls);
+  save({{"word_embedding_dimension", 3}}, "1_Pooling/config.json");
+  EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::mean);
+  for (const char* mode : {"max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"})
+    expect_bad_file("1_Pooling/config.json", {{std::string("pooling_mode_") + mode, true}},
+                    {"known: cls, mean"});
+  expect_bad_file("1_Pooling/config.json",
+                  {{"pooling_mode_cls_token", true}, {"pooling_mode_mean_tokens", true}},
+                  {"several poolings"});
+  expect_bad_file("1_Pooling/config.json", {{"pooling_mode_cls_token", 1}}, {"true or false"});
+  expect_bad_file("1_Pooling/config.json", {{"pooling_mode", 1}}, {"a string"});
+  expect_bad_file("1_Pooling/config.json", {{"pooling_mode", json::array()}}, {"0 poolings"});
+  expect_bad_file("1_Pooling/config.json", json::array(), {"expected a JSON object"});
+}
+
+TEST_F(PoolingTest, FollowsModules) {
+  save({module("Transformer", ""), module("Pooling", "2_Pool")}, "modules.json");
+  save({{"pooling_mode", {"cls"}}}, "2_Pool/config.json");
+  EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::cls);
+}
+
+TEST_F(PoolingTest, RefusesOtherModules) {
+  const json transformer = module("Transformer", "");
+  expect_bad_file("modules.json", {{"a", 1}}, {"a list of modules"});
+  expect_bad_file("modules.json", json::array({1}), {"a list of objects"});
+  expect_bad_file("modules.json", {transformer, module("Dense", "2_Dense")}, {"Dense", "known: Transformer"});
+  expect_bad_file("modules.json", json::array({{{"type", "other.Transformer"}, {"path", ""}}}),
+                  {"other.Transformer"});
+  expect_bad_file("modules.json", json::array({{{"path", ""}}}), {"'type'"});
+  expect_bad_file("modules.json", {module("Pooling", "1_Pooling"), transformer}, {"in this order"});
+  expect_bad_file("modules.json", json::array(), {"in this order"});
+  expect_bad_file("modules.json", json::array({module("Transformer", "0_BERT")}), {"'0_BERT'"});
+  for (const char* path : {"../x", "/etc", "a/../../b"})
+    expect_bad_file("modules.json", {transformer, module("Pooling", path)}, {"inside the model folder"});
+  save(kBert);
+  expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"modules.json"});
+}
+
+}  // namespace
+}  // namespace rocket
