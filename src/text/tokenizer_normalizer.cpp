@@ -13,8 +13,9 @@ namespace rocket {
 
 namespace {
 
-utf8proc_category_t category_of(char32_t c) {
-  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+bool is_mark(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
 }
 
 bool is_ascii(std::string_view text) {
@@ -127,14 +128,6 @@ bool is_chinese(char32_t c) {
          (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
-/// Controls, formats and private use; unassigned characters stay.
-bool is_dropped_control(char32_t c) {
-  if (c == '\t' || c == '\n' || c == '\r') return false;
-  const auto category = category_of(c);
-  return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
-         category == UTF8PROC_CATEGORY_CO;
-}
-
 }  // namespace
 
 SourceText normalize(const Normalizers& normalizers, SourceText text) {
@@ -172,17 +165,14 @@ SourceText Lowercase::apply(SourceText text) const {
 SourceText StripAccents::apply(SourceText text) const {
   if (is_ascii(text.text())) return text;
   return rewrite_characters(text, [this](SourceRewriter& rewriter, char32_t c, Span span) {
-    const auto category = category_of(c);
-    const bool mark = marks_ == Marks::nonspacing
-                          ? category == UTF8PROC_CATEGORY_MN
-                          : category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+    const bool mark = marks_ == Marks::nonspacing ? bert_class(c) == BertClass::nonspacing_mark : is_mark(c);
     if (!mark) rewriter.keep(span);
   });
 }
 
 SourceText CleanText::apply(SourceText text) const {
   return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
-    if (c == 0 || c == 0xFFFD || is_dropped_control(c)) return;
+    if (c == 0 || c == 0xFFFD || bert_class(c) == BertClass::control) return;
     if (is_white_space(c))
       rewriter.put(" ", span);
     else

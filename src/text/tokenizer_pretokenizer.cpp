@@ -1,7 +1,5 @@
 #include "text/tokenizer_pretokenizer.h"
 
-#include <utf8proc.h>
-
 #include "text/unicode.h"
 
 namespace rocket {
@@ -10,13 +8,6 @@ namespace {
 
 std::string_view view(const SourceText& text, Span word) {
   return std::string_view(text.text()).substr(word.begin, word.end - word.begin);
-}
-
-bool is_bert_punctuation(char32_t c) {
-  if (c < 0x80)
-    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
 }
 
 void cut_bert_words(std::string_view text, Span word, std::vector<Span>& words) {
@@ -28,7 +19,7 @@ void cut_bert_words(std::string_view text, Span word, std::vector<Span>& words) 
     const std::size_t start = at;
     const char32_t c = next_code_point(text, at);
     const bool space = is_white_space(c);
-    if (!space && !is_bert_punctuation(c)) continue;
+    if (!space && bert_class(c) != BertClass::punctuation) continue;
     close(start);
     if (!space) words.push_back({start, at});
     begin = at;

@@ -2,6 +2,9 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace rocket {
 
 namespace {
@@ -37,6 +40,28 @@ std::size_t matching_bytes(std::string_view text, std::size_t at, const Sequence
     ++n;
   }
   return n;
+}
+
+struct Range {
+  char32_t first, last;
+};
+
+/// Where Unicode put marks, punctuation and format characters after version 8; what else lies in these ranges
+/// has no class anyway.
+constexpr Range kAfterUnicode8[] = {
+    {0x61D, 0x61D},     {0x7FD, 0x7FD},     {0x890, 0x8E2},     {0x9FD, 0x9FE},     {0xA76, 0xA76},
+    {0xAFA, 0xAFF},     {0xB55, 0xB55},     {0xC04, 0xC3C},     {0xC77, 0xC77},     {0xC84, 0xC84},
+    {0xD00, 0xD00},     {0xD3B, 0xD3C},     {0xD81, 0xD81},     {0xEBA, 0xEBA},     {0xECE, 0xECE},
+    {0x180F, 0x1886},   {0x1ABF, 0x1ACE},   {0x1B7D, 0x1B7E},   {0x1DF6, 0x1DFB},   {0x2E43, 0x2E5D},
+    {0xA82C, 0xA82C},   {0xA8C5, 0xA8C5},   {0xA8FF, 0xA8FF},   {0xA9BD, 0xA9BD},   {0x10D24, 0x10F89},
+    {0x11070, 0x11074}, {0x110C2, 0x110CD}, {0x111C9, 0x111C9}, {0x111CF, 0x111CF}, {0x1123E, 0x11241},
+    {0x1133B, 0x1133B}, {0x11438, 0x1145E}, {0x11660, 0x1166C}, {0x116B9, 0x116B9}, {0x1182F, 0x11FFF},
+    {0x12FF1, 0x13455}, {0x16E97, 0x16F4F}, {0x16FE2, 0x16FE4}, {0x1CF00, 0x1CF46}, {0x1E000, 0x1E4EF},
+    {0x1E944, 0x1E95F}};
+
+bool came_after_unicode_8(char32_t c) {
+  const auto* range = std::ranges::lower_bound(kAfterUnicode8, c, {}, &Range::last);
+  return range != std::end(kAfterUnicode8) && range->first <= c;
 }
 
 }  // namespace
@@ -107,6 +132,25 @@ bool is_word_character(char32_t c) {
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
          category == UTF8PROC_CATEGORY_PC || c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
          (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+}
+
+BertClass bert_class(char32_t c) {
+  if (c < 0x80) {
+    if (c < 32 || c == 127)
+      return c == '\t' || c == '\n' || c == '\r' ? BertClass::other : BertClass::control;
+    const bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == ' ';
+    return word ? BertClass::other : BertClass::punctuation;
+  }
+  // Their class has changed since.
+  if (c == 0x166D || c == 0x111C9) return BertClass::punctuation;
+  if (c == 0x1734) return BertClass::nonspacing_mark;
+  if (came_after_unicode_8(c)) return BertClass::other;
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  if (category == UTF8PROC_CATEGORY_MN) return BertClass::nonspacing_mark;
+  if (category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO) return BertClass::punctuation;
+  const bool control = category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
+                       category == UTF8PROC_CATEGORY_CO;
+  return control ? BertClass::control : BertClass::other;
 }
 
 std::string fold_white_space(std::string_view text) {

@@ -32,6 +32,11 @@ bool is_letter_or_number(char32_t c);
 /// What \w matches in Rust's regular expressions.
 bool is_word_character(char32_t c);
 
+/// What BERT's normaliser and pre-tokenizer tell apart, with the tables of Unicode 8 that the `tokenizers`
+/// library uses for them: to it characters that came later are of no class.
+enum class BertClass { other, control, nonspacing_mark, punctuation };
+BertClass bert_class(char32_t c);
+
 /// Every run of white space becomes one space; none at the ends.
 std::string fold_white_space(std::string_view text);
 
