@@ -55,6 +55,7 @@ void export_mixture(const fs::path& folder, const Mixture& mixture, std::span<co
                     const std::string& base_path) {
   ExportFolder pending(folder, "mixture.json");
   write_experts(pending.temporary() / "experts", mixture, modules, base_path);
+  list_entries(pending.temporary() / "experts");  // the `experts` form may be exported to the same place
   write_routers(pending.temporary() / "router.safetensors", mixture, modules);
   write_file(pending.temporary() / "mixture.py", mixture_py);
   write_file(pending.temporary() / "mixture.json", description(mixture, modules, base_path));

@@ -34,6 +34,13 @@ std::set<std::string> listed_in(const fs::path& folder) {
   return entries;
 }
 
+std::vector<std::string> entries_of(const fs::path& folder) {
+  std::vector<std::string> entries;
+  for (const auto& entry : fs::directory_iterator(folder)) entries.push_back(entry.path().filename());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
 void move(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::rename(from, to, error);
@@ -55,10 +62,15 @@ fs::path without_trailing_slash(const fs::path& path) {
 
 }  // namespace
 
+void list_entries(const fs::path& folder) {
+  const auto entries = entries_of(folder);
+  write_file(folder / list_name, text_of({entries.begin(), entries.end()}));
+}
+
 ExportFolder::ExportFolder(fs::path target, std::string last)
     : target_(without_trailing_slash(target)), last_(std::move(last)) {
   temporary_ = target_.parent_path() / fmt::format(".{}.partial", target_.filename().string());
-  remove_all(temporary_);
+  remove_tree(temporary_);
   make_folders(temporary_);
 }
 
@@ -79,22 +91,20 @@ void ExportFolder::replace_entries(const std::vector<std::string>& entries) {
   auto either = old;
   either.insert(entries.begin(), entries.end());
   write_file(target_ / list_name, text_of(either));
-  if (old.contains(last_)) remove_all(target_ / last_);
-  for (const auto& entry : old) remove_all(target_ / entry);
+  if (old.contains(last_)) remove_tree(target_ / last_);
+  for (const auto& entry : old) remove_tree(target_ / entry);
   for (const auto& entry : entries) move(temporary_ / entry, target_ / entry);
   sync_folder(target_);
   write_file(target_ / list_name, text_of({entries.begin(), entries.end()}));
 }
 
 void ExportFolder::commit() {
-  std::vector<std::string> entries;
-  for (const auto& entry : fs::directory_iterator(temporary_)) entries.push_back(entry.path().filename());
-  std::sort(entries.begin(), entries.end());
+  auto entries = entries_of(temporary_);
   std::stable_partition(entries.begin(), entries.end(), [&](const auto& entry) { return entry != last_; });
   if (fs::exists(target_)) {
     replace_entries(entries);
   } else {
-    write_file(temporary_ / list_name, text_of({entries.begin(), entries.end()}));
+    list_entries(temporary_);
     move(temporary_, target_);
     sync_folder(target_.parent_path());
   }

@@ -7,6 +7,9 @@
 
 namespace rocket {
 
+/// Writes the list of what lies in the folder, by which a later export knows what it may replace there.
+void list_entries(const std::filesystem::path& folder);
+
 class ExportFolder {
  public:
   /// `last`: the entry whose presence says that the folder is complete ("mixture.json"); may be empty.

@@ -47,7 +47,7 @@ class Export : public testing::Test {
   void SetUp() override {
     const auto* test = testing::UnitTest::GetInstance()->current_test_info();
     folder_ = fs::temp_directory_path() / ("rocket-export-" + std::to_string(getpid())) / test->name();
-    remove_all(folder_);
+    remove_tree(folder_);
     // One that adapts every linear layer, two that adapt q and v; one of them with rsLoRA scaling.
     for (const char* name : {"home", "price", "x-pet"}) {
       adapters_.push_back(
@@ -55,7 +55,7 @@ class Export : public testing::Test {
     }
     mixture_.emplace(Mixture::assemble(adapters_, modules_, {.top_k = 2, .seed = 3}, at::Device(at::kCPU)));
   }
-  void TearDown() override { remove_all(folder_.parent_path()); }
+  void TearDown() override { remove_tree(folder_.parent_path()); }
 
   std::vector<std::string> entries(const fs::path& folder) const {
     std::vector<std::string> names;
@@ -85,7 +85,7 @@ TEST_F(Export, TheMixtureSaysWhichExpertsEachWeightHas) {
   export_mixture(folder_, *mixture_, modules_, "some/base");
   EXPECT_THAT(entries(folder_), UnorderedElementsAre("mixture.json", "router.safetensors", "experts",
                                                      "mixture.py", ".rocket_export"));
-  EXPECT_THAT(entries(folder_ / "experts"), UnorderedElementsAre("home", "price", "x-pet"));
+  EXPECT_THAT(entries(folder_ / "experts"), UnorderedElementsAre("home", "price", "x-pet", ".rocket_export"));
   const json about = json::parse(read_file(folder_ / "mixture.json"));
   EXPECT_EQ(about["base"], "some/base");
   EXPECT_EQ(about["top_k"], 2);
@@ -191,9 +191,15 @@ TEST_F(Export, ASecondExportReplacesTheFirstAndNothingElse) {
       Mixture::assemble(std::span(adapters_).first(1), modules_, {.top_k = 1}, at::Device(at::kCPU));
   export_mixture(folder_, fewer, modules_, "second");
   EXPECT_EQ(json::parse(read_file(folder_ / "mixture.json"))["base"], "second");
-  EXPECT_THAT(entries(folder_ / "experts"), ElementsAre("home"));
+  EXPECT_THAT(entries(folder_ / "experts"), UnorderedElementsAre("home", ".rocket_export"));
   EXPECT_TRUE(fs::exists(folder_ / "merged_lora" / "adapter_config.json"));
   EXPECT_EQ(read_file(folder_ / "notes.txt"), "mine");
+}
+
+TEST_F(Export, TheExpertsMayReplaceThoseOfTheMixture) {
+  export_mixture(folder_, *mixture_, modules_, "first");
+  export_experts(folder_ / "experts", *mixture_, modules_, "second");
+  EXPECT_THAT(read_file(folder_ / "experts" / "home" / "adapter_config.json"), HasSubstr("second"));
 }
 
 TEST_F(Export, WhatNoExportWroteIsNotReplaced) {
