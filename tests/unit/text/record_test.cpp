@@ -1,0 +1,317 @@
+#include "text/record.h"
+
+#include <zstd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "unit/base/scratch.h"
+
+namespace rocket {
+namespace {
+
+using ::nlohmann::json;
+using ::rocket::testing::expect_error;
+using ::rocket::testing::Scratch;
+
+const std::string kData = "tests/data/formats/";
+
+class RecordTest : public ::testing::Test {
+ protected:
+  std::filesystem::path save(const std::string& text, const std::string& name = "x.jsonl") {
+    std::ofstream(scratch_ / name, std::ios::binary) << text;
+    return scratch_ / name;
+  }
+  std::vector<Record> read(const std::string& text, const FieldNames& fields = {}) {
+    return read_records(save(text), fields);
+  }
+  void expect_bad(const std::string& text, std::int64_t line, std::initializer_list<std::string> parts,
+                  const FieldNames& fields = {}) {
+    SCOPED_TRACE(text.substr(0, 200));
+    const auto path = save(text);
+    const auto place = fmt::format("{}:{}: ", path.string(), line);
+    expect_error([&] { read_records(path, fields); }, ExitCode::data, {place});
+    expect_error([&] { read_records(path, fields); }, ExitCode::data, parts);
+  }
+  Scratch scratch_;
+};
+
+void expect_reference(const std::vector<Record>& records) {
+  const json expected = json::parse(read_file(kData + "records_expected.json"));
+  ASSERT_EQ(records.size(), expected.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const Record& r = records[i];
+    const json& e = expected[i];
+    const auto text = [&](const char* key) {
+      return e.contains(key) && e[key].is_string() ? e[key].get<std::string>() : "";
+    };
+    EXPECT_EQ(r.instruction, text("instruction"));
+    EXPECT_EQ(r.input, text("input"));
+    EXPECT_EQ(r.output, text("output"));
+    EXPECT_EQ(r.rationale.value_or(""), text("rationale"));
+    EXPECT_EQ(r.answer.value_or(""), text("answer"));
+    EXPECT_EQ(r.tests, e.value("tests", std::vector<std::string>()));
+  }
+}
+
+TEST_F(RecordTest, ReadsWhatPythonWroteInEveryForm) {
+  for (const char* name : {"records.jsonl", "records_crlf.jsonl", "records_array.json", "records.jsonl.gz"}) {
+    SCOPED_TRACE(name);
+    expect_reference(read_records(kData + name, {}));
+  }
+}
+
+TEST_F(RecordTest, ReadsZstdOfSeveralFrames) {
+  const std::string text = read_file(kData + "records.jsonl");
+  std::string packed;
+  for (const std::string& piece : {text.substr(0, 70), text.substr(70)}) {
+    std::string frame(ZSTD_compressBound(piece.size()), '\0');
+    frame.resize(ZSTD_compress(frame.data(), frame.size(), piece.data(), piece.size(), 3));
+    packed += frame;
+  }
+  expect_reference(read_records(save(packed, "x.jsonl.zst"), {}));
+  expect_reference(read_records(save(packed, "named_otherwise"), {}));
+  for (std::size_t n = 1; n < packed.size(); ++n) {
+    const auto cut = save(packed.substr(0, n), "cut.zst");
+    std::size_t read = 0;
+    try {
+      read = read_records(cut, {}).size();
+      EXPECT_EQ(read, 0u) << n;  // only the cut between the frames is a whole file, and ends inside record 1
+      ADD_FAILURE() << "no Error at " << n;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::data) << e.what();
+    }
+  }
+}
+
+TEST_F(RecordTest, RefusesDamagedAndMislabelledFiles) {
+  const std::string gzip = read_file(kData + "records.jsonl.gz");
+  for (std::size_t n = 0; n < gzip.size(); ++n)
+    EXPECT_THROW(read_records(save(gzip.substr(0, n), "cut.gz"), {}), Error) << n;
+  std::string damaged = gzip;
+  damaged[damaged.size() - 6] ^= 1;  // the checksum
+  expect_error([&] { read_records(save(damaged, "d.gz"), {}); }, ExitCode::data, {"d.gz", "damaged gzip"});
+  expect_error([&] { read_records(save(gzip + "xyz", "t.gz"), {}); }, ExitCode::data, {"t.gz", "damaged gzip"});
+  expect_error([&] { read_records(save("{}", "x.gz"), {}); }, ExitCode::data, {"ends in .gz"});
+  expect_error([&] { read_records(save("{}", "x.zst"), {}); }, ExitCode::data, {"ends in .zst"});
+  expect_error([&] { read_records(save("PAR1\x15", "x.json"), {}); }, ExitCode::data,
+               {"Parquet is not built in"});
+  expect_error([&] { read_records(save("x", "x.parquet"), {}); }, ExitCode::data,
+               {"Parquet is not built in"});
+  expect_error([&] { read_records(scratch_ / "none", {}); }, ExitCode::data, {"none", "cannot be opened"});
+  expect_error([&] { read_records(scratch_.folder(), {}); }, ExitCode::data, {"is a folder"});
+}
+
+TEST_F(RecordTest, CountsLinesFromOneAndSkipsBlankOnes) {
+  const auto records = read("\n{\"instruction\":\"a\"}\r\n \t\r\n\n{\"instruction\":\"b\"}");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].line, 2);
+  EXPECT_EQ(records[1].line, 5);
+  EXPECT_EQ(records[1].file, (scratch_ / "x.jsonl").string());
+  EXPECT_TRUE(read("").empty());
+  EXPECT_TRUE(read("\n\n").empty());
+}
+
+TEST_F(RecordTest, LinesAcrossChunksAreWhole) {
+  std::string text;
+  for (int i = 0; i < 40; ++i)
+    text += json({{"instruction", std::string(static_cast<std::size_t>(i) * 7001, 'x')},
+                  {"output", std::to_string(i)}})
+                .dump() +
+            "\r\n";
+  const auto records = read(text);
+  ASSERT_EQ(records.size(), 40u);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    EXPECT_EQ(records[i].instruction.size(), i * 7001);
+    EXPECT_EQ(records[i].output, std::to_string(i));
+    EXPECT_EQ(records[i].line, static_cast<std::int64_t>(i) + 1);
+  }
+}
+
+TEST_F(RecordTest, ArraysKnowTheLineOfEachElement) {
+  const auto file =
+      save("\n [\n{\"instruction\":\"a]\\\"}\"\n,\"x\":[1,{\"y\":\"}\"}]} ,\n\n{\"instruction\":\"b\"}]\n",
+           "x.json");
+  const auto records = read_records(file, {});
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].instruction, "a]\"}");
+  EXPECT_EQ(records[0].line, 3);
+  EXPECT_EQ(records[1].line, 6);
+  EXPECT_TRUE(read_records(save("[ ]", "x.json"), {}).empty());
+  EXPECT_EQ(read_records(save("{\"instruction\":\"a\"}\n{\"instruction\":\"b\"}", "x.json"), {}).size(), 2u);
+}
+
+TEST_F(RecordTest, RefusesBrokenArrays) {
+  const auto expect = [&](const std::string& text, const std::string& part) {
+    SCOPED_TRACE(text);
+    expect_error([&] { read_records(save(text, "x.json"), {}); }, ExitCode::data, {"x.json:", part});
+  };
+  const std::string one = R"({"instruction":"a"})";
+  expect("[", "");
+  expect("[" + one, "cut short");
+  expect("[" + one + ",", "");
+  expect("[" + one + ",]", "no valid JSON");
+  expect("[," + one + "]", "no valid JSON");
+  expect("[" + one + "\n" + one + "]", "no valid JSON");
+  expect("[" + one + "] x", "behind the end");
+  expect("[1]", "expected an object, got a number");
+  expect("[\"a", "cut short");
+  expect("[" + one + "\n,{]", "x.json:2");
+}
+
+TEST_F(RecordTest, RefusesWhatIsNoRecord) {
+  const std::string good = "{\"instruction\":\"a\"}\n";
+  expect_bad(good + "{", 2, {"no valid JSON"});
+  expect_bad(good + "\n{\"instruction\":\"a\"} x", 3, {"no valid JSON"});
+  expect_bad("[1]", 1, {"expected an object, got a list"});
+  expect_bad("7", 1, {"expected an object, got a number"});
+  expect_bad(R"({"instruction":"a","x":NaN})", 1, {"no valid JSON"});
+  expect_bad(R"({"instruction":"a","instruction":"b"})", 1, {"'instruction' stands twice"});
+  expect_bad("{\"instruction\":\"\xff\"}", 1, {"no valid JSON"});
+  expect_bad("{\"instruction\":\"\xc0\xaf\"}", 1, {"no valid JSON"});
+  expect_bad("{\"instruction\":\"\xed\xa0\x80\"}", 1, {"no valid JSON"});
+  expect_bad(R"({"instruction":"\ud800"})", 1, {"no valid JSON"});
+  expect_bad("{\"instruction\":\"a\tb\"}", 1, {"no valid JSON"});
+  expect_bad(good + "\xef\xbb\xbf" + good, 2, {"no valid JSON"});
+  expect_bad("{\"instruction\":\"a\"}\f", 1, {"no valid JSON"});
+  expect_bad(R"({"instruction":)" + std::string(1000, '[') + std::string(1000, ']') + "}", 1, {"levels"});
+}
+
+TEST_F(RecordTest, RefusesARecordCutAtEveryByte) {
+  const std::string whole = R"({"instruction":"a","input":"b","output":"c","answer":1.5,"tests":["x"]})";
+  EXPECT_EQ(read(whole).size(), 1u);
+  for (std::size_t n = 1; n < whole.size(); ++n) expect_bad(whole.substr(0, n), 1, {"no valid JSON"});
+}
+
+TEST_F(RecordTest, RefusesEveryBrokenField) {
+  expect_bad(R"({"question":"a","x":1})", 1, {"no key 'instruction'", "'question', 'x'"});
+  expect_bad("{}", 1, {"no key 'instruction'", "there are: none"});
+  expect_bad(R"({"instruction":null})", 1, {"no key 'instruction'"});
+  for (const char* key : {"instruction", "input", "output", "rationale"})
+    for (const char* value : {"1", "true", "[]", "{}"}) {
+      json record = {{"instruction", "a"}};
+      record[key] = json::parse(value);
+      expect_bad(record.dump(), 1, {std::string("key '") + key + "': expected a string, got"});
+    }
+  for (const char* value : {"[]", "{}"})
+    expect_bad(R"({"instruction":"a","answer":)" + std::string(value) + "}", 1,
+               {"'answer'", "a number or a boolean"});
+  for (const char* value : {"\"x\"", "1", "{}", "[1]", "[null]"})
+    expect_bad(R"({"instruction":"a","tests":)" + std::string(value) + "}", 1,
+               {"'tests'", "a list of strings"});
+}
+
+TEST_F(RecordTest, AbsentNullAndEmpty) {
+  const auto records = read(
+      "{\"instruction\":\"\"}\n"
+      R"({"instruction":"a","input":null,"output":null,"rationale":null,"answer":null,"tests":null})"
+      "\n"
+      R"({"instruction":"a","input":"","output":"","rationale":"","answer":"","tests":[]})");
+  ASSERT_EQ(records.size(), 3u);
+  for (const Record& r : records) {
+    EXPECT_EQ(r.input, "");
+    EXPECT_FALSE(r.rationale);
+    EXPECT_TRUE(r.tests.empty());
+  }
+  EXPECT_FALSE(records[0].has_output);
+  EXPECT_FALSE(records[1].has_output);
+  EXPECT_TRUE(records[2].has_output);
+  EXPECT_FALSE(records[1].answer);
+  EXPECT_EQ(records[2].answer, "");
+}
+
+TEST_F(RecordTest, TargetIsTheRationaleIfThereIsOne) {
+  const auto records = read(
+      "{\"instruction\":\"a\",\"output\":\"o\",\"rationale\":\"r\"}\n"
+      "{\"instruction\":\"a\",\"output\":\"o\",\"rationale\":\"\"}");
+  EXPECT_EQ(records[0].target(), "r");
+  EXPECT_EQ(records[1].target(), "o");
+}
+
+TEST_F(RecordTest, AnswersKeepTheirSpelling) {
+  for (const char* answer :
+       {"18", "1.50", "-3", "1e5", "0.1", "123456789012345678901234567890", "true", "false"}) {
+    const auto records = read(R"({"instruction":"a","answer":)" + std::string(answer) + "}");
+    EXPECT_EQ(records[0].answer, answer);
+  }
+}
+
+TEST_F(RecordTest, FieldsTakeOtherNamesAndPaths) {
+  const FieldNames fields = {{"instruction", "q.text"}, {"output", "choices.1"}, {"answer", "a.b"}};
+  const auto records =
+      read(R"({"q":{"text":"Q"},"choices":["x","y"],"a.b":"dotted","a":{"b":"nested"},"input":"i"})", fields);
+  EXPECT_EQ(records[0].instruction, "Q");
+  EXPECT_EQ(records[0].output, "y");
+  EXPECT_EQ(records[0].answer, "dotted");
+  EXPECT_EQ(records[0].input, "i");
+  expect_bad(R"({"q":"x"})", 1, {"instruction: no key 'q.text'", "'q'"}, fields);
+  expect_bad(R"({"q":{"text":"Q"},"choices":["x",2]})", 1, {"output: key 'choices.1': expected a string"},
+             fields);
+  EXPECT_FALSE(read(R"({"q":{"text":"Q"},"choices":["x"]})", fields)[0].has_output);
+}
+
+TEST_F(RecordTest, StopsAtAnExceptionOfTheUser) {
+  const auto path = save("{\"instruction\":\"a\"}\n{\"instruction\":\"b\"}\nbroken");
+  int seen = 0;
+  EXPECT_THROW(for_each_record(path, {}, [&](Record&&) { throw ++seen; }), int);
+  EXPECT_EQ(seen, 1);
+}
+
+class GlobTest : public RecordTest {
+ protected:
+  std::vector<std::string> names(const std::vector<std::string>& patterns) {
+    std::vector<std::string> full, found;
+    for (const std::string& pattern : patterns) full.push_back((scratch_ / pattern).string());
+    for (const auto& path : expand_globs(full)) found.push_back(path.filename().string());
+    return found;
+  }
+};
+
+TEST_F(GlobTest, KeepsTheOrderOfPatternsAndSortsWithinOne) {
+  for (const char* name : {"b1", "B2", "a10", "a9", "a[x]"}) save("", name);
+  make_folders(scratch_ / "a-folder");
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names({"b1", "a*"}), (Names{"b1", "a10", "a9", "a[x]"}));
+  EXPECT_EQ(names({"[bB]?"}), (Names{"B2", "b1"}));
+  EXPECT_EQ(names({"a[x]"}), Names{"a[x]"});
+  EXPECT_TRUE(names({}).empty());
+}
+
+TEST_F(GlobTest, NamesThePatternThatMatchesNothing) {
+  save("", "a");
+  make_folders(scratch_ / "only/folders");
+  for (const char* pattern : {"b", "b*", "only/*"})
+    expect_error(
+        [&] {
+          names({"a", pattern});
+        },
+        ExitCode::config, {(scratch_ / pattern).string(), "no such file"});
+  expect_error([&] { names({"only"}); }, ExitCode::config, {"only", "is a folder", "*.jsonl"});
+}
+
+TEST(DecontaminationKeyTest, IsPythonsLowerSplitJoin) {
+  const json cases = json::parse(read_file(kData + "decontamination_keys.json"));
+  int seen = 0;
+  for (const json& one : cases) {
+    Record record;
+    record.instruction = one["instruction"];
+    record.input = one["input"];
+    EXPECT_EQ(decontamination_key(record), one["key"].get<std::string>()) << ++seen;
+  }
+}
+
+TEST(DecontaminationKeyTest, FoldsSigmaToOneForm) {
+  Record capital, small;
+  capital.instruction = "\u039f\u0394\u039f\u03a3";
+  small.instruction = "\u03bf\u03b4\u03bf\u03c3";
+  EXPECT_EQ(decontamination_key(capital), decontamination_key(small));
+}
+
+TEST(DecontaminationKeyTest, SurvivesBytesThatAreNoText) {
+  Record record;
+  record.instruction = "A\xff\xc3";
+  EXPECT_EQ(decontamination_key(record), "a\xff\xc3");
+}
+
+}  // namespace
+}  // namespace rocket
