@@ -36,9 +36,9 @@ struct ReportBank {
 };
 
 struct ReportSimilarity {
-  std::vector<std::string> names;      // candidates, in order of their places
-  std::vector<std::uint8_t> expert;    // of each
-  std::vector<double> matrix;          // [names, names]
+  std::vector<std::string> names;    // candidates, in order of their places
+  std::vector<std::uint8_t> expert;  // of each
+  std::vector<double> matrix;        // [names, names]
   std::optional<double> mean_of_experts;
 };
 
@@ -55,8 +55,8 @@ struct ReportSelection {
   double threshold = 0;
   /// (place from 1, similarity) by descending similarity: sample_curve of the whole corpus.
   std::vector<std::pair<std::int64_t, float>> curve;
-  std::vector<float> similarity;      // of the retrieved, in walk order
-  std::vector<std::uint8_t> kept;     // of the retrieved
+  std::vector<float> similarity;   // of the retrieved, in walk order
+  std::vector<std::uint8_t> kept;  // of the retrieved
   std::vector<ReportPair> examples;
 };
 
@@ -92,8 +92,10 @@ struct ReportData {
 /// The whole page, UTF-8. Texts are escaped, bytes that are no UTF-8 become U+FFFD.
 std::string render_report(const ReportData& data);
 
-/// At most `points` points of a curve of similarities, evenly spread over the logarithm of the place, both ends included.
-std::vector<std::pair<std::int64_t, float>> sample_curve(std::vector<float> similarity, std::int64_t points = 400);
+/// At most `points` points of a curve of similarities, evenly spread over the logarithm of the place, both
+/// ends included.
+std::vector<std::pair<std::int64_t, float>> sample_curve(std::vector<float> similarity,
+                                                         std::int64_t points = 400);
 
 /// The 95 % interval of a share after Wilson; (0, 1) for no items.
 std::pair<double, double> wilson_interval(std::int64_t correct, std::int64_t items);

@@ -1,0 +1,277 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "evaluation/report_charts.h"
+#include "evaluation/report_svg.h"
+
+namespace rocket::report {
+namespace {
+
+constexpr double kLineHeight = 14;
+constexpr double kGutter = 92;  // for adapters beyond the axis
+
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+
+  double overlap(const Box& other) const {
+    const double w = std::min(right, other.right) - std::max(left, other.left);
+    const double h = std::min(bottom, other.bottom) - std::max(top, other.top);
+    return w > 0 && h > 0 ? w * h : 0;
+  }
+};
+
+struct Dot {
+  const ReportAdapter* adapter = nullptr;
+  double x = 0, y = 0;
+  bool beyond = false;
+};
+
+/// The largest perplexity that still shares the axis: outliers would press all others into a corner.
+double axis_end(const ReportBank& bank) {
+  std::vector<double> sorted;
+  for (const ReportAdapter& adapter : bank.adapters) {
+    if (std::isfinite(adapter.perplexity)) {
+      sorted.push_back(adapter.perplexity);
+    }
+  }
+  if (sorted.empty()) {
+    return 2;
+  }
+  std::sort(sorted.begin(), sorted.end());
+  const double q1 = sorted[sorted.size() / 4], q3 = sorted[sorted.size() * 3 / 4];
+  const double fence = q3 + 4 * (q3 - q1);
+  double end = sorted.front();
+  for (double value : sorted) {
+    end = value <= fence ? value : end;
+  }
+  for (const ReportAdapter& adapter : bank.adapters) {
+    if (adapter.expert && std::isfinite(adapter.perplexity)) {
+      end = std::max(end, adapter.perplexity);
+    }
+  }
+  return end;
+}
+
+double axis_start(const ReportBank& bank, double end) {
+  double start = bank.base && bank.base->perplexity <= end ? bank.base->perplexity : end;
+  for (const ReportAdapter& adapter : bank.adapters) {
+    start = std::min(start, adapter.perplexity);
+  }
+  return start;
+}
+
+/// Places labels one after the other where they hide least.
+class Labels {
+ public:
+  Labels(const Box& frame, std::vector<Dot> dots) : frame_(frame), dots_(std::move(dots)) {}
+
+  void place(Svg& svg, const Dot& dot, std::string_view css) {
+    const double width = text_width(dot.adapter->name) + 4;
+    double least = std::numeric_limits<double>::infinity();
+    Box best;
+    for (double distance : {8.0, 16.0, 28.0, 42.0, 58.0, 76.0}) {
+      for (int direction = 0; direction < 16; ++direction) {
+        const Box box = at(dot, distance, direction * std::acos(-1.0) / 8, width);
+        const double cost = cost_of(box) + distance * 3 + std::abs(direction % 8) * 0.1;
+        if (cost < least) {
+          least = cost;
+          best = box;
+        }
+      }
+    }
+    taken_.push_back(best);
+    draw(svg, dot, best, css);
+  }
+
+ private:
+  /// A box whose edge or corner lies in this direction from the dot.
+  static Box at(const Dot& dot, double distance, double angle, double width) {
+    const double x = dot.x + distance * std::cos(angle), y = dot.y + distance * std::sin(angle);
+    const double left = x - width / 2 + width / 2 * std::cos(angle),
+                 top = y - kLineHeight / 2 + kLineHeight / 2 * std::sin(angle);
+    return {left, top, left + width, top + kLineHeight};
+  }
+
+  double cost_of(const Box& box) const {
+    double cost = 0;
+    if (box.left < frame_.left || box.right > frame_.right || box.top < frame_.top ||
+        box.bottom > frame_.bottom) {
+      cost += 1e6;
+    }
+    for (const Box& other : taken_) {
+      cost += 100 * box.overlap(other);
+    }
+    for (const Dot& dot : dots_) {
+      cost += 4 * box.overlap({dot.x - 6, dot.y - 6, dot.x + 6, dot.y + 6});
+    }
+    return cost;
+  }
+
+  static void draw(Svg& svg, const Dot& dot, const Box& box, std::string_view css) {
+    const double x = std::clamp(dot.x, box.left, box.right), y = std::clamp(dot.y, box.top, box.bottom);
+    if (std::hypot(x - dot.x, y - dot.y) > 11) {
+      svg.line(dot.x, dot.y, x, y, "leader");
+    }
+    svg.text((box.left + box.right) / 2, box.bottom - 3.5, dot.adapter->name, Anchor::middle, css);
+  }
+
+  Box frame_;
+  std::vector<Dot> dots_;
+  std::vector<Box> taken_;
+};
+
+std::string tip_of(const ReportAdapter& adapter) {
+  return fmt::format("{}: perplexity {}, accuracy {}{}", adapter.name, figure(adapter.perplexity),
+                     percent(adapter.accuracy),
+                     adapter.expert      ? " (expert)"
+                     : adapter.candidate ? " (candidate)"
+                                         : "");
+}
+
+std::string_view dot_class(const ReportAdapter& adapter) {
+  return adapter.expert ? "dot expert" : adapter.candidate ? "dot candidate" : "dot other";
+}
+
+class BankPicture {
+ public:
+  BankPicture(const ReportBank& bank, double width)
+      : bank_(bank),
+        width_(width),
+        height_(width < kNarrow ? 400 : 440),
+        end_(axis_end(bank)),
+        start_(axis_start(bank, end_)),
+        beyond_(std::any_of(bank.adapters.begin(), bank.adapters.end(),
+                            [&](const ReportAdapter& a) { return a.perplexity > end_; })),
+        frame_{46, 12, width - (beyond_ ? kGutter : 14), height_ - 46},
+        x_(make_x()),
+        y_(low_accuracy(), high_accuracy(), frame_.bottom - 6, frame_.top + 10),
+        svg_(width, height_, "Perplexity against accuracy of the bank",
+             fmt::format("{} adapters on {} shots; experts and candidates are labelled", bank.adapters.size(),
+                         bank.shots)) {}
+
+  std::string draw() {
+    draw_axes();
+    draw_base();
+    std::vector<Dot> dots;
+    for (const ReportAdapter& adapter : bank_.adapters) {
+      dots.push_back(dot_of(adapter));
+    }
+    // The chosen ones last, on top of the others.
+    std::stable_sort(dots.begin(), dots.end(), [](const Dot& a, const Dot& b) {
+      return a.adapter->expert + a.adapter->candidate < b.adapter->expert + b.adapter->candidate;
+    });
+    for (const Dot& dot : dots) {
+      svg_.circle(dot.x, dot.y, dot.adapter->expert ? 6 : 4.5, dot_class(*dot.adapter), tip_of(*dot.adapter));
+    }
+    draw_labels(dots);
+    return svg_.str();
+  }
+
+ private:
+  double low_accuracy() const {
+    double low = 1;
+    for (const ReportAdapter& adapter : bank_.adapters) {
+      low = std::min(low, adapter.accuracy);
+    }
+    return std::max(0.0, std::floor(low * 10) / 10);
+  }
+  double high_accuracy() const {
+    double high = 0;
+    for (const ReportAdapter& adapter : bank_.adapters) {
+      high = std::max(high, adapter.accuracy);
+    }
+    return std::min(1.0, std::ceil(high * 10 + 0.01) / 10);
+  }
+
+  Axis make_x() const {
+    const bool logarithmic = start_ > 0 && end_ / start_ > 10;
+    const double room = logarithmic ? 0 : std::max(1e-9, 0.05 * (end_ - start_));
+    const double stretch = logarithmic ? std::pow(end_ / start_, 0.05) : 1;
+    return Axis((start_ - room) / stretch, (end_ + room) * stretch, frame_.left, frame_.right, logarithmic);
+  }
+
+  void draw_axes() {
+    svg_.rect(frame_.left, frame_.top, frame_.right - frame_.left, frame_.bottom - frame_.top, "frame");
+    for (double tick : y_.ticks(5)) {
+      svg_.line(frame_.left, y_(tick), frame_.right, y_(tick), "grid");
+      svg_.text(frame_.left - 7, y_(tick) + 4, fmt::format("{:.0f}", 100 * tick), Anchor::end, "tick");
+    }
+    const std::vector<double> ticks = x_.ticks(width_ < kNarrow ? 4 : 7);
+    const std::vector<std::string> labels = tick_labels(ticks);
+    for (std::size_t i = 0; i < ticks.size(); ++i) {
+      svg_.line(x_(ticks[i]), frame_.top, x_(ticks[i]), frame_.bottom, "grid");
+      svg_.text(x_(ticks[i]), frame_.bottom + 17, labels[i], Anchor::middle, "tick");
+    }
+    svg_.text((frame_.left + frame_.right) / 2, height_ - 8,
+              x_.logarithmic() ? "perplexity of the shots, lower is better (log)"
+                               : "perplexity of the shots, lower is better",
+              Anchor::middle, "axis");
+    svg_.text(frame_.left + 7, frame_.top + 15, "accuracy, %", Anchor::start, "axis");
+  }
+
+  void draw_base() {
+    if (!bank_.base || bank_.base->perplexity > end_) {
+      return;
+    }
+    const double x = x_(bank_.base->perplexity),
+                 y = y_(std::clamp(bank_.base->accuracy, low_accuracy(), high_accuracy()));
+    svg_.line(x, frame_.top, x, frame_.bottom, "reference");
+    svg_.path(fmt::format("M{:.1f} {:.1f}l6 6l-6 6l-6 -6z", x, y - 6), "base-mark", tip_of(*bank_.base));
+    svg_.text(x + 5, frame_.bottom - 6, "base", Anchor::start, "tick");
+  }
+
+  Dot dot_of(const ReportAdapter& adapter) const {
+    const bool beyond = adapter.perplexity > end_;
+    return {&adapter, beyond ? frame_.right + 14 : x_(adapter.perplexity), y_(adapter.accuracy), beyond};
+  }
+
+  void draw_labels(const std::vector<Dot>& dots) {
+    Labels labels({frame_.left + 2, frame_.top + 20, frame_.right - 2, frame_.bottom - 2}, dots);
+    std::vector<Dot> beyond;
+    for (auto dot = dots.rbegin(); dot != dots.rend(); ++dot) {
+      if (dot->beyond) {
+        beyond.push_back(*dot);
+      } else if (dot->adapter->candidate || dot->adapter->expert) {
+        labels.place(svg_, *dot, dot->adapter->expert ? "label strong" : "label");
+      }
+    }
+    draw_beyond(beyond);
+  }
+
+  /// Names and perplexities of the outliers, pushed apart so that none hides another.
+  void draw_beyond(std::vector<Dot> dots) {
+    if (dots.empty()) {
+      return;
+    }
+    svg_.text(frame_.right + 8, frame_.bottom + 17, "beyond ›", Anchor::start, "tick");
+    std::sort(dots.begin(), dots.end(), [](const Dot& a, const Dot& b) { return a.y < b.y; });
+    const std::size_t most = static_cast<std::size_t>((frame_.bottom - frame_.top) / (2 * kLineHeight));
+    double free = frame_.top + 4;
+    double last = frame_.bottom - 2 * kLineHeight * static_cast<double>(std::min(most, dots.size()));
+    for (std::size_t i = 0; i < std::min(most, dots.size()); ++i) {
+      const double top = std::clamp(dots[i].y - kLineHeight, free, std::max(free, last));
+      svg_.text(frame_.right + 24, top + 11, clipped(dots[i].adapter->name, kGutter - 26), Anchor::start,
+                "tick");
+      svg_.text(frame_.right + 24, top + 24, figure(dots[i].adapter->perplexity), Anchor::start, "tick");
+      free = top + 2 * kLineHeight;
+      last += 2 * kLineHeight;
+    }
+  }
+
+  const ReportBank& bank_;
+  double width_, height_, end_, start_;
+  bool beyond_;
+  Box frame_;
+  Axis x_, y_;
+  Svg svg_;
+};
+
+}  // namespace
+
+std::string bank_chart(const ReportBank& bank, double width) {
+  return BankPicture(bank, width).draw();
+}
+
+}  // namespace rocket::report

@@ -1,0 +1,36 @@
+// The pictures of the report, each at a width of its own so that phones get readable labels.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evaluation/report.h"
+
+namespace rocket::report {
+
+/// Accuracies with 95 % intervals, one row a system.
+std::string systems_chart(const std::vector<ReportSystem>& systems, double width);
+
+/// Perplexity against accuracy of the bank; adapters far beyond the others stand in a margin at the right.
+std::string bank_chart(const ReportBank& bank, double width);
+
+/// Similarities of the candidates.
+std::string similarity_chart(const ReportSimilarity& similarity, double width);
+
+/// Similarity of the corpus by place, what was retrieved, and whom the walk dropped.
+std::string corpus_chart(const ReportSelection& selection, double width);
+
+/// Kept and dropped along the walk.
+std::string walk_chart(const ReportSelection& selection, double width);
+
+enum class Curve { loss, learning_rate, gradient_norm };
+/// One figure of the training by step; more steps than pixels are averaged.
+std::string training_chart(const std::vector<ReportStep>& steps, Curve curve, double width, double height);
+
+/// Share of the choices per expert, one column a layer, one panel a kind of module.
+std::string load_chart(const ReportLoad& load, double width);
+
+/// How the colours of the load are called, in the order of the experts: "c0" ... "c7", then again.
+std::string colour_class(std::size_t index);
+
+}  // namespace rocket::report
