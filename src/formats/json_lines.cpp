@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,6 @@ namespace rocket {
 namespace {
 
 namespace fs = std::filesystem;
-using Use = std::function<void(std::string_view, std::int64_t)>;
 
 constexpr std::size_t kChunk = 1 << 18;
 constexpr std::size_t kMaxLine = std::size_t{1} << 30;
@@ -78,28 +78,36 @@ class LineReader {
 /// Cuts the text of an array into the texts of its elements.
 class ArrayCutter {
  public:
-  ArrayCutter(std::string_view text, std::string file, std::int64_t line, const Use& use)
-      : text_(text), file_(std::move(file)), line_(line), use_(use) {}
-
-  void cut() {
+  ArrayCutter(std::string text, std::string file, std::int64_t line)
+      : text_(std::move(text)), file_(std::move(file)), line_(line) {
     skip_blank();
     ++at_;  // '['
     skip_blank();
-    if (peek() != ']') {
-      element();
-      while (peek() == ',') {
-        ++at_;
-        skip_blank();
-        element();
-      }
+  }
+
+  /// False behind the last element, when the rest of the file has been checked.
+  bool next(std::string_view& element, std::int64_t& line) {
+    if (!first_ && peek() == ',') {
+      ++at_;
+      skip_blank();
+    } else if (!first_ || peek() == ']') {
+      return finish();
     }
+    first_ = false;
+    line = line_;
+    element = cut();
+    return true;
+  }
+
+ private:
+  bool finish() {
     if (peek() != ']') fail_data("{}:{}: expected ',' or ']' in the array", file_, line_);
     ++at_;
     skip_blank();
     if (at_ < text_.size()) fail_data("{}:{}: text behind the end of the array", file_, line_);
+    return false;
   }
 
- private:
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
   void skip_blank() {
@@ -107,8 +115,9 @@ class ArrayCutter {
       line_ += text_[at_] == '\n';
   }
 
-  /// Up to the ',' or ']' that belongs to the array. Brackets need not match: the parser behind `use_` looks.
-  void element() {
+  /// Up to the ',' or ']' that belongs to the array. Brackets need not match: the parser of the element
+  /// looks.
+  std::string_view cut() {
     const std::size_t begin = at_;
     const std::int64_t line = line_;
     std::int64_t depth = 0;
@@ -120,7 +129,7 @@ class ArrayCutter {
       line_ += c == '\n';
     }
     if (at_ >= text_.size()) fail_data("{}:{}: the array is cut short", file_, line);
-    use_(text_.substr(begin, at_ - begin), line);
+    return std::string_view(text_).substr(begin, at_ - begin);
   }
 
   /// From an opening quote to its closing one, or to the end.
@@ -131,11 +140,10 @@ class ArrayCutter {
     }
   }
 
-  std::string_view text_;
-  std::string file_;
+  std::string text_, file_;
   std::int64_t line_;
-  const Use& use_;
   std::size_t at_ = 0;
+  bool first_ = true;
 };
 
 /// The name without .gz or .zst ends in .jsonl.
@@ -155,22 +163,44 @@ std::string rest_of(LineReader& lines, std::string_view first) {
 
 }  // namespace
 
-void for_each_json_text(const fs::path& file, const Use& use) {
-  const auto stream = open_stream(file);
-  LineReader lines(*stream, file.string());
-  bool first = true;
-  for (std::string_view line; lines.next(line);) {
-    if (is_blank(line)) continue;
-    const bool array = first && line[line.find_first_not_of(kBlank)] == '[' && !is_named_jsonl(file);
-    first = false;
-    if (!array) {
-      use(line, lines.number());
-      continue;
-    }
-    const std::int64_t begin = lines.number();
-    const std::string text = rest_of(lines, line);
-    ArrayCutter(text, file.string(), begin, use).cut();
+class JsonTexts::Reader {
+ public:
+  explicit Reader(const fs::path& file)
+      : file_(file), stream_(open_stream(file)), lines_(*stream_, file.string()) {}
+
+  bool next(std::string_view& text, std::int64_t& line) {
+    if (array_) return array_->next(text, line);
+    do {
+      if (!lines_.next(text)) return false;
+    } while (is_blank(text));
+    line = lines_.number();
+    const bool array = first_ && text[text.find_first_not_of(kBlank)] == '[' && !is_named_jsonl(file_);
+    first_ = false;
+    if (!array) return true;
+    array_.emplace(rest_of(lines_, text), file_.string(), line);
+    return array_->next(text, line);
   }
+
+ private:
+  fs::path file_;
+  std::unique_ptr<ByteStream> stream_;
+  LineReader lines_;
+  std::optional<ArrayCutter> array_;
+  bool first_ = true;
+};
+
+JsonTexts::JsonTexts(const fs::path& file) : reader_(std::make_unique<Reader>(file)) {
+}
+JsonTexts::~JsonTexts() = default;
+bool JsonTexts::next(std::string_view& text, std::int64_t& line) {
+  return reader_->next(text, line);
+}
+
+void for_each_json_text(const fs::path& file,
+                        const std::function<void(std::string_view, std::int64_t)>& use) {
+  JsonTexts texts(file);
+  std::string_view text;
+  for (std::int64_t line = 0; texts.next(text, line);) use(text, line);
 }
 
 }  // namespace rocket

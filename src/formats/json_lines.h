@@ -4,9 +4,23 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string_view>
 
 namespace rocket {
+
+/// The texts of the values of one file, one after the other: what for_each_json_text walks.
+class JsonTexts {
+ public:
+  explicit JsonTexts(const std::filesystem::path& file);
+  ~JsonTexts();
+  /// The next value's text, valid until the next call, and the line it begins on; false at the end.
+  bool next(std::string_view& text, std::int64_t& line);
+
+ private:
+  class Reader;
+  std::unique_ptr<Reader> reader_;
+};
 
 /// Calls `use` with the text of each value and the line it begins on, from 1, in file order. Plain, .gz or
 /// .zst. A file whose first character is '[' is one array, unless it is named .jsonl; it is held in memory

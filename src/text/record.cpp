@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "formats/json_lines.h"
 #include "formats/json_value.h"
+#include "text/unicode.h"
 
 namespace rocket {
 namespace {
@@ -126,11 +127,40 @@ Record parse_record(std::string_view text, const FieldNames& names, const std::s
 
 }  // namespace
 
+struct RecordReader::Texts {
+  explicit Texts(const fs::path& file) : texts(file) {}
+  JsonTexts texts;
+};
+
+RecordReader::RecordReader(const fs::path& file, FieldNames fields)
+    : file_(file.string()), fields_(std::move(fields)), texts_(std::make_unique<Texts>(file)) {
+}
+RecordReader::~RecordReader() = default;
+
+bool RecordReader::next(Record& record) {
+  std::string_view text;
+  std::int64_t line = 0;
+  if (!texts_->texts.next(text, line)) return false;
+  record = parse_record(text, fields_, file_, line);
+  return true;
+}
+
+bool RecordReader::skip() {
+  std::string_view text;
+  std::int64_t line = 0;
+  return texts_->texts.next(text, line);
+}
+
+void require_output(const Record& record) {
+  if (!record.has_output)
+    fail_data("{}:{}: no 'output': a corpus record needs one (corpus.fields maps other names)", record.file,
+              record.line);
+}
+
 void for_each_record(const fs::path& file, const FieldNames& fields,
                      const std::function<void(Record&&)>& use) {
-  const std::string name = file.string();
-  for_each_json_text(
-      file, [&](std::string_view text, std::int64_t line) { use(parse_record(text, fields, name, line)); });
+  RecordReader reader(file, fields);
+  for (Record record; reader.next(record);) use(std::move(record));
 }
 
 std::vector<Record> read_records(const fs::path& file, const FieldNames& fields) {
@@ -180,48 +210,35 @@ std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
 
 namespace {
 
-/// What Python's str.split() splits at.
-bool is_white(utf8proc_int32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
+/// What Python's str.split() splits at: White_Space and four old separators.
+bool is_split_at(char32_t c) {
+  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
 }
 
-void append(std::string& text, utf8proc_int32_t c) {
-  utf8proc_uint8_t bytes[4];
-  text.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(utf8proc_encode_char(c, bytes)));
-}
-
-void append_lower(std::string& text, utf8proc_int32_t c) {
-  constexpr utf8proc_int32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
+void append_lower(std::string& text, char32_t c) {
+  constexpr char32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
   if (c == kDottedCapitalI) {
     text += "i\xCC\x87";
   } else {
-    append(text, utf8proc_tolower(c));
+    append_utf8(text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
   }
 }
 
 }  // namespace
 
 std::string decontamination_key(const Record& record) {
-  const std::string text = record.instruction + "\n" + record.input;
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  const std::string text = to_utf8_lossy(record.instruction + "\n" + record.input);
   std::string key;
   bool gap = false;
   for (std::size_t at = 0; at < text.size();) {
-    utf8proc_int32_t c = 0;
-    const auto length = utf8proc_iterate(bytes + at, static_cast<utf8proc_ssize_t>(text.size() - at), &c);
-    const bool valid = length > 0;
-    gap = gap || (valid && is_white(c));
-    if (!valid || !is_white(c)) {
-      if (gap && !key.empty()) key += ' ';
-      gap = false;
-      if (valid)
-        append_lower(key, c);
-      else
-        key += text[at];  // records hold valid UTF-8 only; other callers get their bytes back
+    const char32_t c = next_code_point(text, at);
+    if (is_split_at(c)) {
+      gap = true;
+      continue;
     }
-    at += valid ? static_cast<std::size_t>(length) : 1;
+    if (gap && !key.empty()) key += ' ';
+    gap = false;
+    append_lower(key, c);
   }
   return key;
 }

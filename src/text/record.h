@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,27 @@ struct Record {
 /// ours -> theirs, e.g. {"instruction": "question"}; names that are not mentioned stay ours. "a.b" is the
 /// member b of the object a (or of the list a, by number, from 0), unless there is a key "a.b".
 using FieldNames = std::map<std::string, std::string>;
+
+/// The records of one file, one after the other: what for_each_record walks.
+class RecordReader {
+ public:
+  RecordReader(const std::filesystem::path& file, FieldNames fields);
+  ~RecordReader();
+  /// False at the end.
+  bool next(Record& record);
+  /// Passes over a record without looking at what it holds; false at the end.
+  bool skip();
+
+ private:
+  struct Texts;
+  std::string file_;
+  FieldNames fields_;
+  std::unique_ptr<Texts> texts_;
+};
+
+/// Throws data (65) naming the record's place if the file gives it no output: a corpus record cannot do
+/// without.
+void require_output(const Record& record);
 
 /// Calls `use` for each record in file order. Streams JSONL (.jsonl, .json with one object a line, .gz,
 /// .zst); the text of a JSON array is read whole. `instruction` must be there; `input`, `output`,

@@ -42,9 +42,19 @@ add_library(rocket_torch INTERFACE)
 target_include_directories(rocket_torch SYSTEM INTERFACE
   ${ROCKET_TORCH_ROOT}/include ${ROCKET_TORCH_ROOT}/include/torch/csrc/api/include)
 target_link_libraries(rocket_torch INTERFACE rocket_torch_cpu rocket_c10)
+# The wheel's include/ holds a newer fmt than the system's, and no library of it.
+target_compile_definitions(rocket_torch INTERFACE FMT_HEADER_ONLY)
 list(APPEND CMAKE_BUILD_RPATH ${ROCKET_TORCH_ROOT}/lib ${ROCKET_CUDA_RUNTIME_DIRS})
 list(APPEND CMAKE_INSTALL_RPATH ${ROCKET_TORCH_ROOT}/lib ${ROCKET_CUDA_RUNTIME_DIRS})
 add_link_options(-Wl,--disable-new-dtags)  # DT_RPATH: also for what libtorch_cpu.so itself needs
 foreach(folder ${ROCKET_CUDA_RUNTIME_DIRS})
   add_link_options(-Wl,-rpath-link,${folder})
 endforeach()
+
+set(ROCKET_TORCH_VERSION "")
+foreach(part MAJOR MINOR PATCH)
+  file(STRINGS ${ROCKET_TORCH_ROOT}/include/torch/headeronly/version.h line REGEX "define TORCH_VERSION_${part} ")
+  string(REGEX MATCH "[0-9]+" number "${line}")
+  list(APPEND ROCKET_TORCH_VERSION ${number})
+endforeach()
+list(JOIN ROCKET_TORCH_VERSION "." ROCKET_TORCH_VERSION)

@@ -1,0 +1,126 @@
+// Everything validated, the plan printed, nothing written.
+#include <algorithm>
+#include <cstdio>
+
+#include "adapters/bank.h"
+#include "base/error.h"
+#include "evaluation/sandbox.h"
+#include "formats/tensors.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "model/encoder.h"
+#include "pipeline/options.h"
+#include "pipeline/table.h"
+#include "pipeline/task_data.h"
+#include "selection/expert_choice.h"
+#include "text/corpus.h"
+
+namespace rocket {
+
+namespace {
+
+/// What was found, in the order of the plan; every figure is measured from the files.
+struct Findings {
+  std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0;
+  std::int64_t base_parameters = 0, encoder_parameters = 0, largest_adapter_bytes = 0, adapter_bytes = 0;
+};
+
+void check_base_and_bank(const Session& session, Findings& found) {
+  const RunConfig& config = session.config;
+  const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::kCPU);
+  found.base_parameters = ModelWeights(config.base.path).parameters();
+  const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU, config.bank.memory.bytes);
+  bank.check_all();
+  found.adapters = bank.size();
+  for (const BankEntry& entry : bank.entries()) {
+    const LoraFile file(entry.folder, decoder.modules());
+    std::int64_t bytes = 0;
+    for (const LoraFile::Weight& w : file.weights())
+      bytes += w.lora_r * (decoder.modules()[w.module].inputs + decoder.modules()[w.module].outputs) * c10::elementSize(compute_type(config));
+    found.adapter_bytes += bytes;
+    found.largest_adapter_bytes = std::max(found.largest_adapter_bytes, bytes);
+  }
+  const ExpertOptions experts = expert_options(config);
+  for (const std::string& name : experts.names) {
+    if (std::none_of(bank.entries().begin(), bank.entries().end(), [&](const BankEntry& e) { return e.name == name; }))
+      fail_data("experts.names: '{}' is not in the bank", name);
+  }
+  if (experts.names.empty() && experts.count > found.adapters)
+    fail_data("experts.count is {}, but the bank holds {} adapters", experts.count, found.adapters);
+}
+
+void check_task(const Session& session, Findings& found) {
+  const AnswerExtractor extractor = answer_extractor(session.config);
+  if (extractor.kind() == AnswerKind::code) require_sandbox();
+  const BaseText text(session.config);
+  for (const Question& shot : read_shots(session.config, extractor)) {
+    const ShotTokens tokens = text.shot(shot.record);
+    ++found.shots;
+    found.shot_tokens += static_cast<std::int64_t>(tokens.example.ids.size());
+    found.prompt_tokens += static_cast<std::int64_t>(tokens.prompt.size());
+  }
+  for (const Question& item : read_evaluation(session.config, extractor)) {
+    text.prompt(item.record);
+    ++found.items;
+  }
+}
+
+void check_corpus_and_encoder(const Session& session, Findings& found) {
+  const RunConfig& config = session.config;
+  load_tokenizer(config.encoder.path);
+  Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::kCPU);
+  found.encoder_parameters = ModelWeights(config.encoder.path).parameters();
+  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields);
+  for (Record record; corpus.next(record);) ++found.records;
+  if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
+}
+
+std::string size_text(std::int64_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib < 1024 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
+}
+
+/// Floating-point operations are 2 a parameter and token; generation is counted at its limit.
+Table plan(const RunConfig& config, const Findings& f) {
+  const double pass = 2.0 * static_cast<double>(f.base_parameters);
+  const double rows = static_cast<double>(f.adapters + 1);
+  const double generated = static_cast<double>(config.scoring.max_new_tokens);
+  const double score_flops = pass * rows * (static_cast<double>(f.shot_tokens + f.prompt_tokens) + generated * static_cast<double>(f.shots));
+  const std::int64_t resident = std::min(f.adapter_bytes, std::max(config.bank.memory.bytes, f.largest_adapter_bytes));
+  const std::int64_t most_records = std::min(f.records, config.selection.retrieve) + f.shots;
+  const std::int64_t steps = config.training.epochs * ((most_records + config.training.global_batch - 1) / config.training.global_batch);
+  const double systems = static_cast<double>(config.evaluation.rivals.size() + 1);
+  Table table{{"job", "work", "at most"}, {}};
+  table.rows = {
+      {"score", fmt::format("{} adapters and the base x {} shots; bank {} of which {} resident", f.adapters, f.shots,
+                            size_text(f.adapter_bytes), size_text(resident)),
+       fmt::format("{:.2e} flop", score_flops)},
+      {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates), ""},
+      {"embed", fmt::format("{} records, encoder of {} parameters", f.records, f.encoder_parameters), ""},
+      {"select", fmt::format("{} nearest, policy {}", std::min(config.selection.retrieve, f.records), config.selection.policy), ""},
+      {"finetune", fmt::format("up to {} examples, {} epochs", most_records, config.training.epochs), fmt::format("{} steps", steps)},
+      {"evaluate", fmt::format("{} systems x {} items", systems, f.items),
+       fmt::format("{:.2e} flop", pass * systems * static_cast<double>(f.items) * generated)},
+      {"export", "the mixture as PEFT folders", ""}};
+  return table;
+}
+
+}  // namespace
+
+void check(Session& session) {
+  on_root(session.comm, [&] {
+    require_paths(session.config, all_inputs);
+    Findings found;
+    check_base_and_bank(session, found);
+    check_task(session, found);
+    check_corpus_and_encoder(session, found);
+    const std::string text = fmt::format("{}: everything that the jobs will read is there and valid\n\n", session.config_file) +
+                             render(plan(session.config, found), TableFormat::text) +
+                             fmt::format("\nbase: {} parameters, {} as {}; device: {}; ranks: {}\n", found.base_parameters,
+                                         size_text(found.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(session.config)))),
+                                         session.config.base.dtype, choose_device(session.config.device, 0).str(), session.comm.size());
+    std::fputs(text.c_str(), stdout);
+  });
+}
+
+}  // namespace rocket

@@ -1,0 +1,25 @@
+// A command line, parsed: what main hands to the engine.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace rocket {
+
+struct Command {
+  std::string job;
+  std::string target;              // CONFIG, RUN, SWEEP or a model folder
+  std::vector<std::string> set;    // key.path=value
+  bool fresh = false, quiet = false, verbose = false;
+  std::string table, format = "text";         // inspect, sweep table
+  std::string form = "mixture", folder;       // export
+  bool plain = false, decode = false;         // tokenize
+  std::string action;                         // sweep: list, run, table
+  int point = -1;                             // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
+};
+
+}  // namespace rocket
+
+/// The engine's only door: a shared library, so that help, version and usage errors never load LibTorch.
+/// Returns the exit code; has printed every error.
+extern "C" int rocket_execute(const rocket::Command* command);

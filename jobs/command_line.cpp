@@ -1,0 +1,121 @@
+#include "command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "base/error.h"
+#include "base/version.h"
+#include "comm/mpi_comm.h"
+#include "comm/reducer.h"
+#include "store/hdf5.h"
+
+namespace rocket {
+
+namespace {
+
+std::string version_text() {
+  return fmt::format("rocket {}\nLibTorch {}\nCUDA {}\nNCCL {}\n{}\nHDF5 {}", version(), libtorch_version(),
+                     cuda_version(), nccl_version(), mpi_version(), hdf5_version());
+}
+
+struct JobHelp {
+  const char* name;
+  const char* help;
+};
+
+constexpr JobHelp config_jobs[] = {
+    {"run", "The whole chain; does only what is missing, then prints the result table"},
+    {"check", "Validate everything and print the plan; writes nothing"},
+    {"score", "Score every adapter of the bank on the shots (over ranks)"},
+    {"experts", "Choose the experts from the scores (Algorithm 1)"},
+    {"embed", "Embed the corpus and the shots (over ranks)"},
+    {"select", "Choose the training records from the embeddings (Algorithm 2)"},
+    {"finetune", "Fine-tune the mixture of the chosen experts (over ranks)"},
+    {"evaluate", "Evaluate the expert and its rivals (over ranks)"},
+    {"export", "Write the expert in forms that others can load"},
+    {"report", "Write report.html from what there is"},
+};
+
+/// CONFIG, --set, --fresh: what every job of a run takes.
+void add_config_options(CLI::App& app, Command& command) {
+  app.add_option("CONFIG", command.target, "Configuration file (YAML)")->required();
+  app.add_option("--set", command.set, "Override a setting: path.to.key=value (YAML); may be given again")
+      ->type_name("KEY=VALUE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_voice(CLI::App& app, Command& command) {
+  auto* quiet = app.add_flag("--quiet", command.quiet, "Only warnings and errors on stderr");
+  app.add_flag("--verbose", command.verbose, "More on stderr")->excludes(quiet);
+}
+
+void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
+  CLI::App* sub = app.add_subcommand(job.name, job.help);
+  add_config_options(*sub, command);
+  const std::string name = job.name;
+  if (name == "run") {
+    sub->add_flag("--fresh", command.fresh, "Compute again what no longer fits the settings and inputs; keep the rest");
+  } else if (name != "check" && name != "report") {
+    sub->add_flag("--fresh", command.fresh, "Discard this job's own output first");
+  }
+  if (name == "export") {
+    sub->add_option("--as", command.form, "What to write")
+        ->check(CLI::IsMember({"mixture", "experts", "merged_lora", "merged_model"}))->capture_default_str();
+    sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")->type_name("DIR");
+  }
+  add_voice(*sub, command);
+}
+
+void add_inspect(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("inspect", "Look at a run directory, an adapter folder or a model folder");
+  sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
+  sub->add_option("TABLE", command.table, "scores, shots, similarity, experts, selection, training, evaluation or jobs");
+  sub->add_option("--format", command.format, "text, json or csv")
+      ->check(CLI::IsMember({"text", "json", "csv"}))->capture_default_str();
+}
+
+void add_sweep(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("sweep", "Run one configuration at many points");
+  sub->add_option("SWEEP", command.target, "Sweep file (YAML)")->required();
+  sub->add_option("ACTION", command.action, "list, run or table")->required()->check(CLI::IsMember({"list", "run", "table"}));
+  sub->add_option("--point", command.point, "run: this point only, from 0 (default: SLURM_ARRAY_TASK_ID, else all)")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--format", command.format, "text, json or csv")
+      ->check(CLI::IsMember({"text", "json", "csv"}))->capture_default_str();
+  sub->add_flag("--fresh", command.fresh, "Compute again what no longer fits the settings and inputs");
+  add_voice(*sub, command);
+}
+
+void add_tokenize(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("tokenize", "JSON strings on stdin, one a line -> JSON arrays of token ids on stdout");
+  sub->add_option("MODEL", command.target, "Model folder with a tokenizer")->required();
+  auto* plain = sub->add_flag("--plain", command.plain, "Without the specials that the tokenizer adds");
+  sub->add_flag("--decode", command.decode, "The other way: JSON arrays of ids -> JSON strings")->excludes(plain);
+}
+
+}  // namespace
+
+ParsedLine parse_command_line(int argc, char** argv) {
+  Command command;
+  CLI::App app{"rocket turns a handful of verified examples into a task expert: it scores a bank of LoRA adapters, picks\n"
+               "experts and training records, joins the experts in a token-routed mixture and fine-tunes them."};
+  app.name("rocket");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text);
+  app.footer("The same command again resumes. Exit codes: 0 done, 64 usage, 65 data, 70 internal, 74 storage, 75 stopped\n"
+             "after a good checkpoint (requeue), 78 configuration.");
+  for (const JobHelp& job : config_jobs) add_config_job(app, command, job);
+  add_sweep(app, command);
+  add_inspect(app, command);
+  add_tokenize(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const bool asked = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app.exit(e, std::cout, std::cerr);
+    return {std::nullopt, asked ? 0 : static_cast<int>(ExitCode::usage)};
+  }
+  command.job = app.get_subcommands().front()->get_name();
+  return {command, 0};
+}
+
+}  // namespace rocket

@@ -1,0 +1,93 @@
+// From a command to its job: ranks, configuration, run directory; and from errors to exit codes.
+#include <cstdio>
+#include <map>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/stop.h"
+#include "comm/mpi_comm.h"
+#include "jobs.h"
+#include "model/device.h"
+
+namespace rocket {
+
+JobBody job_body(const std::string& name) {
+  static const std::map<std::string, JobBody> bodies = {
+      {"score", score},       {"experts", experts},   {"embed", embed},              {"select", select},
+      {"finetune", finetune}, {"evaluate", evaluate}, {"export", export_mixture_job}};
+  return bodies.at(name);
+}
+
+namespace {
+
+log::Level level_of(const Command& command) {
+  if (command.quiet) return log::Level::quiet;
+  return command.verbose ? log::Level::verbose : log::Level::normal;
+}
+
+/// Every rank reads the file: it is small, and all must refuse it together.
+Session open_session(Comm& comm, const Command& command) {
+  RunConfig config;
+  agree(comm, [&] { config = load_config(command.target, command.set); });
+  const NodePlace place = node_place(comm);
+  configure_compute(place.size);
+  const RunDirectory run(config.run);
+  return {comm, command.target, std::move(config), run, command.fresh, place.size, place.rank};
+}
+
+void run_one_job(Session& session, const Command& command) {
+  if (command.job == "run") return run(session);
+  if (command.job == "check") return check(session);
+  if (command.job == "report") return on_root(session.comm, [&] { report(session); });
+  const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
+  if (command.job == "export" && !mixture_in_place)
+    return on_root(session.comm, [&] { export_expert(session, {command.form, command.folder}); });
+  run_job(session, job_spec(command.job), session.fresh ? Stale::discard_all : Stale::refuse, job_body(command.job));
+}
+
+void execute(Comm& comm, const Command& command) {
+  log::configure(level_of(command), comm.is_root());
+  if (command.job == "inspect") return on_root(comm, [&] { inspect(command); });
+  if (command.job == "tokenize") return on_root(comm, [&] { tokenize(command); });
+  install_stop_signals();
+  if (command.job == "sweep") return sweep(comm, command);
+  Session session = open_session(comm, command);
+  run_one_job(session, command);
+}
+
+/// An error that all ranks agreed on is said once; any other by the rank that has it.
+void say(const Comm& comm, const char* message, bool agreed) {
+  if (agreed && !comm.is_root()) return;
+  std::fprintf(stderr, "rocket: %s\n", message);
+}
+
+int run_as_rank(const Command& command) {
+  std::unique_ptr<Comm> comm = launched_by_mpi() ? make_mpi_comm() : make_local_comm();
+  ExitCode code = ExitCode::done;
+  bool agreed = true;
+  try {
+    execute(*comm, command);
+  } catch (const Error& e) {
+    code = e.code();
+    agreed = e.agreed();
+    say(*comm, e.what(), agreed);
+  } catch (const std::exception& e) {
+    code = ExitCode::internal;
+    agreed = false;
+    say(*comm, e.what(), agreed);
+  }
+  return leave(std::move(comm), static_cast<int>(code), agreed);
+}
+
+}  // namespace
+
+}  // namespace rocket
+
+extern "C" int rocket_execute(const rocket::Command* command) {
+  try {
+    return rocket::run_as_rank(*command);
+  } catch (const rocket::Error& e) {
+    std::fprintf(stderr, "rocket: %s\n", e.what());
+    return static_cast<int>(e.code());
+  }
+}

@@ -1,0 +1,151 @@
+// The expert and its rivals on the evaluation items.
+#include <algorithm>
+
+#include "adapters/bank_delta.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "moe/mixture_delta.h"
+#include "pipeline/options.h"
+#include "pipeline/results.h"
+#include "pipeline/task_data.h"
+#include "pipeline/unit_job.h"
+
+namespace rocket {
+
+namespace {
+
+constexpr std::int64_t items_per_unit = 50;
+
+/// What is evaluated: the base, one adapter (of the bank or merged), or the trained mixture.
+struct System {
+  std::string name;
+  std::shared_ptr<const LoraAdapter> adapter;  // null: the base, or the mixture
+  const Mixture* mixture = nullptr;
+};
+
+class Contest {
+ public:
+  explicit Contest(const Session& session)
+      : config_(session.config),
+        extractor_(answer_extractor(config_)),
+        items_(read_evaluation(config_, extractor_)),
+        text_(config_),
+        decoder_(Decoder::load(config_.base.path, compute_type(config_),
+                               choose_device(config_.device, session.rank_on_node))),
+        mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
+        generate_(text_.generate_options(config_)) {
+    for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
+    systems_.push_back({"expert", nullptr, &mixture_});
+  }
+
+  std::int64_t units() const { return static_cast<std::int64_t>(systems_.size()) * item_blocks(); }
+  std::int64_t system_of(std::int64_t unit) const { return unit / item_blocks(); }
+  std::int64_t first_item(std::int64_t unit) const { return unit % item_blocks() * items_per_unit; }
+  std::int64_t items_of(std::int64_t unit) const { return std::min(items_per_unit, items() - first_item(unit)); }
+  std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
+  const std::vector<System>& systems() const { return systems_; }
+  void compute(std::int64_t unit, H5Writer& part) const;
+
+ private:
+  std::int64_t item_blocks() const { return (items() + items_per_unit - 1) / items_per_unit; }
+  void add_rival(const Session& session, const std::string& rival);
+  void add_adapter(const std::string& system, const std::string& name);
+  std::unique_ptr<LinearDelta> delta(const System& system, std::int64_t rows) const;
+
+  const RunConfig& config_;
+  AnswerExtractor extractor_;
+  std::vector<Question> items_;
+  BaseText text_;
+  Decoder decoder_;
+  Mixture mixture_;
+  GenerateOptions generate_;
+  std::vector<System> systems_;
+};
+
+void Contest::add_adapter(const std::string& system, const std::string& name) {
+  for (const BankEntry& entry : configured_bank(config_)) {
+    if (entry.name != name) continue;
+    systems_.push_back({system, std::make_shared<LoraAdapter>(load_adapter(entry.folder, decoder_.modules(),
+                                                                           compute_type(config_), decoder_.device()))});
+    return;
+  }
+  fail_data("adapter '{}' is not in the bank any more", name);
+}
+
+void Contest::add_rival(const Session& session, const std::string& rival) {
+  const std::vector<std::string> chosen = read_expert_choice(session.run).experts;
+  if (rival == "base") {
+    systems_.push_back({rival, nullptr});
+  } else if (rival == "best_single") {
+    add_adapter(rival, best_single(read_scores(session.run).bank));
+  } else if (rival == "uniform_merge") {
+    std::vector<LoraAdapter> experts;
+    const Mixture untrained = initial_mixture(session, decoder_.modules(), decoder_.device());
+    for (std::size_t i = 0; i < chosen.size(); ++i) experts.push_back(untrained.expert(static_cast<std::int64_t>(i)));
+    LoraAdapter merge = uniform_merge(experts, rival);
+    merge.convert(compute_type(config_));
+    systems_.push_back({rival, std::make_shared<LoraAdapter>(std::move(merge))});
+  } else if (rival == "each_expert") {
+    for (const std::string& name : chosen) add_adapter("expert:" + name, name);
+  } else {
+    fail_internal("no rival is called '{}'", rival);
+  }
+}
+
+std::unique_ptr<LinearDelta> Contest::delta(const System& system, std::int64_t rows) const {
+  if (system.mixture) return std::make_unique<MixtureDelta>(*system.mixture);
+  return std::make_unique<BankDelta>(std::vector(rows, system.adapter));
+}
+
+void Contest::compute(std::int64_t unit, H5Writer& part) const {
+  std::vector<std::vector<TokenId>> prompts;
+  std::vector<const Question*> questions;
+  for (std::int64_t i = first_item(unit); i < first_item(unit) + items_of(unit); ++i) {
+    prompts.push_back(text_.prompt(items_[i].record));
+    questions.push_back(&items_[i]);
+  }
+  const auto system = delta(systems_[system_of(unit)], items_of(unit));
+  std::vector<std::string> generations;
+  for (const auto& ids : generate(decoder_, prompts, system.get(), generate_))
+    generations.push_back(text_.generation(ids));
+  part.write("correct", judge(extractor_, questions, generations));
+  part.write_strings("generation", generations, {items_of(unit)});
+}
+
+/// Root only. evaluate.h5 from the parts, which follow each other in it.
+void gather(const RunDirectory& run, const Contest& contest) {
+  std::vector<std::uint8_t> correct;
+  std::vector<std::string> generations, names;
+  std::vector<std::int64_t> items;
+  for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
+    const H5Reader part(part_file(run, "evaluate", unit));
+    const auto right = part.read<std::uint8_t>("correct", {contest.items_of(unit)});
+    const auto texts = part.read_strings("generation");
+    correct.insert(correct.end(), right.begin(), right.end());
+    generations.insert(generations.end(), texts.begin(), texts.end());
+  }
+  for (const System& system : contest.systems()) names.push_back(system.name);
+  for (std::int64_t i = 0; i < contest.items(); ++i) items.push_back(i);
+  const auto systems = static_cast<std::int64_t>(names.size());
+  H5Writer out(run.file("evaluate.h5"));
+  out.write_strings("system", names, {systems});
+  out.write("item", items);
+  out.write("correct", correct, {systems, contest.items()});
+  out.write_strings("generation", generations, {systems, contest.items()});
+  out.commit();
+}
+
+}  // namespace
+
+JobEnd evaluate(JobContext& context) {
+  Session& session = context.session;
+  std::optional<Contest> contest;
+  agree(session.comm, [&] { contest.emplace(session); });
+  const JobEnd end = run_unit_job(context, {.units = contest->units(), .work = [&](std::int64_t unit, H5Writer& part) {
+                                              contest->compute(unit, part);
+                                            }});
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *contest); });
+  return end;
+}
+
+}  // namespace rocket

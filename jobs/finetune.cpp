@@ -1,0 +1,149 @@
+// The mixture of the chosen experts, fine-tuned on the curated records and the shots.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "pipeline/options.h"
+#include "pipeline/results.h"
+#include "pipeline/task_data.h"
+#include "store/hdf5.h"
+#include "training/checkpoint.h"
+
+namespace rocket {
+
+namespace {
+
+/// D_A then D_K; the place in this list is the record's number in the order of an epoch and in dropout.
+std::vector<Example> training_examples(const Session& session, const BaseText& text) {
+  std::vector<Example> examples;
+  for (const SelectedRecord& selected : read_selected(session.run)) examples.push_back(text.example(selected.record));
+  for (const Question& shot : read_shots(session.config, answer_extractor(session.config)))
+    examples.push_back(text.example(shot.record));
+  return examples;
+}
+
+/// The records of a run under the cut-off, and a word about what it cost.
+std::vector<Example> cut_examples(const Session& session, const BaseText& text) {
+  const std::int64_t cutoff = std::min(session.config.training.cutoff, text.model().max_positions);
+  CutoffCount count;
+  std::vector<Example> examples = apply_cutoff(training_examples(session, text), cutoff, count);
+  if (count.truncated + count.dropped > 0)
+    log::warn("finetune: {} examples lost their end at {} tokens, {} had no target left and were dropped",
+              count.truncated, cutoff, count.dropped);
+  if (examples.empty()) fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
+  return examples;
+}
+
+void write_training(const RunDirectory& run, const Mixture& mixture, std::span<const Module> modules,
+                    const std::vector<StepLog>& log) {
+  std::vector<std::int64_t> step, epoch, target_tokens;
+  std::vector<double> loss, learning_rate, gradient_norm, seconds;
+  std::vector<float> load;
+  for (const StepLog& s : log) {
+    step.push_back(s.step);
+    epoch.push_back(s.epoch);
+    target_tokens.push_back(s.target_tokens);
+    loss.push_back(s.loss);
+    learning_rate.push_back(s.learning_rate);
+    gradient_norm.push_back(s.gradient_norm);
+    seconds.push_back(s.seconds);
+    load.insert(load.end(), s.expert_load.begin(), s.expert_load.end());
+  }
+  std::vector<std::string> names;
+  for (const MixtureModule& module : mixture.modules()) names.push_back(modules[module.module].name);
+  const auto steps = static_cast<std::int64_t>(log.size()), weights = static_cast<std::int64_t>(names.size()),
+             experts = static_cast<std::int64_t>(mixture.expert_names().size());
+  H5Writer out(run.file("training.h5"));
+  out.write("step", step);
+  out.write("epoch", epoch);
+  out.write("loss", loss);
+  out.write("learning_rate", learning_rate);
+  out.write("gradient_norm", gradient_norm);
+  out.write("target_tokens", target_tokens);
+  out.write("seconds", seconds);
+  out.write_strings("module", names, {weights});
+  out.write_strings("expert", mixture.expert_names(), {experts});
+  out.write("expert_load", load, {steps, weights, experts});
+  out.commit();
+}
+
+std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device) {
+  const bool nccl = device.is_cuda() && comm.size() > 1 && nccl_available();
+  return nccl ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
+}
+
+/// Root's eyes and hands during training: the step line, the checkpoints, the record.
+class TrainingRecorder {
+ public:
+  TrainingRecorder(JobContext& context, const Mixture& mixture, std::int64_t steps, std::int64_t done)
+      : context_(context), mixture_(mixture), progress_("finetune", "steps", steps, done) {
+    context.record.parts_total = steps;
+    context.record.parts_done = done;
+  }
+
+  void step(const StepLog& log) {
+    const std::string line =
+        fmt::format("step {} loss {:.4f} lr {:.2e} gradient {:.3f} {:.0f} target tokens/s", log.step, log.loss,
+                    log.learning_rate, log.gradient_norm, static_cast<double>(log.target_tokens) / log.seconds);
+    log::detail("finetune: {}", line);
+    progress_.advance(1, line);
+    context_.events.write("step", {{"step", log.step}, {"epoch", log.epoch}, {"loss", log.loss},
+                                   {"learning_rate", log.learning_rate}, {"gradient_norm", log.gradient_norm},
+                                   {"target_tokens", log.target_tokens}, {"seconds", log.seconds}});
+  }
+
+  void checkpoint(const Snapshot& snapshot) {
+    const Session& session = context_.session;
+    const fs::path file = save_checkpoint(session.run.checkpoints(), snapshot, mixture_, context_.record.fingerprint,
+                                          session.config.training.keep_checkpoints);
+    context_.record.parts_done = snapshot.step;
+    context_.save_progress();
+    context_.events.write("checkpoint", {{"step", snapshot.step}, {"bytes", fs::file_size(file)}});
+    last_ = snapshot;
+  }
+
+  const Snapshot& last() const { return last_; }
+
+ private:
+  JobContext& context_;
+  const Mixture& mixture_;
+  Progress progress_;
+  Snapshot last_;
+};
+
+}  // namespace
+
+JobEnd finetune(JobContext& context) {
+  Session& session = context.session;
+  Comm& comm = session.comm;
+  const TrainingOptions options = training_options(session.config);
+  std::optional<Decoder> decoder;
+  std::optional<Mixture> mixture;
+  std::optional<Snapshot> resume;
+  std::vector<Example> examples;
+  agree(comm, [&] {
+    const at::Device device = choose_device(session.config.device, session.rank_on_node);
+    decoder.emplace(Decoder::load(session.config.base.path, compute_type(session.config), device));
+    examples = cut_examples(session, BaseText(session.config));
+    mixture.emplace(initial_mixture(session, decoder->modules(), device));
+    resume = load_newest_checkpoint(session.run.checkpoints(), *mixture, context.record.fingerprint);
+  });
+  if (mixture->options().top_k == 1)
+    log::info("finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no gradient)");
+  const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(examples.size()), options).size());
+  TrainingRecorder recorder(context, *mixture, steps, resume ? resume->step : 0);
+  const auto reducer = reducer_for(comm, decoder->device());
+  const TrainingEnd end =
+      train(comm, *reducer, *decoder, *mixture, examples, options, resume ? &*resume : nullptr,
+            {.step = [&](const StepLog& log) { recorder.step(log); },
+             .checkpoint = [&](const Snapshot& snapshot) { recorder.checkpoint(snapshot); }});
+  if (end == TrainingEnd::stopped) return JobEnd::stopped;
+  on_root(comm, [&] { write_training(session.run, *mixture, decoder->modules(), recorder.last().log); });
+  return JobEnd::finished;
+}
+
+}  // namespace rocket

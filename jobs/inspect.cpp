@@ -1,0 +1,124 @@
+// Looking at a run directory, an adapter folder or a model folder.
+#include <cstdio>
+#include <map>
+
+#include "adapters/lora.h"
+#include "base/error.h"
+#include "formats/adapter_config.h"
+#include "formats/model_config.h"
+#include "formats/tensors.h"
+#include "jobs.h"
+#include "pipeline/run_tables.h"
+
+namespace rocket {
+
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+/// Runs `describe` on the object; an Error becomes the reason why rocket cannot use the folder.
+template <class F>
+ordered_json judged(const std::string& kind, const fs::path& folder, F&& describe) {
+  ordered_json object = {{"kind", kind}, {"folder", folder.string()}};
+  try {
+    describe(object);
+    object["usable"] = true;
+    object["reason"] = nullptr;
+  } catch (const Error& e) {
+    object["usable"] = false;
+    object["reason"] = e.what();
+  }
+  return object;
+}
+
+void describe_adapter(const fs::path& folder, ordered_json& object) {
+  const AdapterConfig config = read_adapter_config(folder);
+  object["base_model"] = config.base_model;
+  object["lora_r"] = config.r;
+  object["lora_alpha"] = config.alpha;
+  object["rslora"] = config.rslora;
+  object["scale"] = config.rslora ? config.alpha / std::sqrt(static_cast<double>(config.r)) : config.alpha / static_cast<double>(config.r);
+  object["target_modules"] = config.target_modules;
+  const SafeTensors file(folder / "adapter_model.safetensors");
+  std::int64_t parameters = 0;
+  std::map<std::string, int> types;
+  for (const StoredTensor& tensor : file.tensors()) {
+    parameters += static_cast<std::int64_t>(tensor.bytes.size()) / size_of(tensor.dtype);
+    ++types[name_of(tensor.dtype)];
+  }
+  object["adapted_weights"] = file.tensors().size() / 2;
+  object["parameters"] = parameters;
+  object["tensor_types"] = types;
+}
+
+void describe_decoder(const fs::path& folder, ordered_json& object) {
+  const DecoderConfig c = read_decoder_config(folder);
+  object["family"] = c.family;
+  object["hidden"] = c.hidden;
+  object["layers"] = c.layers;
+  object["heads"] = c.heads;
+  object["kv_heads"] = c.kv_heads;
+  object["head_dim"] = c.head_dim;
+  object["intermediate"] = c.intermediate;
+  object["vocabulary"] = c.vocabulary;
+  object["max_positions"] = c.max_positions;
+  object["rope_theta"] = c.rope_theta;
+  object["tied_head"] = c.tied_head;
+  object["parameters"] = ModelWeights(folder).parameters();
+}
+
+void describe_encoder(const fs::path& folder, ordered_json& object) {
+  const EncoderConfig c = read_encoder_config(folder);
+  object["family"] = c.family;
+  object["hidden"] = c.hidden;
+  object["layers"] = c.layers;
+  object["heads"] = c.heads;
+  object["intermediate"] = c.intermediate;
+  object["vocabulary"] = c.vocabulary;
+  object["max_tokens"] = c.max_tokens;
+  object["pooling"] = fs::exists(folder / "1_Pooling")
+                          ? (read_pooling(folder, "auto") == Pooling::cls ? "cls" : "mean")
+                          : "not said: set encoder.pooling";
+  object["parameters"] = ModelWeights(folder).parameters();
+}
+
+bool is_encoder(const fs::path& folder) {
+  try {
+    return json::parse(read_file(folder / "config.json")).value("model_type", "") == "bert" || fs::exists(folder / "modules.json");
+  } catch (const json::exception&) {
+    return false;
+  }
+}
+
+Shown shown(const Command& command) {
+  const fs::path folder = command.target;
+  const bool adapter = fs::exists(folder / "adapter_config.json"), model = fs::exists(folder / "config.json");
+  if ((adapter || model) && !command.table.empty())
+    fail(ExitCode::usage, "{} is no run directory: it has no table '{}'", command.target, command.table);
+  if (adapter) return judged("adapter", folder, [&](ordered_json& o) { describe_adapter(folder, o); });
+  if (model && is_encoder(folder)) return judged("encoder", folder, [&](ordered_json& o) { describe_encoder(folder, o); });
+  if (model) return judged("model", folder, [&](ordered_json& o) { describe_decoder(folder, o); });
+  return run_table(RunDirectory(folder), command.table);
+}
+
+}  // namespace
+
+void inspect(const Command& command) {
+  const fs::path folder = command.target;
+  if (!fs::is_directory(folder)) fail_config("{}: no such folder", command.target);
+  const TableFormat format = table_format(command.format);
+  const bool run = fs::exists(folder / "manifest.json") || fs::exists(folder / "config.yaml");
+  if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json"))
+    fail_data("{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model (config.json)",
+              command.target);
+  const bool summary = run && command.table.empty();
+  std::string text;
+  if (summary && format == TableFormat::text)
+    text = run_summary(RunDirectory(folder));
+  else
+    text = render(summary ? run_table(RunDirectory(folder), "jobs") : shown(command), format);
+  std::fputs(text.c_str(), stdout);
+}
+
+}  // namespace rocket

@@ -1,0 +1,46 @@
+// The jobs of a run, one file each. A body is called when the job is not done; what it leaves is in INTERFACE section 4.
+#pragma once
+
+#include "command.h"
+#include "pipeline/runner.h"
+
+namespace rocket {
+
+JobEnd score(JobContext& context);     // units: bank x shots
+JobEnd experts(JobContext& context);   // root: Algorithm 1
+JobEnd embed(JobContext& context);     // units: corpus blocks
+JobEnd select(JobContext& context);    // root: Algorithm 2
+JobEnd finetune(JobContext& context);  // loop: the mixture, data parallel
+JobEnd evaluate(JobContext& context);  // units: systems x evaluation items
+JobEnd export_mixture_job(JobContext& context);  // root: RUN/expert
+
+/// The body behind the name of a JobSpec.
+JobBody job_body(const std::string& name);
+
+/// Collective. Runs every job that is not done, in order, then prints the result table.
+void run(Session& session);
+
+/// Collective. Validates everything that the jobs will read and prints the plan; writes nothing.
+void check(Session& session);
+
+/// Root only. Prints the table of a run, or what an adapter or model folder is and whether rocket can use it.
+void inspect(const Command& command);
+
+/// Alone. JSON strings to ids or back, line by line.
+void tokenize(const Command& command);
+
+/// Collective. Lists, runs or tabulates the points of a sweep.
+void sweep(Comm& comm, const Command& command);
+
+/// Root only. Writes report.html from what there is.
+void report(const Session& session);
+
+/// One of mixture, experts, merged_lora, merged_model; `folder` empty = the place that INTERFACE section 8 names.
+struct ExportRequest {
+  std::string form = "mixture";
+  std::string folder;
+};
+/// Root only.
+void export_expert(const Session& session, const ExportRequest& request);
+
+}  // namespace rocket

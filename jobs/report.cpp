@@ -1,0 +1,18 @@
+// report.html: one page about the run, from what there is.
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "evaluation/report.h"
+#include "jobs.h"
+#include "pipeline/report_data.h"
+
+namespace rocket {
+
+void report(const Session& session) {
+  if (!fs::exists(session.run.manifest()))
+    fail_data("{}: nothing has run here yet: `rocket run {}` first", session.run.root().string(), session.config_file);
+  write_file(session.run.file("report.html"), render_report(gather_report(session)));
+  log::info("report: {}", session.run.file("report.html").string());
+}
+
+}  // namespace rocket

@@ -1,0 +1,157 @@
+// The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of adapters.
+#include <algorithm>
+#include <cmath>
+
+#include "adapters/bank.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "pipeline/options.h"
+#include "pipeline/task_data.h"
+#include "pipeline/unit_job.h"
+
+namespace rocket {
+
+namespace {
+
+// A unit is big enough to fill a batch and small enough that dozens of ranks find work in a bank of 38.
+constexpr std::int64_t adapters_per_unit = 4;
+constexpr std::int64_t shots_per_unit = 25;
+
+/// Row 0 of the table is the base alone; adapter i of the bank is row i + 1.
+struct Block {
+  std::int64_t first_row, rows, first_shot, shots;
+};
+
+class BankOnShots {
+ public:
+  explicit BankOnShots(const Session& session)
+      : config_(session.config),
+        extractor_(answer_extractor(config_)),
+        shots_(read_shots(config_, extractor_)),
+        text_(config_),
+        decoder_(Decoder::load(config_.base.path, compute_type(config_),
+                               choose_device(config_.device, session.rank_on_node))),
+        bank_(configured_bank(config_), decoder_.modules(), compute_type(config_), decoder_.device(),
+              config_.bank.memory.bytes),
+        generate_(text_.generate_options(config_)) {
+    for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
+  }
+
+  void check_bank() { bank_.check_all(); }
+  const std::vector<Question>& shots() const { return shots_; }
+  const std::vector<ShotTokens>& tokens() const { return tokens_; }
+  const std::vector<BankEntry>& entries() const { return bank_.entries(); }
+  std::int64_t rows() const { return bank_.size() + 1; }
+  /// The blocks of the table, and one unit more: the similarities.
+  std::int64_t units() const { return row_blocks() * shot_blocks() + 1; }
+  Block block(std::int64_t unit) const;
+  void compute(std::int64_t unit, H5Writer& part);
+
+ private:
+  std::int64_t row_blocks() const { return (rows() + adapters_per_unit - 1) / adapters_per_unit; }
+  std::int64_t shot_blocks() const {
+    return (static_cast<std::int64_t>(shots_.size()) + shots_per_unit - 1) / shots_per_unit;
+  }
+  void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const;
+
+  const RunConfig& config_;
+  AnswerExtractor extractor_;
+  std::vector<Question> shots_;
+  BaseText text_;
+  Decoder decoder_;
+  Bank bank_;
+  GenerateOptions generate_;
+  std::vector<ShotTokens> tokens_;
+};
+
+Block BankOnShots::block(std::int64_t unit) const {
+  const std::int64_t row = unit / shot_blocks() * adapters_per_unit, shot = unit % shot_blocks() * shots_per_unit;
+  return {row, std::min(adapters_per_unit, rows() - row), shot,
+          std::min(shots_per_unit, static_cast<std::int64_t>(shots_.size()) - shot)};
+}
+
+void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
+  if (unit == units() - 1) {
+    part.write("similarity", similarity_matrix(bank_, similarity_kind(config_)), {bank_.size(), bank_.size()});
+    return;
+  }
+  const Block b = block(unit);
+  std::vector<std::shared_ptr<const LoraAdapter>> adapters;
+  for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
+    adapters.push_back(row == 0 ? nullptr : bank_.get(row - 1));
+  const auto scores = score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
+  write_scores(b, scores, part);
+}
+
+void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const {
+  std::vector<double> nll;
+  std::vector<std::string> generations;
+  std::vector<const Question*> questions;
+  for (std::int64_t row = 0; row < b.rows; ++row) {
+    for (std::int64_t shot = 0; shot < b.shots; ++shot) {
+      const ShotScore& score = scores[row][shot];
+      nll.push_back(score.nll);
+      generations.push_back(text_.generation(score.generated));
+      questions.push_back(&shots_[b.first_shot + shot]);
+    }
+  }
+  part.write("nll", nll, {b.rows, b.shots});
+  part.write("correct", judge(extractor_, questions, generations), {b.rows, b.shots});
+  part.write_strings("generation", generations, {b.rows, b.shots});
+}
+
+/// Puts a part's block [rows, shots] into the whole table [*, columns].
+template <class T>
+void place(const std::vector<T>& values, const Block& b, std::int64_t columns, std::vector<T>& table) {
+  for (std::int64_t row = 0; row < b.rows; ++row)
+    std::copy_n(values.begin() + row * b.shots, b.shots, table.begin() + (b.first_row + row) * columns + b.first_shot);
+}
+
+/// Root only. score.h5 from the parts.
+void gather(const RunDirectory& run, const BankOnShots& work) {
+  const std::int64_t rows = work.rows(), shots = static_cast<std::int64_t>(work.shots().size());
+  std::vector<double> nll(rows * shots);
+  std::vector<std::uint8_t> correct(rows * shots);
+  std::vector<std::string> generations(rows * shots);
+  for (std::int64_t unit = 0; unit + 1 < work.units(); ++unit) {
+    const H5Reader part(part_file(run, "score", unit));
+    const Block b = work.block(unit);
+    place(part.read<double>("nll", {b.rows, b.shots}), b, shots, nll);
+    place(part.read<std::uint8_t>("correct", {b.rows, b.shots}), b, shots, correct);
+    place(part.read_strings("generation"), b, shots, generations);
+  }
+  std::vector<std::string> names = {"(base)"};
+  for (const BankEntry& entry : work.entries()) names.push_back(entry.name);
+  std::vector<std::int64_t> lines;
+  for (const Question& shot : work.shots()) lines.push_back(shot.record.line);
+  std::vector<std::int32_t> target_tokens;
+  for (const ShotTokens& shot : work.tokens())
+    target_tokens.push_back(static_cast<std::int32_t>(shot.example.target_tokens()));
+
+  H5Writer out(run.file("score.h5"));
+  out.write_strings("adapter", names, {rows});
+  out.write("shot", lines);
+  out.write("target_tokens", target_tokens);
+  out.write("nll", nll, {rows, shots});
+  out.write("correct", correct, {rows, shots});
+  out.write_strings("generation", generations, {rows, shots});
+  out.write("similarity",
+            H5Reader(part_file(run, "score", work.units() - 1)).read<double>("similarity", {rows - 1, rows - 1}),
+            {rows - 1, rows - 1});
+  out.commit();
+}
+
+}  // namespace
+
+JobEnd score(JobContext& context) {
+  Session& session = context.session;
+  std::optional<BankOnShots> work;
+  agree(session.comm, [&] { work.emplace(session); });
+  on_root(session.comm, [&] { work->check_bank(); });
+  const JobEnd end = run_unit_job(
+      context, {.units = work->units(), .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
+  return end;
+}
+
+}  // namespace rocket

@@ -1,0 +1,148 @@
+// One configuration at many points: list them, run them, tabulate what came out.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/mpi_comm.h"
+#include "config/sweep.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "pipeline/run_tables.h"
+
+namespace rocket {
+
+namespace {
+
+using nlohmann::json;
+
+/// Of the system `expert`; nothing where the point has not been evaluated.
+struct PointResult {
+  double accuracy = 0, se = 0;
+};
+
+std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point) {
+  const RunDirectory run(fs::path(sweep.runs) / point.name);
+  if (!fs::exists(run.file("evaluate.h5"))) return std::nullopt;
+  for (const auto& row : std::get<Table>(run_table(run, "evaluation")).rows) {
+    if (row[0] == "expert") return PointResult{row[3].get<double>(), row[4].get<double>()};
+  }
+  return std::nullopt;
+}
+
+std::string setting_of(const SweepPoint& point, const std::string& key) {
+  for (const auto& [name, value] : point.settings) {
+    if (name == key) return value;
+  }
+  return "";
+}
+
+/// Points that differ in nothing but the seed share a row of mean and spread.
+std::string group_of(const SweepPoint& point) {
+  std::string group;
+  for (const auto& [key, value] : point.settings) {
+    if (key != "seed") group += key + "=" + value + "\n";
+  }
+  return group;
+}
+
+json mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return sum / static_cast<double>(values.size());
+}
+
+/// Sample standard deviation; null for a single seed.
+json spread_of(const std::vector<double>& values) {
+  if (values.size() < 2) return nullptr;
+  const double mean = mean_of(values).get<double>();
+  double squares = 0;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return std::sqrt(squares / static_cast<double>(values.size() - 1));
+}
+
+Table sweep_table(const Sweep& sweep) {
+  std::map<std::string, std::vector<double>> groups;
+  for (const SweepPoint& point : sweep.points) {
+    if (const auto result = result_of(sweep, point)) groups[group_of(point)].push_back(result->accuracy);
+  }
+  Table table{{"point"}, {}};
+  table.columns.insert(table.columns.end(), sweep.varying.begin(), sweep.varying.end());
+  for (const char* column : {"accuracy", "se", "seeds", "mean", "spread"}) table.columns.emplace_back(column);
+  for (const SweepPoint& point : sweep.points) {
+    auto& row = table.rows.emplace_back();
+    row.emplace_back(point.name);
+    for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
+    if (const auto result = result_of(sweep, point)) {
+      const auto& seeds = groups.at(group_of(point));
+      for (const json& value : std::vector<json>{result->accuracy, result->se, seeds.size(), mean_of(seeds), spread_of(seeds)})
+        row.push_back(value);
+    }
+    row.resize(table.columns.size());  // null where there is no result yet
+  }
+  return table;
+}
+
+Table point_list(const Sweep& sweep) {
+  Table table{{"point", "name"}, {}};
+  table.columns.insert(table.columns.end(), sweep.varying.begin(), sweep.varying.end());
+  table.columns.emplace_back("state");
+  for (std::size_t i = 0; i < sweep.points.size(); ++i) {
+    const SweepPoint& point = sweep.points[i];
+    auto& row = table.rows.emplace_back();
+    row.emplace_back(i);
+    row.emplace_back(point.name);
+    for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
+    const fs::path folder = fs::path(sweep.runs) / point.name;
+    row.emplace_back(result_of(sweep, point) ? "done" : fs::exists(folder / "manifest.json") ? "partial" : "absent");
+  }
+  return table;
+}
+
+void run_point(Comm& comm, const Command& command, const Sweep& sweep, const SweepPoint& point) {
+  RunConfig config;
+  agree(comm, [&] { config = load_point(sweep, point); });
+  const NodePlace place = node_place(comm);
+  configure_compute(place.size);
+  log::info("sweep: point {}", point.name);
+  const RunDirectory directory(config.run);
+  Session session{comm, command.target, std::move(config), directory, command.fresh, place.size, place.rank};
+  session.siblings = sweep.runs;
+  in_context("point " + point.name, [&] { run(session); });
+}
+
+/// From --point, else from the job array that this task is part of; nothing: all points.
+std::optional<std::size_t> chosen_point(const Command& command, const Sweep& sweep) {
+  int point = command.point;
+  const char* task = std::getenv("SLURM_ARRAY_TASK_ID");
+  if (point < 0 && task) point = std::atoi(task);
+  if (point < 0) return std::nullopt;
+  if (static_cast<std::size_t>(point) >= sweep.points.size())
+    fail(ExitCode::usage, "--point {}: the sweep has {} points, from 0", point, sweep.points.size());
+  return static_cast<std::size_t>(point);
+}
+
+}  // namespace
+
+void sweep(Comm& comm, const Command& command) {
+  Sweep points;
+  std::optional<std::size_t> chosen;
+  agree(comm, [&] {
+    points = load_sweep(command.target);
+    chosen = chosen_point(command, points);
+  });
+  if (command.action == "run") {
+    for (std::size_t i = 0; i < points.points.size(); ++i) {
+      if (!chosen || *chosen == i) run_point(comm, command, points, points.points[i]);
+    }
+    return;
+  }
+  on_root(comm, [&] {
+    const Table table = command.action == "list" ? point_list(points) : sweep_table(points);
+    std::fputs(render(table, table_format(command.format)).c_str(), stdout);
+  });
+}
+
+}  // namespace rocket

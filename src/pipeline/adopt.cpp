@@ -1,0 +1,62 @@
+#include "pipeline/adopt.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+
+namespace rocket {
+
+namespace {
+
+/// The record goes last: a kill in between leaves files without a record, which count as absent.
+void link_tree(const fs::path& from, const fs::path& to) {
+  if (fs::is_directory(from)) {
+    make_folders(to);
+    for (const fs::directory_entry& entry : fs::directory_iterator(from)) {
+      if (entry.path().filename() != "job.json") link_tree(entry.path(), to / entry.path().filename());
+    }
+    return;
+  }
+  std::error_code refused;
+  fs::create_hard_link(from, to, refused);
+  if (refused) fs::copy_file(from, to, refused);
+  if (refused) fail_storage("{}: {}", to.string(), refused.message());
+}
+
+std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec,
+                                             const std::string& fingerprint) {
+  std::vector<fs::path> folders;
+  for (const fs::directory_entry& entry : fs::directory_iterator(siblings)) {
+    if (entry.is_directory() && !fs::equivalent(entry.path(), run.root())) folders.push_back(entry.path());
+  }
+  std::sort(folders.begin(), folders.end());
+  for (const fs::path& folder : folders) {
+    const RunDirectory other(folder);
+    const auto record = read_record(other, spec.name);
+    if (record && record->done && record->fingerprint == fingerprint) return other;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec, const std::string& fingerprint) {
+  const auto other = finished_sibling(run, siblings, spec, fingerprint);
+  if (!other) return false;
+  remove_all(run.parts(spec.name));
+  make_folders(run.parts("."));
+  link_tree(other->parts(spec.name), run.parts(spec.name));
+  for (const std::string& output : spec.outputs) {
+    remove_all(run.file(output));
+    if (fs::exists(other->file(output))) link_tree(other->file(output), run.file(output));
+  }
+  write_record(run, *read_record(*other, spec.name));
+  log::info("{}: taken over from {}", spec.name, other->root().string());
+  return true;
+}
+
+}  // namespace rocket

@@ -1,0 +1,99 @@
+#include "pipeline/job_spec.h"
+
+#include <algorithm>
+
+#include "adapters/bank.h"
+#include "base/error.h"
+#include "pipeline/options.h"
+#include "text/record.h"
+
+namespace rocket {
+
+namespace fs = std::filesystem;
+
+const std::vector<JobSpec>& job_specs() {
+  static const std::vector<std::string> task = {"task.k", "task.fields"};
+  static const std::vector<JobSpec> specs = {
+      {"score", 1,
+       {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt", "scoring"},
+       {Input::base, Input::bank, Input::shots}, {}, {"score.h5"}},
+      {"experts", 1, {"experts", "seed"}, {}, {"score"}, {"experts.json"}},
+      {"embed", 1, {"task.k", "task.fields", "corpus.fields", "encoder.pooling", "encoder.prefix", "encoder.max_length"},
+       {Input::encoder, Input::corpus, Input::shots}, {}, {"embed.h5"}},
+      {"select", 1, {"task.fields", "selection", "seed"}, {Input::evaluation}, {"embed"}, {"select.h5", "selected.jsonl"}},
+      {"finetune", 1,
+       {"prompt", "mixture", "training.trained", "training.learning_rate", "training.epochs", "training.global_batch",
+        "training.micro_batch_tokens", "training.cutoff", "training.warmup", "training.schedule",
+        "training.weight_decay", "training.clip", "training.lora_dropout", "training.balance_coefficient",
+        "training.z_coefficient", "seed"},
+       {}, {"experts", "select"}, {"training.h5", "checkpoints"}},
+      {"evaluate", 1, {"task.fields", "task.answer", "task.pattern", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"},
+       {Input::evaluation}, {"finetune"}, {"evaluate.h5"}},
+      {"export", 1, {}, {}, {"finetune"}, {"expert"}},
+  };
+  return specs;
+}
+
+const JobSpec& job_spec(const std::string& name) {
+  const auto& specs = job_specs();
+  const auto found = std::find_if(specs.begin(), specs.end(), [&](const JobSpec& s) { return s.name == name; });
+  if (found == specs.end()) fail_internal("no job is called '{}'", name);
+  return *found;
+}
+
+namespace {
+
+/// The files of a model folder that its readers may open: configuration, tokenizer, weights.
+void add_model_folder(const std::string& label, const fs::path& folder, std::vector<InputFile>& files) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string extension = entry.path().extension().string();
+    if (extension != ".json" && extension != ".safetensors" && extension != ".txt" && extension != ".model") continue;
+    const std::string name = entry.path().lexically_relative(folder).string();
+    if (name.starts_with('.') || name.find("/.") != std::string::npos) continue;
+    files.push_back({label + "/" + name, entry.path()});
+  }
+}
+
+void add_bank(const RunConfig& config, std::vector<InputFile>& files) {
+  for (const BankEntry& entry : configured_bank(config)) {
+    for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+      if (fs::exists(entry.folder / name))
+        files.push_back({"bank.adapters/" + entry.name + "/" + name, entry.folder / name});
+    }
+  }
+}
+
+void add_input(Input input, const RunConfig& config, std::vector<InputFile>& files) {
+  switch (input) {
+    case Input::base:
+      return add_model_folder("base.path", config.base.path, files);
+    case Input::encoder:
+      return add_model_folder("encoder.path", config.encoder.path, files);
+    case Input::bank:
+      return add_bank(config, files);
+    case Input::shots:
+      files.push_back({"task.shots", config.task.shots});
+      return;
+    case Input::evaluation:
+      files.push_back({"task.evaluation", config.task.evaluation});
+      return;
+    case Input::corpus: {
+      const auto paths = expand_globs(config.corpus.records);
+      for (std::size_t i = 0; i < paths.size(); ++i)
+        files.push_back({fmt::format("corpus.records/{}", i), paths[i]});
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<InputFile> input_files(const JobSpec& spec, const RunConfig& config) {
+  std::vector<InputFile> files;
+  for (const Input input : spec.inputs) add_input(input, config, files);
+  std::sort(files.begin(), files.end(), [](const InputFile& a, const InputFile& b) { return a.label < b.label; });
+  return files;
+}
+
+}  // namespace rocket

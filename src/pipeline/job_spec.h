@@ -1,0 +1,36 @@
+// The jobs as data: what each reads, which settings decide its result, what it stands on, what it leaves.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/run_config.h"
+
+namespace rocket {
+
+/// A file whose content decides a job's result, under a name that does not depend on where the file lies.
+struct InputFile {
+  std::string label;  // "base.path/config.json"
+  std::filesystem::path path;
+};
+
+struct JobSpec {
+  std::string name;
+  int version = 1;                     // raise it when the same inputs and settings give another result
+  std::vector<std::string> settings;   // keys or sections of the configuration
+  std::vector<Input> inputs;           // paths of the configuration whose files are read
+  std::vector<std::string> upstream;   // jobs whose results are read
+  std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
+};
+
+/// In the order in which `rocket run` walks them.
+const std::vector<JobSpec>& job_specs();
+
+/// Throws internal (70) for an unknown name.
+const JobSpec& job_spec(const std::string& name);
+
+/// The files behind `inputs`, sorted by label. Folders are listed as their readers would read them.
+std::vector<InputFile> input_files(const JobSpec& spec, const RunConfig& config);
+
+}  // namespace rocket

@@ -1,0 +1,112 @@
+#include "pipeline/options.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/error.h"
+
+namespace rocket {
+
+namespace {
+
+/// The configuration has checked the word against its list; a word that is missing here is our mistake.
+template <class T, std::size_t N>
+T choice(const std::string& word, const std::array<std::pair<const char*, T>, N>& words) {
+  for (const auto& [name, value] : words) {
+    if (word == name) return value;
+  }
+  fail_internal("the setting '{}' has no meaning here", word);
+}
+
+bool contains(const std::vector<std::string>& words, const char* word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+}  // namespace
+
+at::ScalarType compute_type(const RunConfig& config) {
+  static constexpr std::array words{std::pair{"float32", at::kFloat}, std::pair{"bfloat16", at::kBFloat16}};
+  return choice(config.base.dtype, words);
+}
+
+std::vector<BankEntry> configured_bank(const RunConfig& config) {
+  std::vector<fs::path> folders(config.bank.adapters.folders.begin(), config.bank.adapters.folders.end());
+  if (!config.bank.adapters.folder.empty()) folders.emplace_back(config.bank.adapters.folder);
+  return list_bank(folders, config.bank.exclude);
+}
+
+PromptTemplate prompt_template(const RunConfig& config) {
+  const TemplateChoice& chosen = config.prompt.choice;
+  return chosen.name.empty() ? PromptTemplate{chosen.with_input, chosen.without_input} : named_template(chosen.name);
+}
+
+AnswerExtractor answer_extractor(const RunConfig& config) {
+  static constexpr std::array words{
+      std::pair{"choice", AnswerKind::choice}, std::pair{"boolean", AnswerKind::boolean},
+      std::pair{"number", AnswerKind::number}, std::pair{"exact", AnswerKind::exact},
+      std::pair{"regex", AnswerKind::regex},   std::pair{"code", AnswerKind::code}};
+  return AnswerExtractor(choice(config.task.answer, words), config.task.pattern.value_or(""));
+}
+
+SimilarityKind similarity_kind(const RunConfig& config) {
+  static constexpr std::array words{std::pair{"delta_w", SimilarityKind::delta_w},
+                                    std::pair{"factors", SimilarityKind::factors},
+                                    std::pair{"released_code", SimilarityKind::released_code}};
+  return choice(config.scoring.similarity, words);
+}
+
+ExpertOptions expert_options(const RunConfig& config) {
+  const auto& signals = config.experts.signals;
+  return {.candidates = config.experts.candidates,
+          .count = config.experts.count,
+          .signals = {contains(signals, "perplexity"), contains(signals, "accuracy"), contains(signals, "diversity")},
+          .names = config.experts.names,
+          .seed = config.seed};
+}
+
+SelectionOptions selection_options(const RunConfig& config) {
+  using P = SelectionPolicy;
+  static constexpr std::array policies{
+      std::pair{"greedy", P::greedy},           std::pair{"released_code", P::released_code},
+      std::pair{"similarity_only", P::similarity_only}, std::pair{"random", P::random},
+      std::pair{"convex", P::convex},           std::pair{"kde", P::kde},
+      std::pair{"repr_filter", P::repr_filter}, std::pair{"none", P::none}};
+  static constexpr std::array similarities{std::pair{"max", ShotSimilarity::max},
+                                           std::pair{"mean", ShotSimilarity::mean}};
+  return {.retrieve = config.selection.retrieve,
+          .threshold = config.selection.threshold,
+          .similarity = choice(config.selection.similarity, similarities),
+          .policy = choice(config.selection.policy, policies),
+          .gamma = config.selection.gamma,
+          .seed = config.seed};
+}
+
+MixtureOptions mixture_options(const RunConfig& config) {
+  static constexpr std::array words{std::pair{"linear", RouterKind::linear}, std::pair{"arrow", RouterKind::arrow}};
+  return {.top_k = config.mixture.top_k, .router = choice(config.mixture.router, words), .seed = config.seed};
+}
+
+TrainingOptions training_options(const RunConfig& config) {
+  static constexpr std::array schedules{std::pair{"cosine", Schedule::cosine}, std::pair{"linear", Schedule::linear},
+                                        std::pair{"constant", Schedule::constant}};
+  const auto& t = config.training;
+  return {.router_only = t.trained == "router_only",
+          .learning_rate = t.learning_rate,
+          .epochs = t.epochs,
+          .global_batch = t.global_batch,
+          .micro_batch_tokens = t.micro_batch_tokens,
+          .cutoff = t.cutoff,
+          .warmup = t.warmup,
+          .schedule = choice(t.schedule, schedules),
+          .weight_decay = t.weight_decay,
+          .clip = t.clip,
+          .lora_dropout = t.lora_dropout,
+          .balance_coefficient = t.balance_coefficient,
+          .z_coefficient = t.z_coefficient,
+          .checkpoint_every = t.checkpoint_every,
+          .keep_checkpoints = t.keep_checkpoints,
+          .seed = config.seed};
+}
+
+}  // namespace rocket

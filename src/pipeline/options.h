@@ -1,0 +1,28 @@
+// From the configuration to each module's own options.
+#pragma once
+
+#include <vector>
+
+#include "adapters/bank.h"
+#include "adapters/similarity.h"
+#include "config/run_config.h"
+#include "moe/mixture.h"
+#include "scoring/answer.h"
+#include "selection/corpus_choice.h"
+#include "selection/expert_choice.h"
+#include "text/prompt.h"
+#include "training/trainer.h"
+
+namespace rocket {
+
+at::ScalarType compute_type(const RunConfig& config);
+std::vector<BankEntry> configured_bank(const RunConfig& config);
+PromptTemplate prompt_template(const RunConfig& config);
+AnswerExtractor answer_extractor(const RunConfig& config);
+SimilarityKind similarity_kind(const RunConfig& config);
+ExpertOptions expert_options(const RunConfig& config);
+SelectionOptions selection_options(const RunConfig& config);
+MixtureOptions mixture_options(const RunConfig& config);
+TrainingOptions training_options(const RunConfig& config);
+
+}  // namespace rocket

@@ -1,0 +1,189 @@
+#include "pipeline/provenance.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/version.h"
+
+namespace rocket {
+
+using nlohmann::json;
+
+namespace {
+
+json to_json(const JobRecord& r) {
+  json inputs = json::object();
+  for (const auto& [label, input] : r.inputs)
+    inputs[label] = {{"path", input.path}, {"size", input.size}, {"modified_ns", input.modified_ns}, {"hash", input.hash}};
+  return {{"job", r.job},           {"fingerprint", r.fingerprint}, {"state", r.done ? "done" : "partial"},
+          {"settings", json::parse(r.settings)}, {"inputs", inputs}, {"upstream", r.upstream},
+          {"seed", r.seed},         {"build", r.build},             {"ranks", r.ranks},
+          {"started", r.started},   {"ended", r.ended},             {"seconds", r.seconds},
+          {"exit", r.exit},         {"parts_done", r.parts_done},   {"parts_total", r.parts_total}};
+}
+
+JobRecord from_json(const json& j) {
+  JobRecord r;
+  r.job = j.at("job");
+  r.fingerprint = j.at("fingerprint");
+  r.done = j.at("state") == "done";
+  r.settings = j.at("settings").dump();
+  for (const auto& [label, input] : j.at("inputs").items())
+    r.inputs[label] = {input.at("path"), input.at("size"), input.at("modified_ns"), input.at("hash")};
+  r.upstream = j.at("upstream").get<std::map<std::string, std::string>>();
+  r.seed = j.at("seed");
+  r.build = j.at("build");
+  r.ranks = j.at("ranks");
+  r.started = j.at("started");
+  r.ended = j.at("ended");
+  r.seconds = j.at("seconds");
+  r.exit = j.at("exit");
+  r.parts_done = j.at("parts_done");
+  r.parts_total = j.at("parts_total");
+  return r;
+}
+
+/// score and embed may end at the same moment: the manifest is rebuilt from the records under a lock, so that
+/// the later of two writers sees both.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY)) {
+    if (descriptor_ >= 0) flock(descriptor_, LOCK_EX);
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+void write_manifest(const RunDirectory& run) {
+  const FolderLock lock(run.root());
+  json jobs = json::object();
+  for (const fs::directory_entry& entry : fs::directory_iterator(run.root() / "parts")) {
+    const std::string job = entry.path().filename().string();
+    if (const auto record = read_record(run, job)) jobs[job] = to_json(*record);
+  }
+  write_file(run.manifest(), json{{"rocket", version()}, {"jobs", jobs}}.dump(1) + "\n");
+}
+
+InputRecord record_of(const InputFile& file, const InputRecord* before) {
+  struct stat status {};
+  if (stat(file.path.c_str(), &status) != 0) fail_data("{}: {}: {}", file.label, file.path.string(), std::strerror(errno));
+  InputRecord now{file.path.string(), status.st_size,
+                  std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec, ""};
+  const bool untouched = before && before->path == now.path && before->size == now.size && before->modified_ns == now.modified_ns;
+  now.hash = untouched ? before->hash : hash_file(file.path);
+  return now;
+}
+
+std::string fingerprint_of(const JobSpec& spec, const JobRecord& record) {
+  Hasher hasher;
+  hasher.add(spec.name);
+  hasher.add(std::to_string(spec.version));
+  hasher.add(record.settings);
+  for (const auto& [label, input] : record.inputs) {
+    hasher.add(label);
+    hasher.add(input.hash);
+  }
+  for (const auto& [job, fingerprint] : record.upstream) {
+    hasher.add(job);
+    hasher.add(fingerprint);
+  }
+  return hasher.hex();
+}
+
+std::optional<std::string> changed_input(const JobRecord& was, const JobRecord& now) {
+  for (const auto& [label, input] : now.inputs) {
+    const auto before = was.inputs.find(label);
+    if (before == was.inputs.end()) return fmt::format("{} ({}) is new", label, input.path);
+    if (before->second.hash != input.hash) return fmt::format("{} ({}) has changed", label, input.path);
+  }
+  for (const auto& [label, input] : was.inputs) {
+    if (!now.inputs.contains(label)) return fmt::format("{} ({}) is gone", label, input.path);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<JobRecord> read_record(const RunDirectory& run, const std::string& job) {
+  const fs::path path = run.record(job);
+  if (!fs::exists(path)) return std::nullopt;
+  try {
+    return from_json(json::parse(read_file(path)));
+  } catch (const json::exception& e) {
+    fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew", path.string(), e.what(), job);
+  }
+}
+
+void write_record(const RunDirectory& run, const JobRecord& record) {
+  make_folders(run.parts(record.job));
+  write_file(run.record(record.job), to_json(record).dump(1) + "\n");
+  write_manifest(run);
+}
+
+JobRecord describe(const JobSpec& spec, const RunConfig& config, const RunDirectory& run,
+                   const std::optional<JobRecord>& before) {
+  JobRecord now;
+  now.job = spec.name;
+  now.settings = canonical(config, spec.settings);
+  now.seed = config.seed;
+  now.build = build_description();
+  for (const InputFile& file : input_files(spec, config)) {
+    const InputRecord* known = nullptr;
+    if (before && before->inputs.contains(file.label)) known = &before->inputs.at(file.label);
+    now.inputs[file.label] = record_of(file, known);
+  }
+  for (const std::string& job : spec.upstream) {
+    const auto record = read_record(run, job);
+    now.upstream[job] = record ? record->fingerprint : "";
+  }
+  now.fingerprint = fingerprint_of(spec, now);
+  return now;
+}
+
+std::optional<Change> change_between(const JobRecord& was, const JobRecord& now) {
+  if (was.fingerprint == now.fingerprint) return std::nullopt;
+  std::string settings;
+  for (const SettingChange& change : setting_changes(was.settings, now.settings)) {
+    if (!settings.empty()) settings += "; ";
+    settings += fmt::format("{} was {}, is {}", change.key, change.was.empty() ? "absent" : change.was,
+                            change.now.empty() ? "absent" : change.now);
+  }
+  if (!settings.empty()) return Change{ExitCode::config, settings};
+  if (const auto input = changed_input(was, now)) return Change{ExitCode::data, *input};
+  for (const auto& [job, fingerprint] : now.upstream) {
+    const auto before = was.upstream.find(job);
+    if (before == was.upstream.end() || before->second != fingerprint)
+      return Change{ExitCode::data, fmt::format("it stands on an earlier result of `{}`", job)};
+  }
+  return Change{ExitCode::data, "it was computed by another version of the job (" + was.build + ")"};
+}
+
+std::string build_description() {
+  return fmt::format("{}, LibTorch {}", version(), libtorch_version());
+}
+
+std::string utc_now() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace rocket

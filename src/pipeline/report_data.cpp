@@ -1,0 +1,185 @@
+#include "pipeline/report_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/version.h"
+#include "pipeline/results.h"
+#include "pipeline/run_tables.h"
+#include "selection/bootstrap.h"
+#include "store/hdf5.h"
+#include "text/corpus.h"
+
+namespace rocket {
+
+namespace {
+
+constexpr std::size_t example_pairs = 5;
+
+std::vector<ReportSystem> systems_of(const RunDirectory& run) {
+  const StoredEvaluation result = read_evaluation_result(run);
+  std::vector<ReportSystem> systems;
+  for (std::size_t s = 0; s < result.systems.size(); ++s) {
+    const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
+    systems.push_back({result.systems[s], system_label(run, result.systems[s]),
+                       std::count(begin, begin + result.items, 1), result.items, result.systems[s] == "expert"});
+  }
+  return systems;
+}
+
+ReportAdapter adapter_of(const AdapterStanding& s) {
+  return {s.adapter, s.perplexity, s.accuracy, s.perplexity_se, s.accuracy_se, s.place,
+          s.candidate, s.expert, std::nullopt, std::nullopt};
+}
+
+ReportBank bank_of(const BankScores& scores, const ExpertChoice& choice, std::uint64_t seed) {
+  ReportBank bank;
+  bank.shots = scores.shots;
+  bank.notes = choice.notes;
+  const std::vector<BootstrapShare> against_best = compare_with_best(scores, seed);
+  for (std::size_t i = 0; i < choice.standings.size(); ++i) {
+    ReportAdapter adapter = adapter_of(choice.standings[i]);
+    if (i == 0) {
+      bank.base = adapter;
+      continue;
+    }
+    adapter.perplexity_share = against_best[i - 1].perplexity;
+    adapter.accuracy_share = against_best[i - 1].accuracy;
+    bank.adapters.push_back(adapter);
+  }
+  return bank;
+}
+
+ReportSimilarity similarity_of(const BankScores& scores, const ExpertChoice& choice) {
+  std::map<std::string, std::size_t> index;
+  const std::size_t bank = scores.adapters.size() - 1;
+  for (std::size_t i = 0; i < bank; ++i) index[scores.adapters[i + 1]] = i;
+  ReportSimilarity part{choice.candidates, {}, {}, choice.mean_similarity};
+  for (const std::string& a : choice.candidates) {
+    part.expert.push_back(std::find(choice.experts.begin(), choice.experts.end(), a) != choice.experts.end());
+    for (const std::string& b : choice.candidates) part.matrix.push_back(scores.similarity[index.at(a) * bank + index.at(b)]);
+  }
+  return part;
+}
+
+std::string one_text(const Record& record) {
+  std::string text = record.instruction;
+  for (const std::string& more : {record.input, record.output}) {
+    if (!more.empty()) text += "\n" + more;
+  }
+  return text;
+}
+
+float cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  float sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return std::min(sum, 1.0f);
+}
+
+/// The first few dropped records beside the records that displaced them.
+std::vector<ReportPair> dropped_pairs(const Session& session, const H5Reader& select, const H5Reader& embed) {
+  const auto retrieved = select.read<std::int64_t>("retrieved"), dropped_by = select.read<std::int64_t>("dropped_by");
+  std::vector<std::pair<std::int64_t, std::int64_t>> wanted;
+  for (std::size_t i = 0; i < retrieved.size() && wanted.size() < example_pairs; ++i) {
+    if (dropped_by[i] >= 0) wanted.emplace_back(dropped_by[i], retrieved[i]);
+  }
+  std::map<std::int64_t, std::string> texts;
+  for (const auto& [kept, dropped] : wanted) texts[kept] = texts[dropped] = "";
+  CorpusReader corpus(expand_globs(session.config.corpus.records), session.config.corpus.fields);
+  for (auto& [index, text] : texts) {
+    const auto records = corpus.block(index, 1);
+    if (!records.empty()) text = one_text(records.front());
+  }
+  std::vector<ReportPair> pairs;
+  for (const auto& [kept, dropped] : wanted)
+    pairs.push_back({texts[kept], texts[dropped],
+                     cosine(embed.read_rows<float>("embedding", kept, 1), embed.read_rows<float>("embedding", dropped, 1))});
+  return pairs;
+}
+
+ReportSelection selection_of(const Session& session) {
+  const H5Reader select(session.run.file("select.h5")), embed(session.run.file("embed.h5"));
+  ReportSelection part;
+  auto corpus = embed.read<float>("similarity");
+  part.records = static_cast<std::int64_t>(corpus.size());
+  part.curve = sample_curve(std::move(corpus));
+  part.decontaminated = select.shape("decontaminated").at(0);
+  part.policy = session.config.selection.policy;
+  part.threshold = session.config.selection.threshold;
+  part.similarity = select.read<float>("similarity");
+  part.kept = select.read<std::uint8_t>("kept");
+  part.examples = dropped_pairs(session, select, embed);
+  return part;
+}
+
+std::vector<ReportStep> training_of(const H5Reader& file) {
+  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch");
+  const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"), norm = file.read<double>("gradient_norm");
+  std::vector<ReportStep> steps;
+  for (std::size_t i = 0; i < step.size(); ++i) steps.push_back({step[i], epoch[i], loss[i], rate[i], norm[i]});
+  return steps;
+}
+
+ReportLoad load_of(const H5Reader& file) {
+  ReportLoad part{file.read_strings("module"), file.read_strings("expert"), {}};
+  const auto epoch = file.read<std::int64_t>("epoch");
+  const auto load = file.read<float>("expert_load");
+  const std::size_t cells = part.modules.size() * part.experts.size();
+  part.share.assign(cells, 0.0);
+  double steps = 0;
+  for (std::size_t s = 0; s < epoch.size(); ++s) {
+    if (epoch[s] != epoch.back()) continue;
+    for (std::size_t c = 0; c < cells; ++c) part.share[c] += load[s * cells + c];
+    ++steps;
+  }
+  for (double& share : part.share) share /= steps;
+  return part;
+}
+
+std::vector<ReportJob> jobs_of(const RunDirectory& run) {
+  std::vector<ReportJob> jobs;
+  for (const auto& row : std::get<Table>(run_table(run, "jobs")).rows)
+    jobs.push_back({row[0], row[1], row[4].is_null() ? std::nullopt : std::optional<double>(row[4].get<double>())});
+  return jobs;
+}
+
+std::vector<std::pair<std::string, std::string>> settings_of(const RunConfig& config) {
+  return {{"base", config.base.path + " (" + config.base.dtype + ")"},
+          {"shots", fmt::format("{} of {}", config.task.k, config.task.shots)},
+          {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates)},
+          {"records", fmt::format("{} retrieved, threshold {}", config.selection.retrieve, config.selection.threshold)},
+          {"mixture", fmt::format("top {} per token, {} router", config.mixture.top_k, config.mixture.router)},
+          {"training", fmt::format("{} epochs, learning rate {}", config.training.epochs, config.training.learning_rate)},
+          {"seed", std::to_string(config.seed)}};
+}
+
+}  // namespace
+
+ReportData gather_report(const Session& session) {
+  const RunDirectory& run = session.run;
+  ReportData data;
+  data.run = run.root().string();
+  data.task = session.config.task.name;
+  data.version = version();
+  data.config_path = session.config_file;
+  data.settings = settings_of(session.config);
+  data.jobs = jobs_of(run);
+  if (fs::exists(run.file("evaluate.h5"))) data.systems = systems_of(run);
+  if (fs::exists(run.file("experts.json"))) {
+    const BankScores scores = read_scores(run).bank;
+    const ExpertChoice choice = read_expert_choice(run);
+    data.bank = bank_of(scores, choice, session.config.seed);
+    data.similarity = similarity_of(scores, choice);
+  }
+  if (fs::exists(run.file("select.h5"))) data.selection = selection_of(session);
+  if (fs::exists(run.file("training.h5"))) {
+    const H5Reader file(run.file("training.h5"));
+    data.training = training_of(file);
+    if (!data.training.empty()) data.load = load_of(file);
+  }
+  return data;
+}
+
+}  // namespace rocket

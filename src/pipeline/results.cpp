@@ -1,0 +1,181 @@
+#include "pipeline/results.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "pipeline/options.h"
+#include "pipeline/provenance.h"
+#include "store/hdf5.h"
+#include "training/checkpoint.h"
+
+namespace rocket {
+
+using nlohmann::json;
+
+namespace {
+
+template <class T>
+json or_null(const std::optional<T>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+std::optional<double> optional_number(const json& value) {
+  return value.is_null() ? std::nullopt : std::optional<double>(value.get<double>());
+}
+
+json to_json(const AdapterStanding& s) {
+  return {{"adapter", s.adapter},
+          {"perplexity", s.perplexity},
+          {"perplexity_se", or_null(s.perplexity_se)},
+          {"accuracy", s.accuracy},
+          {"accuracy_se", s.accuracy_se},
+          {"place_perplexity", or_null(s.place_perplexity)},
+          {"place_accuracy", or_null(s.place_accuracy)},
+          {"place", or_null(s.place)},
+          {"candidate", s.candidate},
+          {"expert", s.expert}};
+}
+
+/// JSON has no infinity; nlohmann writes it as null.
+double perplexity_from(const json& value) {
+  return value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
+}
+
+AdapterStanding standing_from(const json& j) {
+  return {j.at("adapter"),
+          perplexity_from(j.at("perplexity")),
+          j.at("accuracy"),
+          optional_number(j.at("perplexity_se")),
+          j.at("accuracy_se"),
+          optional_number(j.at("place_perplexity")),
+          optional_number(j.at("place_accuracy")),
+          optional_number(j.at("place")),
+          j.at("candidate"),
+          j.at("expert")};
+}
+
+/// Runs `parse` on a file of ours; what does not fit becomes an error that names the file.
+template <class F>
+auto parse_own(const fs::path& file, F&& parse) {
+  try {
+    return parse();
+  } catch (const json::exception& e) {
+    fail_data("{}: not as rocket wrote it ({})", file.string(), e.what());
+  }
+}
+
+}  // namespace
+
+StoredScores read_scores(const RunDirectory& run) {
+  const H5Reader file(run.file("score.h5"));
+  StoredScores scores;
+  scores.bank.adapters = file.read_strings("adapter");
+  scores.shot_lines = file.read<std::int64_t>("shot");
+  const auto rows = static_cast<std::int64_t>(scores.bank.adapters.size());
+  const auto shots = static_cast<std::int64_t>(scores.shot_lines.size());
+  scores.bank.shots = shots;
+  scores.target_tokens = file.read<std::int32_t>("target_tokens", {shots});
+  scores.bank.nll = file.read<double>("nll", {rows, shots});
+  scores.bank.correct = file.read<std::uint8_t>("correct", {rows, shots});
+  scores.bank.similarity = file.read<double>("similarity", {rows - 1, rows - 1});
+  scores.generations = file.read_strings("generation");
+  return scores;
+}
+
+void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice) {
+  json standings = json::array();
+  for (const AdapterStanding& s : choice.standings) standings.push_back(to_json(s));
+  const json document = {{"experts", choice.experts},
+                         {"candidates", choice.candidates},
+                         {"tuples", choice.tuples},
+                         {"mean_similarity", or_null(choice.mean_similarity)},
+                         {"objective", or_null(choice.objective)},
+                         {"standings", standings}};
+  write_file(run.file("experts.json"), document.dump(1) + "\n");
+}
+
+ExpertChoice read_expert_choice(const RunDirectory& run) {
+  const fs::path file = run.file("experts.json");
+  return parse_own(file, [&] {
+    const json document = json::parse(read_file(file));
+    ExpertChoice choice;
+    choice.experts = document.at("experts").get<std::vector<std::string>>();
+    choice.candidates = document.at("candidates").get<std::vector<std::string>>();
+    choice.tuples = document.at("tuples");
+    choice.mean_similarity = optional_number(document.at("mean_similarity"));
+    choice.objective = optional_number(document.at("objective"));
+    for (const json& s : document.at("standings")) choice.standings.push_back(standing_from(s));
+    return choice;
+  });
+}
+
+void write_selected(const RunDirectory& run, const std::vector<SelectedRecord>& records) {
+  std::string lines;
+  for (const SelectedRecord& selected : records) {
+    const nlohmann::ordered_json line = {{"record", selected.index},
+                                         {"similarity", selected.similarity},
+                                         {"instruction", selected.record.instruction},
+                                         {"input", selected.record.input},
+                                         {"output", selected.record.output}};
+    lines += line.dump() + "\n";
+  }
+  write_file(run.file("selected.jsonl"), lines);
+}
+
+std::vector<SelectedRecord> read_selected(const RunDirectory& run) {
+  const fs::path file = run.file("selected.jsonl");
+  return parse_own(file, [&] {
+    std::vector<SelectedRecord> selected;
+    std::istringstream lines(read_file(file));
+    for (std::string line; std::getline(lines, line);) {
+      const json j = json::parse(line);
+      SelectedRecord one{j.at("record"), j.at("similarity"), {}};
+      one.record.instruction = j.at("instruction");
+      one.record.input = j.at("input");
+      one.record.output = j.at("output");
+      one.record.file = file.string();
+      one.record.line = static_cast<std::int64_t>(selected.size()) + 1;
+      selected.push_back(std::move(one));
+    }
+    return selected;
+  });
+}
+
+StoredEvaluation read_evaluation_result(const RunDirectory& run) {
+  const H5Reader file(run.file("evaluate.h5"));
+  StoredEvaluation result;
+  result.systems = file.read_strings("system");
+  result.items = file.shape("item").at(0);
+  const auto systems = static_cast<std::int64_t>(result.systems.size());
+  result.correct = file.read<std::uint8_t>("correct", {systems, result.items});
+  result.generations = file.read_strings("generation");
+  return result;
+}
+
+Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
+  const std::vector<BankEntry> bank = configured_bank(session.config);
+  std::vector<LoraAdapter> experts;
+  for (const std::string& name : read_expert_choice(session.run).experts) {
+    const auto entry = std::find_if(bank.begin(), bank.end(), [&](const BankEntry& e) { return e.name == name; });
+    if (entry == bank.end()) fail_data("expert '{}' of experts.json is not in the bank", name);
+    experts.push_back(load_adapter(entry->folder, modules, at::kFloat, device));
+  }
+  return Mixture::assemble(experts, modules, mixture_options(session.config), device);
+}
+
+Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
+  Mixture mixture = initial_mixture(session, modules, device);
+  const auto record = read_record(session.run, "finetune");
+  const auto snapshot = load_newest_checkpoint(session.run.checkpoints(), mixture, record ? record->fingerprint : "");
+  if (!snapshot)
+    fail_data("{}: no checkpoint; `rocket finetune {} --fresh` makes them anew", session.run.checkpoints().string(),
+              session.config_file);
+  const at::Tensor trained = at::from_blob(const_cast<float*>(snapshot->parameters.data()),
+                                           {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);
+  mixture.flat().copy_(trained);
+  return mixture;
+}
+
+}  // namespace rocket

@@ -1,0 +1,53 @@
+// What the jobs leave in the run directory, read back as values.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "moe/mixture.h"
+#include "pipeline/session.h"
+#include "selection/corpus_choice.h"
+#include "selection/expert_choice.h"
+#include "text/record.h"
+
+namespace rocket {
+
+/// score.h5.
+struct StoredScores {
+  BankScores bank;
+  std::vector<std::int64_t> shot_lines;      // [K]
+  std::vector<std::int32_t> target_tokens;   // [K]
+  std::vector<std::string> generations;      // [A + 1, K]
+};
+StoredScores read_scores(const RunDirectory& run);
+
+/// experts.json.
+void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice);
+ExpertChoice read_expert_choice(const RunDirectory& run);
+
+/// A kept record of selected.jsonl, in walk order.
+struct SelectedRecord {
+  std::int64_t index = 0;
+  double similarity = 0;
+  Record record;
+};
+void write_selected(const RunDirectory& run, const std::vector<SelectedRecord>& records);
+std::vector<SelectedRecord> read_selected(const RunDirectory& run);
+
+/// evaluate.h5.
+struct StoredEvaluation {
+  std::vector<std::string> systems;
+  std::int64_t items = 0;
+  std::vector<std::uint8_t> correct;      // [S, I]
+  std::vector<std::string> generations;   // [S, I]
+};
+StoredEvaluation read_evaluation_result(const RunDirectory& run);
+
+/// The mixture that starts from the chosen experts, untrained.
+Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device);
+
+/// The same with the parameters of the last checkpoint of `finetune`.
+Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device);
+
+}  // namespace rocket

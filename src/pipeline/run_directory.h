@@ -1,0 +1,29 @@
+// Where things are in a run directory: INTERFACE section 4.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace rocket {
+
+namespace fs = std::filesystem;
+
+class RunDirectory {
+ public:
+  explicit RunDirectory(fs::path root) : root_(std::move(root)) {}
+
+  const fs::path& root() const { return root_; }
+  fs::path file(const std::string& name) const { return root_ / name; }
+  fs::path manifest() const { return root_ / "manifest.json"; }
+  /// What a job leaves while it is under way, and its own record job.json.
+  fs::path parts(const std::string& job) const { return root_ / "parts" / job; }
+  fs::path record(const std::string& job) const { return parts(job) / "job.json"; }
+  fs::path checkpoints() const { return root_ / "checkpoints"; }
+  fs::path events() const { return root_ / "events"; }
+  fs::path expert() const { return root_ / "expert"; }
+
+ private:
+  fs::path root_;
+};
+
+}  // namespace rocket

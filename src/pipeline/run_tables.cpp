@@ -1,0 +1,191 @@
+#include "pipeline/run_tables.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "pipeline/job_spec.h"
+#include "pipeline/provenance.h"
+#include "pipeline/results.h"
+#include "selection/standings.h"
+#include "store/hdf5.h"
+
+namespace rocket {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+namespace {
+
+void require_file(const RunDirectory& run, const std::string& file, const std::string& job) {
+  if (!fs::exists(run.file(file)))
+    fail_data("{}: no {}: `rocket {} CONFIG` makes it", run.root().string(), file, job);
+}
+
+json or_null(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
+
+/// JSON has no infinity.
+json finite(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
+/// Places before `experts` has run are those of Algorithm 1 with both signals; nobody is chosen yet.
+std::vector<AdapterStanding> current_standings(const RunDirectory& run) {
+  if (fs::exists(run.file("experts.json"))) return read_expert_choice(run).standings;
+  return stand(read_scores(run).bank, Signals{}).rows;
+}
+
+Shown scores(const RunDirectory& run) {
+  require_file(run, "score.h5", "score");
+  Table table{{"adapter", "perplexity", "perplexity_se", "accuracy", "accuracy_se", "place_perplexity",
+               "place_accuracy", "place", "candidate", "expert"},
+              {}};
+  for (const AdapterStanding& s : current_standings(run))
+    table.rows.push_back({s.adapter, finite(s.perplexity), or_null(s.perplexity_se), s.accuracy, s.accuracy_se,
+                          or_null(s.place_perplexity), or_null(s.place_accuracy), or_null(s.place), s.candidate,
+                          s.expert});
+  return table;
+}
+
+Shown shots(const RunDirectory& run) {
+  require_file(run, "score.h5", "score");
+  const StoredScores scores = read_scores(run);
+  Table table{{"adapter", "shot", "nll", "target_tokens", "correct", "generation"}, {}};
+  const std::int64_t k = scores.bank.shots;
+  for (std::size_t a = 0; a < scores.bank.adapters.size(); ++a) {
+    for (std::int64_t s = 0; s < k; ++s) {
+      const std::size_t i = a * k + s;
+      table.rows.push_back({scores.bank.adapters[a], s, finite(scores.bank.nll[i]), scores.target_tokens[s],
+                            scores.bank.correct[i] != 0, scores.generations[i]});
+    }
+  }
+  return table;
+}
+
+/// Text and CSV show the matrix as a table with one row an adapter.
+Shown similarity(const RunDirectory& run) {
+  require_file(run, "score.h5", "score");
+  const BankScores bank = read_scores(run).bank;
+  const std::vector<std::string> names(bank.adapters.begin() + 1, bank.adapters.end());
+  json matrix = json::array();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    matrix.push_back(std::vector<double>(bank.similarity.begin() + i * names.size(),
+                                         bank.similarity.begin() + (i + 1) * names.size()));
+  return ordered_json{{"adapters", names}, {"matrix", matrix}};
+}
+
+Shown experts(const RunDirectory& run) {
+  require_file(run, "experts.json", "experts");
+  const ExpertChoice choice = read_expert_choice(run);
+  return ordered_json{{"experts", choice.experts},
+                      {"candidates", choice.candidates},
+                      {"tuples", choice.tuples},
+                      {"mean_similarity", or_null(choice.mean_similarity)},
+                      {"objective", or_null(choice.objective)}};
+}
+
+Shown selection(const RunDirectory& run) {
+  require_file(run, "select.h5", "select");
+  const H5Reader file(run.file("select.h5"));
+  const auto record = file.read<std::int64_t>("retrieved");
+  const auto near = file.read<float>("similarity");
+  const auto kept = file.read<std::uint8_t>("kept");
+  const auto dropped_by = file.read<std::int64_t>("dropped_by");
+  Table table{{"record", "similarity", "kept", "dropped_by"}, {}};
+  for (std::size_t i = 0; i < record.size(); ++i)
+    table.rows.push_back({record[i], near[i], kept[i] != 0, dropped_by[i]});
+  return table;
+}
+
+Shown training(const RunDirectory& run) {
+  require_file(run, "training.h5", "finetune");
+  const H5Reader file(run.file("training.h5"));
+  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"),
+             tokens = file.read<std::int64_t>("target_tokens");
+  const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"),
+             norm = file.read<double>("gradient_norm"), seconds = file.read<double>("seconds");
+  Table table{{"step", "epoch", "loss", "learning_rate", "gradient_norm", "target_tokens", "seconds"}, {}};
+  for (std::size_t i = 0; i < step.size(); ++i)
+    table.rows.push_back({step[i], epoch[i], loss[i], rate[i], norm[i], tokens[i], seconds[i]});
+  return table;
+}
+
+Shown evaluation(const RunDirectory& run) {
+  require_file(run, "evaluate.h5", "evaluate");
+  const StoredEvaluation result = read_evaluation_result(run);
+  Table table{{"system", "correct", "items", "accuracy", "se"}, {}};
+  for (std::size_t s = 0; s < result.systems.size(); ++s) {
+    const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
+    const auto right = std::count(begin, begin + result.items, 1);
+    const double p = static_cast<double>(right) / static_cast<double>(result.items);
+    table.rows.push_back({result.systems[s], right, result.items, p, std::sqrt(p * (1 - p) / static_cast<double>(result.items))});
+  }
+  return table;
+}
+
+std::int64_t committed_units(const RunDirectory& run, const std::string& job) {
+  std::int64_t units = 0;
+  for (const auto& entry : fs::directory_iterator(run.parts(job)))
+    units += entry.path().filename().string().starts_with("unit-") && entry.path().extension() == ".h5";
+  return units;
+}
+
+Shown jobs(const RunDirectory& run) {
+  Table table{{"job", "state", "parts_done", "parts_total", "seconds"}, {}};
+  for (const JobSpec& spec : job_specs()) {
+    const auto record = read_record(run, spec.name);
+    if (!record) {
+      table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
+      continue;
+    }
+    const std::int64_t done = record->done ? record->parts_done : std::max(record->parts_done, committed_units(run, spec.name));
+    table.rows.push_back({spec.name, record->done ? "done" : "partial", done, record->parts_total, record->seconds});
+  }
+  return table;
+}
+
+using TableMaker = Shown (*)(const RunDirectory&);
+const std::vector<std::pair<std::string, TableMaker>>& makers() {
+  static const std::vector<std::pair<std::string, TableMaker>> all = {
+      {"scores", scores},     {"shots", shots},         {"similarity", similarity}, {"experts", experts},
+      {"selection", selection}, {"training", training}, {"evaluation", evaluation}, {"jobs", jobs}};
+  return all;
+}
+
+}  // namespace
+
+const std::vector<std::string>& run_table_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const auto& [name, maker] : makers()) all.push_back(name);
+    return all;
+  }();
+  return names;
+}
+
+Shown run_table(const RunDirectory& run, const std::string& name) {
+  for (const auto& [known, maker] : makers()) {
+    if (known == name) return maker(run);
+  }
+  fail(ExitCode::usage, "no table is called '{}'; there are: {}", name, fmt::join(run_table_names(), ", "));
+}
+
+std::string run_summary(const RunDirectory& run) {
+  std::string text = fmt::format("{}\n\n{}", run.root().string(), render(jobs(run), TableFormat::text));
+  if (fs::exists(run.file("experts.json")))
+    text += fmt::format("\nexperts: {}\n", fmt::join(read_expert_choice(run).experts, ", "));
+  if (fs::exists(run.file("evaluate.h5"))) text += fmt::format("\n{}", render(evaluation(run), TableFormat::text));
+  return text;
+}
+
+std::string render(const Shown& shown, TableFormat format) {
+  return std::visit([&](const auto& what) { return render(what, format); }, shown);
+}
+
+std::string system_label(const RunDirectory& run, const std::string& system) {
+  if (system == "best_single") return fmt::format("best_single ({})", best_single(read_scores(run).bank));
+  if (system == "expert") return "expert (fine-tuned mixture)";
+  return system;
+}
+
+}  // namespace rocket

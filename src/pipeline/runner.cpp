@@ -1,0 +1,139 @@
+#include "pipeline/runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "pipeline/adopt.h"
+
+namespace rocket {
+
+namespace {
+
+void discard(const RunDirectory& run, const JobSpec& spec) {
+  // The record goes first: a kill in between leaves output without a record, which counts as absent.
+  remove_all(run.record(spec.name));
+  for (const std::string& output : spec.outputs) remove_all(run.file(output));
+  remove_all(run.parts(spec.name));
+}
+
+std::string fresh_command(const Session& session, const std::string& job) {
+  return fmt::format("`rocket {} {} --fresh`", job, session.config_file);
+}
+
+[[noreturn]] void refuse(const Session& session, const std::string& job, const Change& change) {
+  throw Error(change.code, fmt::format("{}: {} since it was computed in {}. {} computes it anew", job, change.what,
+                                       session.run.root().string(), fresh_command(session, job)));
+}
+
+/// Root only. The record to go on with; `done` says that nothing is left to do.
+JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
+  for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
+  std::optional<JobRecord> before = read_record(session.run, spec.name);
+  JobRecord now = describe(spec, session.config, session.run, before);
+  const auto change = before ? change_between(*before, now) : std::nullopt;
+  const bool nothing_kept = before && !before->done && before->parts_done == 0;
+  if (change && stale == Stale::refuse && !nothing_kept) refuse(session, spec.name, *change);
+  if (!before || change || stale == Stale::discard_all) {
+    discard(session.run, spec);
+    before.reset();
+  }
+  if (before) {
+    now.done = before->done;
+    now.seconds = before->seconds;
+    now.started = before->started;
+    now.ended = before->ended;
+    now.parts_done = before->parts_done;
+    now.parts_total = before->parts_total;
+    if (now.done) now.exit = before->exit;
+  }
+  return now;
+}
+
+void close_record(const RunDirectory& run, JobRecord& record, double seconds, int exit) {
+  record.seconds += seconds;
+  record.exit = exit;
+  record.done = exit == 0;
+  if (record.done) record.parts_done = record.parts_total = std::max<std::int64_t>(record.parts_total, 1);
+  record.ended = utc_now();
+  write_record(run, record);
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Root only. An attempt that failed is written down as well; the error itself is what the user must see.
+void note_failure(const RunDirectory& run, JobRecord& record, double seconds, int exit) {
+  try {
+    close_record(run, record, seconds, exit);
+  } catch (const Error& e) {
+    log::detail("{}", e.what());
+  }
+}
+
+}  // namespace
+
+void JobContext::save_progress() const {
+  if (session.comm.is_root()) write_record(session.run, record);
+}
+
+void require_done(const Session& session, const std::string& job, const std::string& for_job) {
+  const JobSpec& spec = job_spec(job);
+  const auto record = read_record(session.run, job);
+  if (!record || !record->done)
+    fail_data("{} needs the result of {}, which {}: `rocket {} {}` first", for_job, job,
+              record ? "is not finished" : "has not run", job, session.config_file);
+  for (const std::string& upstream : spec.upstream) require_done(session, upstream, job);
+  const JobRecord now = describe(spec, session.config, session.run, record);
+  if (const auto change = change_between(*record, now)) refuse(session, job, *change);
+}
+
+void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& body) {
+  Comm& comm = session.comm;
+  JobRecord record;
+  on_root(comm, [&] {
+    require_paths(session.config, spec.inputs);
+    record = open_record(session, spec, stale);
+    if (record.done) return;
+    const bool untouched = record.started.empty();
+    if (untouched && !session.siblings.empty() &&
+        adopt_result(session.run, session.siblings, spec, record.fingerprint)) {
+      record.done = true;
+      return;
+    }
+    if (record.started.empty()) record.started = utc_now();
+    record.ranks = comm.size();
+    record.exit = -1;
+    write_record(session.run, record);
+    write_file(session.run.file("config.yaml"), to_yaml(session.config));
+  });
+  if (broadcast_text(comm, record.done ? "done" : "open") == "done") {
+    log::info("{}: done before, nothing to do", spec.name);
+    return;
+  }
+  record.fingerprint = broadcast_text(comm, record.fingerprint);
+  EventLog events(session.run.events(), comm.rank(), spec.name);
+  events.write("start", {{"fingerprint", record.fingerprint}, {"ranks", comm.size()}});
+  JobContext context{session, record, events};
+  const auto start = std::chrono::steady_clock::now();
+  JobEnd end = JobEnd::finished;
+  try {
+    end = body(context);
+  } catch (const Error& e) {
+    if (comm.is_root()) note_failure(session.run, record, seconds_since(start), static_cast<int>(e.code()));
+    throw Error(e.code(), fmt::format("{}: {}", spec.name, e.what()), e.agreed());
+  }
+  const int exit = end == JobEnd::finished ? 0 : static_cast<int>(ExitCode::stopped);
+  on_root(comm, [&] { close_record(session.run, record, seconds_since(start), exit); });
+  events.write("end", {{"seconds", seconds_since(start)}, {"exit", exit}});
+  if (end == JobEnd::stopped)
+    throw Error(ExitCode::stopped,
+                fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name), true);
+  log::info("{}: done in {:.1f} s", spec.name, seconds_since(start));
+}
+
+}  // namespace rocket

@@ -1,0 +1,133 @@
+#include "pipeline/task_data.h"
+
+#include "base/error.h"
+#include "evaluation/sandbox.h"
+#include "pipeline/options.h"
+
+namespace rocket {
+
+namespace {
+
+std::string place(const Record& record) { return fmt::format("{}:{}", record.file, record.line); }
+
+Question checked_question(Record record, const AnswerExtractor& extractor) {
+  if (!record.answer) fail_data("{}: no 'answer': exact match needs the gold value of every shot and evaluation item", place(record));
+  if (extractor.kind() == AnswerKind::code && record.tests.empty())
+    fail_data("{}: no 'tests': a code task needs a list of Python statements", place(record));
+  std::string gold = in_context(place(record), [&] { return extractor.gold(*record.answer); });
+  return {std::move(record), std::move(gold)};
+}
+
+std::vector<Question> read_questions(const fs::path& file, const RunConfig& config, const AnswerExtractor& extractor,
+                                     std::int64_t at_most) {
+  std::vector<Question> questions;
+  for (Record& record : read_records(file, config.task.fields)) {
+    if (static_cast<std::int64_t>(questions.size()) == at_most) break;
+    questions.push_back(checked_question(std::move(record), extractor));
+  }
+  return questions;
+}
+
+TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, const std::string& folder) {
+  if (tokenizer.eos()) return *tokenizer.eos();
+  if (!model.eos_ids.empty()) return static_cast<TokenId>(model.eos_ids.front());
+  fail_data("{}: no end-of-sequence token: neither eos_token in tokenizer_config.json nor eos_token_id in config.json", folder);
+}
+
+}  // namespace
+
+std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor) {
+  std::vector<Question> shots = read_questions(config.task.shots, config, extractor, config.task.k);
+  if (static_cast<std::int64_t>(shots.size()) < config.task.k)
+    fail_data("{}: task.k is {}, but the file holds {} shots", config.task.shots, config.task.k, shots.size());
+  for (const Question& shot : shots) {
+    if (shot.record.target().empty())
+      fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot.record));
+  }
+  return shots;
+}
+
+std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
+  std::vector<Question> items = read_questions(config.task.evaluation, config, extractor, -1);
+  if (items.empty()) fail_data("{}: no evaluation items", config.task.evaluation);
+  return items;
+}
+
+std::vector<std::uint8_t> judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+                                const std::vector<std::string>& generations) {
+  std::vector<std::uint8_t> right(generations.size(), 0);
+  if (extractor.kind() != AnswerKind::code) {
+    for (std::size_t i = 0; i < generations.size(); ++i)
+      right[i] = extractor.extract(generations[i]) == questions[i]->gold;
+    return right;
+  }
+  std::vector<ProgramWithTests> programs;
+  for (std::size_t i = 0; i < generations.size(); ++i)
+    programs.push_back({extractor.extract(generations[i]).value_or(""), questions[i]->record.tests});
+  const std::vector<bool> passed = pass_tests(programs);
+  for (std::size_t i = 0; i < passed.size(); ++i) right[i] = passed[i];
+  return right;
+}
+
+BaseText::BaseText(const RunConfig& config)
+    : model_(read_decoder_config(config.base.path)), tokenizer_(load_tokenizer(config.base.path)) {
+  maker_ = std::make_unique<ExampleMaker>(*tokenizer_, prompt_template(config),
+                                          end_of_sequence(*tokenizer_, model_, config.base.path));
+}
+
+GenerateOptions BaseText::generate_options(const RunConfig& config) const {
+  GenerateOptions options;
+  options.max_new_tokens = config.scoring.max_new_tokens;
+  options.batch_tokens = config.scoring.batch_tokens;
+  for (const auto& ids : {model_.generation_eos_ids, model_.eos_ids})
+    options.stop_ids.insert(options.stop_ids.end(), ids.begin(), ids.end());
+  if (tokenizer_->eos()) options.stop_ids.push_back(*tokenizer_->eos());
+  return options;
+}
+
+void BaseText::check_ids(const std::vector<TokenId>& ids, const Record& record) const {
+  for (const TokenId id : ids) {
+    if (id >= model_.vocabulary)
+      fail_data("{}: token {} of the tokenizer lies outside the base's vocabulary of {}", place(record), id, model_.vocabulary);
+  }
+}
+
+ShotTokens BaseText::shot(const Record& record) const {
+  ShotTokens tokens{example(record), prompt(record)};
+  if (static_cast<std::int64_t>(tokens.example.ids.size()) > model_.max_positions)
+    fail_data("{}: {} tokens, but the base has {} positions (scoring never truncates): shorten or remove this shot",
+              place(record), tokens.example.ids.size(), model_.max_positions);
+  return tokens;
+}
+
+Example BaseText::example(const Record& record) const {
+  Example example = maker_->example(record);
+  check_ids(example.ids, record);
+  return example;
+}
+
+std::vector<TokenId> BaseText::prompt(const Record& record) const {
+  std::vector<TokenId> ids = maker_->prompt(record);
+  check_ids(ids, record);
+  if (static_cast<std::int64_t>(ids.size()) >= model_.max_positions)
+    fail_data("{}: the prompt has {} tokens, which leaves nothing of the base's {} positions", place(record), ids.size(),
+              model_.max_positions);
+  return ids;
+}
+
+std::string BaseText::generation(const std::vector<TokenId>& ids) const {
+  std::string text;
+  for (const char c : tokenizer_->decode(ids, true)) {
+    if (c == '\0')
+      text += "\uFFFD";
+    else
+      text += c;
+  }
+  return text;
+}
+
+std::string embedded_text(const std::string& prefix, const Record& record) {
+  return prefix + "instruction:" + record.instruction + "\ninput:" + record.input + "\noutput:" + record.output;
+}
+
+}  // namespace rocket

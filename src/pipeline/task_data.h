@@ -1,0 +1,61 @@
+// The task's records, checked, and what the base and the encoder make of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/run_config.h"
+#include "model/decoder.h"
+#include "model/generate.h"
+#include "scoring/answer.h"
+#include "scoring/bank_scorer.h"
+#include "text/example.h"
+#include "text/record.h"
+
+namespace rocket {
+
+/// A record with the gold value of its answer in canonical form.
+struct Question {
+  Record record;
+  std::string gold;
+};
+
+/// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code) tests.
+std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
+
+/// The evaluation items; same errors.
+std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);
+
+/// Which generations are right; `code` programs run in the sandbox, all at once.
+std::vector<std::uint8_t> judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+                                const std::vector<std::string>& generations);
+
+/// The base's tokenizer and the rules of examples and stops that scoring, training and evaluation share.
+class BaseText {
+ public:
+  explicit BaseText(const RunConfig& config);
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const DecoderConfig& model() const { return model_; }
+  GenerateOptions generate_options(const RunConfig& config) const;
+  /// Throws data (65) naming the record if it does not fit the model's positions.
+  ShotTokens shot(const Record& record) const;
+  /// New ids as text: decoded alone, specials skipped; U+0000 becomes U+FFFD, so that HDF5 can hold it.
+  std::string generation(const std::vector<TokenId>& ids) const;
+  std::vector<TokenId> prompt(const Record& record) const;
+  Example example(const Record& record) const;
+
+ private:
+  /// Tokenizers often know a few tokens more than the base has rows: that matters only where a text uses them.
+  void check_ids(const std::vector<TokenId>& ids, const Record& record) const;
+
+  DecoderConfig model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ExampleMaker> maker_;
+};
+
+/// As METHOD section 4: prefix + "instruction:" + ... ; what is embedded of a record.
+std::string embedded_text(const std::string& prefix, const Record& record);
+
+}  // namespace rocket

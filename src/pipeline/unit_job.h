@@ -1,0 +1,26 @@
+// Jobs made of units: which are done, computing the others over the ranks, one committed part each.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "pipeline/runner.h"
+#include "store/hdf5.h"
+
+namespace rocket {
+
+/// Units are cut from the input, never from the number of ranks.
+struct UnitJob {
+  std::int64_t units = 0;
+  std::string unit_name = "units";  // for progress
+  /// Computes one unit and writes its data sets. Runs on the rank that was given it.
+  std::function<void(std::int64_t unit, H5Writer& part)> work;
+};
+
+/// The file of a unit: RUN/parts/<job>/unit-000012.h5.
+fs::path part_file(const RunDirectory& run, const std::string& job, std::int64_t unit);
+
+/// Collective. Computes what is missing. A part of another fingerprint, or one that cannot be read, is an error (65).
+JobEnd run_unit_job(JobContext& context, const UnitJob& job);
+
+}  // namespace rocket
