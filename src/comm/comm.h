@@ -36,7 +36,8 @@ class Comm {
   /// Collective. Everyone's text, by rank; lengths may differ.
   virtual std::vector<std::string> gather_all(std::string_view mine) = 0;
 
-  /// Point to point, any thread. Tags are small non-negative numbers.
+  /// Point to point, any thread, also to oneself; does not wait for the receiver. Tags are small non-negative
+  /// numbers; one thread at a time receives a tag.
   virtual void send(int to, int tag, std::string_view body) = 0;
   /// The next message with this tag from any rank; waits for it without spinning.
   virtual Message receive(int tag) = 0;

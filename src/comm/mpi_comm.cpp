@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <list>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -65,6 +66,9 @@ class MpiComm : public Comm {
     if (std::uncaught_exceptions() > exceptions_) {
       return;
     }
+    for (Outgoing& piece : outgoing_) {
+      MPI_Wait(&piece.request, MPI_STATUS_IGNORE);
+    }
     MPI_Comm_free(&messages_);
     MPI_Comm_free(&collective_);
     if (finalizes_) {
@@ -107,6 +111,13 @@ class MpiComm : public Comm {
     }
   }
 
+  // A message on its way: MPI reads the body until the request is done.
+  struct Outgoing {
+    std::string body;
+    MPI_Request request = MPI_REQUEST_NULL;
+  };
+
+  void forget_sent();
   bool take_piece(int from, int tag, Message& message, bool& more);
 
   const std::size_t piece_;  // in elements
@@ -115,6 +126,7 @@ class MpiComm : public Comm {
   MPI_Comm collective_, messages_;
   int rank_ = 0, size_ = 1;
   std::mutex sending_;
+  std::list<Outgoing> outgoing_;
 };
 
 std::vector<std::string> MpiComm::gather_all(std::string_view mine) {
@@ -134,13 +146,23 @@ std::vector<std::string> MpiComm::gather_all(std::string_view mine) {
 // Each piece ends with a byte that tells whether more follow. The lock keeps the pieces of two threads apart.
 void MpiComm::send(int to, int tag, std::string_view body) {
   std::lock_guard lock(sending_);
+  forget_sent();
   for (bool more = true; more;) {
-    std::string piece(body.substr(0, piece_));
-    body.remove_prefix(piece.size());
+    Outgoing& piece = outgoing_.emplace_back(Outgoing{std::string(body.substr(0, piece_))});
+    body.remove_prefix(piece.body.size());
     more = !body.empty();
-    piece.push_back(more ? 1 : 0);
-    check(MPI_Send(piece.data(), static_cast<int>(piece.size()), MPI_BYTE, to, tag, messages_), "MPI_Send");
+    piece.body.push_back(more ? 1 : 0);
+    const int length = static_cast<int>(piece.body.size());
+    check(MPI_Isend(piece.body.data(), length, MPI_BYTE, to, tag, messages_, &piece.request), "MPI_Isend");
   }
+}
+
+void MpiComm::forget_sent() {
+  outgoing_.remove_if([](Outgoing& piece) {
+    int sent = 0;
+    check(MPI_Test(&piece.request, &sent, MPI_STATUS_IGNORE), "MPI_Test");
+    return sent != 0;
+  });
 }
 
 // Appends the next piece from `from` to the message; false if none has come yet.

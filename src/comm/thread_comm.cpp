@@ -33,7 +33,7 @@ class Group {
 
   int size() const { return size_; }
 
-  /// Waits for everyone's offer. They stay valid until `finish`.
+  /// Waits for everyone's offer. They stay valid until `finish`, which every meeting needs.
   const std::vector<Offer>& meet(int rank, const Offer& offer) {
     {
       std::lock_guard lock(mutex_);
@@ -60,12 +60,11 @@ class Group {
   Message take(int rank, int tag) {
     std::unique_lock lock(mutex_);
     auto& box = boxes_[static_cast<std::size_t>(rank)][tag];
-    // The last rank may still be waiting for a message from another thread of its own.
-    changed_.wait(lock, [&] { return !box.empty() || left_ == size_ - 1; });
-    if (box.empty() && size_ > 1) {
+    const auto alone = [&] { return size_ > 1 && left_ == size_ - 1; };
+    changed_.wait(lock, [&] { return !box.empty() || alone(); });
+    if (box.empty()) {
       throw Abandoned(ExitCode::internal, "all other ranks left before they sent what is waited for");
     }
-    changed_.wait(lock, [&] { return !box.empty(); });
     return pop(box);
   }
 
@@ -119,7 +118,10 @@ class ThreadComm : public Comm {
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
 
-  void barrier() override { group_->meet(rank_, {"barrier"}); }
+  void barrier() override {
+    group_->meet(rank_, {"barrier"});
+    group_->finish("barrier");
+  }
 
   void broadcast(std::span<std::byte> data, int root) override {
     const auto& offers = group_->meet(rank_, {"broadcast", data.data(), data.size(), root});

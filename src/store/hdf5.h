@@ -44,7 +44,9 @@ class H5Writer {
   }
   /// Variable-length UTF-8.
   void write_strings(const std::string& name, std::span<const std::string> data, const Shape& shape);
-  /// A data set that is read from parts. The parts cover its rows in order, without gaps.
+  /// A data set that is read from parts. The parts cover its rows in order, without gaps. Keep them below a
+  /// few hundred: HDF5 itself (h5py), unlike H5Reader, holds one open file a part and shows NaN where the
+  /// limit (1024) is reached.
   template <class T>
   void write_virtual(const std::string& name, const Shape& shape, std::span<const VirtualPart> parts);
   /// A string attribute of the file.

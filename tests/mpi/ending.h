@@ -1,0 +1,13 @@
+// Ways in which an MPI job ends, for check_endings.py to look at from outside.
+#pragma once
+
+#include <string_view>
+
+namespace rocket {
+
+/// Runs a job on all ranks that ends in this way and returns what main returns: "done", "stop" (works until a
+/// signal comes), "agreed" (the last rank fails and all agree), "alone" (the last rank fails while the others
+/// wait for it), "units" (a unit fails). `code` is that of the failure.
+int run_ending(std::string_view way, int code);
+
+}  // namespace rocket

@@ -1,0 +1,157 @@
+#include "comm/comm.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include "base/error.h"
+#include "base/stop.h"
+#include "comm/mpi_comm.h"
+#include "comm/reducer.h"
+#include "comm/units.h"
+#include "unit/base/scratch.h"
+#include "unit/comm/comm_checks.h"
+
+namespace rocket {
+namespace {
+
+using testing::expect_error;
+
+class OnThreads : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override { clear_stop_request(); }
+  void TearDown() override { clear_stop_request(); }
+};
+
+TEST_P(OnThreads, CommDoesWhatItMust) {
+  run_on_threads(GetParam(), testing::check_comm);
+}
+TEST_P(OnThreads, RanksAgreeOnErrors) {
+  run_on_threads(GetParam(), testing::check_agreement);
+}
+TEST_P(OnThreads, UnitsAreWorkedOnOnce) {
+  run_on_threads(GetParam(), testing::check_units);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, OnThreads, ::testing::Values(1, 2, 3, 7));
+
+TEST(LocalComm, IsOneRank) {
+  const auto comm = make_local_comm();
+  EXPECT_EQ(comm->rank(), 0);
+  EXPECT_EQ(comm->size(), 1);
+  testing::check_comm(*comm);
+  testing::check_agreement(*comm);
+}
+
+TEST(LocalComm, AbortEndsTheProcessWithTheCode) {
+  EXPECT_EXIT(make_local_comm()->abort(74), ::testing::ExitedWithCode(74), "");
+}
+
+TEST(RunOnThreads, RanksInDifferentCollectivesAreFoundOut) {
+  const auto body = [](Comm& comm) {
+    float x = 0;
+    comm.rank() == 1 ? comm.barrier() : comm.sum(std::span(&x, 1));
+  };
+  expect_error([&] { run_on_threads(3, body); }, ExitCode::internal, {"different collectives"});
+}
+
+TEST(RunOnThreads, DifferentLengthsAreFoundOut) {
+  const auto body = [](Comm& comm) {
+    std::vector<float> x(comm.rank() == 1 ? 3 : 2);
+    comm.sum(std::span(x));
+  };
+  expect_error([&] { run_on_threads(2, body); }, ExitCode::internal, {"different collectives", "2", "3"});
+}
+
+TEST(RunOnThreads, ASkippedCollectiveIsFoundOut) {
+  const auto body = [](Comm& comm) { comm.rank() == 1 ? void() : comm.barrier(); };
+  expect_error([&] { run_on_threads(3, body); }, ExitCode::internal, {"a rank left", "barrier"});
+}
+
+TEST(RunOnThreads, AMessageThatNeverComesIsFoundOut) {
+  const auto body = [](Comm& comm) { comm.rank() == 0 ? void(comm.receive(1)) : void(); };
+  expect_error([&] { run_on_threads(2, body); }, ExitCode::internal, {"left before they sent"});
+}
+
+TEST(RunOnThreads, TheCauseIsRethrownAndNotItsConsequence) {
+  const auto body = [](Comm& comm) {
+    if (comm.rank() == 2) {
+      fail_data("the cause");
+    }
+    comm.barrier();
+  };
+  expect_error([&] { run_on_threads(3, body); }, ExitCode::data, {"the cause"});
+}
+
+TEST(Leave, WhatIsNotAgreedEndsAllAtOnce) {
+  EXPECT_EXIT(
+      {
+        run_on_threads(2, [](Comm& comm) {
+          if (comm.rank() == 1) {
+            comm.abort(65);
+          }
+          comm.barrier();
+        });
+      },
+      ::testing::ExitedWithCode(65), "");
+  EXPECT_EQ(leave(make_local_comm(), 78, false), 78);
+  EXPECT_EQ(leave(make_local_comm(), 0, true), 0);
+}
+
+class Launcher : public ::testing::Test {
+ protected:
+  static constexpr const char* kNames[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
+                                           "SLURM_STEP_NUM_TASKS"};
+  void SetUp() override {
+    for (const char* name : kNames) {
+      ::unsetenv(name);
+    }
+  }
+  void TearDown() override { SetUp(); }
+};
+
+TEST_F(Launcher, NoneMeansOneRank) {
+  EXPECT_FALSE(launched_by_mpi());
+  ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);
+  EXPECT_FALSE(launched_by_mpi());
+}
+
+TEST_F(Launcher, EachOfThemIsSeen) {
+  for (const auto& [name, value] : {std::pair{"OMPI_COMM_WORLD_SIZE", "2"},
+                                    {"PMIX_RANK", "0"},
+                                    {"PMI_RANK", "1"},
+                                    {"SLURM_STEP_NUM_TASKS", "4"}}) {
+    SetUp();
+    ::setenv(name, value, 1);
+    EXPECT_TRUE(launched_by_mpi()) << name;
+  }
+}
+
+TEST_F(Launcher, MpirunWithOneRankNeedsNoMpi) {
+  ::setenv("OMPI_COMM_WORLD_SIZE", "1", 1);
+  ::setenv("PMIX_RANK", "0", 1);
+  EXPECT_FALSE(launched_by_mpi());
+}
+
+TEST(Versions, AreToldWithoutStartingAnything) {
+  EXPECT_THAT(mpi_version(), ::testing::MatchesRegex(".*[0-9]+\\.[0-9]+.*"));
+  EXPECT_THAT(nccl_version(), ::testing::MatchesRegex("none|[0-9]+\\.[0-9]+\\.[0-9]+"));
+  EXPECT_EQ(nccl_available(), nccl_version() != "none");
+}
+
+// On a machine without a GPU: an error that all ranks share, not a crash.
+TEST(NcclReducer, WithoutItsDeviceIsAnErrorOnAllRanks) {
+  std::atomic<int> errors{0};
+  run_on_threads(2, [&](Comm& comm) {
+    try {
+      make_nccl_reducer(comm, 4096);
+      ADD_FAILURE() << "device 4096 exists";
+    } catch (const Error& e) {
+      errors += e.agreed() ? 1 : 0;
+    }
+  });
+  EXPECT_EQ(errors, 2);
+}
+
+}  // namespace
+}  // namespace rocket
