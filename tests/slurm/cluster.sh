@@ -31,8 +31,8 @@ SlurmctldPort=$port
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-# A requeued job waits until its old credential has expired: 120 s if this is not said.
-AuthInfo=socket=$cluster/munge.sock,cred_expire=3
+# A requeued job waits until its old credential has expired: 120 s if this is not said, 5 s at least.
+AuthInfo=socket=$cluster/munge.sock,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$cluster/state
 SlurmdSpoolDir=$cluster/spool.%n
