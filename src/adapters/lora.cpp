@@ -120,6 +120,13 @@ const LoraWeight* LoraAdapter::find(std::int64_t module) const {
   return at != weights.end() && at->module == module ? &*at : nullptr;
 }
 
+void LoraAdapter::convert(at::ScalarType dtype) {
+  for (LoraWeight& weight : weights) {
+    weight.a_RI = weight.a_RI.to(dtype);
+    weight.b_OR = weight.b_OR.to(dtype);
+  }
+}
+
 std::int64_t LoraAdapter::bytes() const {
   std::int64_t sum = 0;
   for (const LoraWeight& w : weights) sum += static_cast<std::int64_t>(w.a_RI.nbytes() + w.b_OR.nbytes());

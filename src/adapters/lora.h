@@ -28,6 +28,8 @@ struct LoraAdapter {
 
   const LoraWeight* find(std::int64_t module) const;
   std::int64_t bytes() const;
+  /// To another type, in place.
+  void convert(at::ScalarType dtype);
 };
 
 /// A PEFT folder, opened and checked in all but the values, which are mapped and read weight by weight.
