@@ -76,7 +76,8 @@ AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens,
     if (!id) id = static_cast<TokenId>(next_id);
     next_id = std::max(next_id, std::int64_t{*id} + 1);
     id_of_[token.content] = *id;
-    content_of_[*id] = token.content;
+    // The library shows such a token in its normalised form, and takes only what it shows for special.
+    shown_[*id] = token.normalized ? normalize(token.content) : token.content;
     if (token.special) specials_.insert(token.content);
     tokens_.push_back(token);
     ids_.push_back(*id);
@@ -120,9 +121,9 @@ std::optional<TokenId> AddedTokens::id_of(std::string_view content) const {
   return found->second;
 }
 
-const std::string* AddedTokens::content_of(TokenId id) const {
-  const auto found = content_of_.find(id);
-  return found == content_of_.end() ? nullptr : &found->second;
+const std::string* AddedTokens::shown(TokenId id) const {
+  const auto found = shown_.find(id);
+  return found == shown_.end() ? nullptr : &found->second;
 }
 
 TokenId AddedTokens::largest_id() const {

@@ -61,16 +61,16 @@ class AddedTokens {
   bool has_normalized() const { return has_normalized_; }
 
   std::optional<TokenId> id_of(std::string_view content) const;
-  /// nullptr if the id is no added token.
-  const std::string* content_of(TokenId id) const;
-  bool is_special(const std::string& content) const { return specials_.contains(content); }
+  /// How it is shown; nullptr if the id is no added token.
+  const std::string* shown(TokenId id) const;
+  bool is_special(const std::string& shown) const { return specials_.contains(shown); }
   TokenId largest_id() const;
 
  private:
   std::vector<AddedToken> tokens_;
   std::vector<TokenId> ids_;
   std::unordered_map<std::string, TokenId> id_of_;
-  std::unordered_map<TokenId, std::string> content_of_;
+  std::unordered_map<TokenId, std::string> shown_;
   std::unordered_set<std::string> specials_;
   StringFinder raw_, normalized_;
   bool has_normalized_ = false;

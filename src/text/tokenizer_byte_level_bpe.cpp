@@ -194,8 +194,8 @@ void ByteLevelBpe::read_merges(const TokenMap& vocabulary, const ByteLevelBpeOpt
   };
   for (std::size_t rank = 0; rank < options.merges.size(); ++rank) {
     const auto& [left, right] = options.merges[rank];
-    merges_.set(id_of(left, rank), id_of(right, rank),
-                {static_cast<std::int32_t>(rank), id_of(left + right, rank)});
+    const TokenId left_id = id_of(left, rank), right_id = id_of(right, rank);
+    merges_.set(left_id, right_id, {static_cast<std::int32_t>(rank), id_of(left + right, rank)});
   }
 }
 

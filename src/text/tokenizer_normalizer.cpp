@@ -13,11 +13,6 @@ namespace rocket {
 
 namespace {
 
-bool is_mark(char32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
-}
-
 bool is_ascii(std::string_view text) {
   for (const char c : text)
     if (static_cast<unsigned char>(c) >= 0x80) return false;
@@ -165,7 +160,8 @@ SourceText Lowercase::apply(SourceText text) const {
 SourceText StripAccents::apply(SourceText text) const {
   if (is_ascii(text.text())) return text;
   return rewrite_characters(text, [this](SourceRewriter& rewriter, char32_t c, Span span) {
-    const bool mark = marks_ == Marks::nonspacing ? bert_class(c) == BertClass::nonspacing_mark : is_mark(c);
+    const bool mark =
+        marks_ == Marks::nonspacing ? bert_class(c) == BertClass::nonspacing_mark : is_accent(c);
     if (!mark) rewriter.keep(span);
   });
 }

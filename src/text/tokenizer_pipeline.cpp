@@ -109,7 +109,7 @@ class PipelineTokenizer : public Tokenizer {
   }
 
   const std::string* token_of(TokenId id) const {
-    if (const std::string* added = added_.content_of(id)) return added;
+    if (const std::string* added = added_.shown(id)) return added;
     const auto found = spelling_.find(id);
     return found == spelling_.end() ? nullptr : found->second;
   }

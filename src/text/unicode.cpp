@@ -59,9 +59,20 @@ constexpr Range kAfterUnicode8[] = {
     {0x12FF1, 0x13455}, {0x16E97, 0x16F4F}, {0x16FE2, 0x16FE4}, {0x1CF00, 0x1CF46}, {0x1E000, 0x1E4EF},
     {0x1E944, 0x1E95F}};
 
-bool came_after_unicode_8(char32_t c) {
-  const auto* range = std::ranges::lower_bound(kAfterUnicode8, c, {}, &Range::last);
-  return range != std::end(kAfterUnicode8) && range->first <= c;
+/// Where it put marks after version 9; likewise.
+constexpr Range kMarksAfterUnicode9[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x8D3},     {0x9FE, 0x9FE},     {0xAFA, 0xAFF},     {0xB55, 0xB55},
+    {0xC04, 0xC3C},     {0xCF3, 0xD00},     {0xD3B, 0xD3C},     {0xD81, 0xD81},     {0xEBA, 0xEBA},
+    {0xECE, 0xECE},     {0x1715, 0x1715},   {0x180F, 0x180F},   {0x1ABF, 0x1ACE},   {0x1CF7, 0x1CF7},
+    {0x1DF6, 0x1DFA},   {0xA82C, 0xA82C},   {0xA8FF, 0xA8FF},   {0x10D24, 0x10F85}, {0x11070, 0x11074},
+    {0x110C2, 0x110C2}, {0x11145, 0x11146}, {0x111C9, 0x111C9}, {0x111CE, 0x111CF}, {0x11241, 0x11241},
+    {0x1133B, 0x1133B}, {0x1145E, 0x1145E}, {0x1182C, 0x11A99}, {0x11D31, 0x13455}, {0x16F4F, 0x16F4F},
+    {0x16F7F, 0x16F87}, {0x16FE4, 0x16FF1}, {0x1CF00, 0x1CF46}, {0x1E08F, 0x1E4EF}};
+
+template <std::size_t N>
+bool is_in(const Range (&ranges)[N], char32_t c) {
+  const auto* range = std::ranges::lower_bound(ranges, c, {}, &Range::last);
+  return range != std::end(ranges) && range->first <= c;
 }
 
 }  // namespace
@@ -144,13 +155,20 @@ BertClass bert_class(char32_t c) {
   // Their class has changed since.
   if (c == 0x166D || c == 0x111C9) return BertClass::punctuation;
   if (c == 0x1734) return BertClass::nonspacing_mark;
-  if (came_after_unicode_8(c)) return BertClass::other;
+  if (is_in(kAfterUnicode8, c)) return BertClass::other;
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   if (category == UTF8PROC_CATEGORY_MN) return BertClass::nonspacing_mark;
   if (category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO) return BertClass::punctuation;
   const bool control = category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
                        category == UTF8PROC_CATEGORY_CO;
   return control ? BertClass::control : BertClass::other;
+}
+
+bool is_accent(char32_t c) {
+  if (c == 0x1CF2 || c == 0x1CF3) return true;  // letters since
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME &&
+         !is_in(kMarksAfterUnicode9, c);
 }
 
 std::string fold_white_space(std::string_view text) {

@@ -37,6 +37,9 @@ bool is_word_character(char32_t c);
 enum class BertClass { other, control, nonspacing_mark, punctuation };
 BertClass bert_class(char32_t c);
 
+/// General category M, with the tables of Unicode 9 that the library uses for its StripAccents.
+bool is_accent(char32_t c);
+
 /// Every run of white space becomes one space; none at the ends.
 std::string fold_white_space(std::string_view text);
 

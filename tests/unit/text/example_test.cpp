@@ -1,0 +1,104 @@
+// Against offsets of the `tokenizers` library: tests/parity/make_tokenizer_reference.py.
+#include "text/example.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace rocket {
+namespace {
+
+using nlohmann::json;
+
+Record record_of(const std::string& prompt, const std::string& target) {
+  Record record;
+  record.instruction = prompt;
+  record.output = target;
+  return record;
+}
+
+const PromptTemplate kBare{"{instruction}{input}", "{instruction}"};
+
+TEST(Example, SplitsAtTheBoundaryAsTheOffsetsOfTheLibrarySay) {
+  std::ifstream file("tests/data/tokenizers/examples.json");
+  const json expected = json::parse(file);
+  ASSERT_GT(expected.size(), 60u);
+  for (const json& e : expected) {
+    SCOPED_TRACE(e.dump());
+    const std::string name = e["tokenizer"];
+    const auto tokenizer =
+        load_tokenizer(name == "lab_base" ? "tests/lab/base" : "tests/data/tokenizers/" + name);
+    const ExampleMaker maker(*tokenizer, kBare, e["eos"].get<TokenId>());
+    const Record record = record_of(e["prompt"], e["target"]);
+    const Example example = maker.example(record);
+    EXPECT_EQ(example.ids, e["ids"].get<std::vector<TokenId>>());
+    EXPECT_EQ(example.target_tokens(), e["targets"].get<std::int64_t>());
+    EXPECT_EQ(maker.prompt(record), e["for_generation"].get<std::vector<TokenId>>());
+  }
+}
+
+class LabExample : public testing::Test {
+ protected:
+  std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer("tests/lab/base");
+  const TokenId bos_ = *tokenizer_->bos(), eos_ = *tokenizer_->eos();
+
+  Example example(const std::string& prompt, const std::string& target) const {
+    return ExampleMaker(*tokenizer_, kBare, eos_).example(record_of(prompt, target));
+  }
+};
+
+TEST_F(LabExample, EndsInExactlyOneEos) {
+  for (const char* target : {"", "x", "x</s>", "x</s></s>", "</s>", "</s></s>"}) {
+    const Example made = example("a", target);
+    EXPECT_EQ(made.ids.back(), eos_) << target;
+    EXPECT_NE(made.ids[made.ids.size() - 2], eos_) << target;
+    EXPECT_EQ(std::ranges::count(made.ids, eos_), 1) << target;
+  }
+}
+
+TEST_F(LabExample, AnEosOfThePromptIsNoTarget) {
+  const Example made = example("a</s>", "");
+  EXPECT_EQ(made.target_tokens(), 1);
+  EXPECT_EQ(std::ranges::count(made.ids, eos_), 2);
+}
+
+TEST_F(LabExample, AnEosInsideTheTargetStays) {
+  const Example made = example("a", "b</s>c");
+  EXPECT_EQ(std::ranges::count(made.ids, eos_), 2);
+  EXPECT_EQ(made.target_tokens(), 4);
+}
+
+TEST_F(LabExample, AnEmptyTargetIsTheEosAlone) {
+  EXPECT_EQ(example("abc", "").target_tokens(), 1);
+}
+
+TEST_F(LabExample, ABosThatIsWrittenIsNotDoubled) {
+  EXPECT_EQ(example("<s>a", "b").ids, example("a", "b").ids);
+  EXPECT_EQ(std::ranges::count(example("<s><s>a", "b").ids, bos_), 2);
+  EXPECT_EQ(example("", "").ids, (std::vector<TokenId>{bos_, eos_}));
+}
+
+TEST_F(LabExample, TheRationaleIsTheTarget) {
+  Record record = record_of("a", "short");
+  record.rationale = "the long way";
+  EXPECT_EQ(ExampleMaker(*tokenizer_, kBare, eos_).example(record).ids, example("a", "the long way").ids);
+}
+
+TEST_F(LabExample, ATokenAcrossTheBoundaryIsATarget) {
+  // "er" is one token of this vocabulary.
+  ASSERT_TRUE(tokenizer_->id_of("er"));
+  const Example made = example("e", "r");
+  EXPECT_EQ(made.ids, (std::vector<TokenId>{bos_, *tokenizer_->id_of("er"), eos_}));
+  EXPECT_EQ(made.target_begin, 1);
+}
+
+TEST_F(LabExample, TheTemplatesPartsAreOneTokenEach) {
+  const ExampleMaker maker(*tokenizer_, named_template("alpaca"), eos_);
+  const auto ids = maker.prompt(record_of("What is the job of Zekor?", ""));
+  EXPECT_EQ(ids[1], 1441);
+  EXPECT_EQ(ids.back(), 1443);
+}
+
+}  // namespace
+}  // namespace rocket

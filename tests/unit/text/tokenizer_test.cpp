@@ -1,0 +1,137 @@
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "text/pattern.h"
+#include "text/unicode.h"
+
+namespace rocket {
+namespace {
+
+double seconds_for(const Tokenizer& tokenizer, const std::string& text) {
+  const auto start = std::chrono::steady_clock::now();
+  tokenizer.encode(text);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::string repeated(const std::string& text, std::size_t times) {
+  std::string result;
+  for (std::size_t i = 0; i < times; ++i) result += text;
+  return result;
+}
+
+std::string random_letters(std::size_t n) {
+  std::mt19937 random(7);
+  std::string text;
+  for (std::size_t i = 0; i < n; ++i) text += static_cast<char>('a' + random() % 26);
+  return text;
+}
+
+TEST(Tokenizer, AMegabyteWithoutASpaceTakesAboutAsLongAsOneWith) {
+  const auto base = load_tokenizer("tests/lab/base");
+  const auto qwen = load_tokenizer("tests/data/tokenizers/qwen2_like");
+  for (const Tokenizer* tokenizer : {base.get(), qwen.get()}) {
+    // Quadratic work on 10^6 symbols would take minutes.
+    EXPECT_LT(seconds_for(*tokenizer, random_letters(1'000'000)), 5);
+    for (const char* part : {"a", "ab", " ", "\n", "1", "!", "é", "\t \n"})
+      EXPECT_LT(seconds_for(*tokenizer, repeated(part, 1'000'000)), 5) << part;
+  }
+  EXPECT_LT(seconds_for(*qwen, repeated("\u0301\u0323", 200'000)), 5);
+}
+
+TEST(Tokenizer, NothingOfALongTextIsLost) {
+  const auto tokenizer = load_tokenizer("tests/data/tokenizers/qwen2_like");
+  for (const std::string& text :
+       {random_letters(300'000), repeated(" ", 300'000), repeated("(\n", 150'000)}) {
+    std::vector<TokenId> ids;
+    for (const Token& token : tokenizer->encode(text)) ids.push_back(token.id);
+    EXPECT_EQ(tokenizer->decode(ids, false), text);
+  }
+}
+
+TEST(Tokenizer, WhatIsNoUtf8IsReadAsReplacementCharacters) {
+  const auto tokenizer = load_tokenizer("tests/lab/base");
+  const std::string broken =
+      "a\xFF\xE4\xBD"
+      "b";
+  const auto tokens = tokenizer->encode(broken);
+  const auto clean = tokenizer->encode(
+      "a\uFFFD\uFFFD"
+      "b");
+  ASSERT_EQ(tokens.size(), clean.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i].id, clean[i].id);
+  EXPECT_EQ(tokens.back().begin, 4);
+  EXPECT_EQ(tokens.back().end, 5);
+}
+
+TEST(Tokenizer, UnknownIdsDecodeToNothing) {
+  const auto tokenizer = load_tokenizer("tests/lab/base");
+  const auto a = *tokenizer->id_of("a");
+  EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{a, 1'000'000, -1, a}, false), "aa");
+}
+
+TEST(Tokenizer, PartsOfACharacterDecodeToReplacementCharacters) {
+  const auto tokenizer = load_tokenizer("tests/data/tokenizers/llama3_like");
+  std::vector<TokenId> ids;
+  for (const Token& token : tokenizer->encode("\U00010348")) ids.push_back(token.id);
+  ASSERT_EQ(ids.size(), 4u);
+  EXPECT_EQ(tokenizer->decode(std::span(ids).first(3), false), "\uFFFD");
+  EXPECT_EQ(tokenizer->decode(std::span(ids).subspan(1), false), "\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(tokenizer->decode(ids, false), "\U00010348");
+}
+
+TEST(Tokenizer, VocabularyIsOneMoreThanTheLargestId) {
+  EXPECT_EQ(load_tokenizer("tests/lab/base")->vocabulary(), 1444);
+  EXPECT_EQ(load_tokenizer("tests/lab/encoder")->vocabulary(), 1091);
+}
+
+TEST(Tokenizer, ThreadsShareOne) {
+  const auto tokenizer = load_tokenizer("tests/lab/base");
+  const std::string text = "What is the job of the friend of Zekor? " + random_letters(200);
+  const auto expected = tokenizer->ids_with_specials(text);
+  std::vector<std::thread> threads;
+  std::vector<int> differences(4);
+  for (std::size_t t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 300; ++i) differences[t] += tokenizer->ids_with_specials(text) != expected;
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(differences, std::vector<int>(4));
+}
+
+TEST(Unicode, ReplacesMaximalSubparts) {
+  // The examples of the Unicode standard, tables 3-8 to 3-11.
+  const std::string r = "\uFFFD";
+  EXPECT_EQ(to_utf8_lossy("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"), r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(to_utf8_lossy("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"), r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(to_utf8_lossy("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"), r + r + r + r + r + "A" + r + r + "B");
+  EXPECT_EQ(to_utf8_lossy("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41"), r + r + r + r + "A");
+  EXPECT_EQ(to_utf8_lossy("\xF0\x9F\x91"), r);
+  EXPECT_EQ(to_utf8_lossy("häß \U0001F600"), "häß \U0001F600");
+}
+
+TEST(Unicode, FoldsWhiteSpace) {
+  EXPECT_EQ(fold_white_space(" \t a\u00a0\u3000b\r\n\u2028c "), "a b c");
+  EXPECT_EQ(fold_white_space("  \n"), "");
+  EXPECT_EQ(fold_white_space("a\u200bb"), "a\u200bb");
+}
+
+TEST(Pattern, WalksOverEmptyMatches) {
+  std::vector<std::pair<std::size_t, std::size_t>> found;
+  Pattern("x*").for_each("éxx", [&](Match match) { found.emplace_back(match.begin, match.end); });
+  EXPECT_EQ(found, (std::vector<std::pair<std::size_t, std::size_t>>{{0, 0}, {2, 4}, {4, 4}}));
+}
+
+TEST(Pattern, DeepBacktrackingNeitherFailsNorCuts) {
+  const std::string text = repeated("ab", 300'000) + "c";
+  const auto match = Pattern("(?:a|b|ab)*c").find(text, 0);
+  ASSERT_TRUE(match);
+  EXPECT_EQ(match->end, text.size());
+}
+
+}  // namespace
+}  // namespace rocket
