@@ -322,6 +322,41 @@ TEST(Hdf5Virtual, ManyPartsNeedFewOpenFiles) {
   EXPECT_EQ(std::accumulate(all.begin(), all.end(), std::int64_t{0}), 5050);
 }
 
+template <class T>
+void expect_h5py_table(const H5Reader& reader, const std::string& name) {
+  EXPECT_THAT(reader.read<T>(name, {3, 4}), ElementsAre(0, 7, 3, 10, 6, 2, 9, 5, 1, 8, 4, 0)) << name;
+}
+
+// tests/parity/make_h5py_reference.py
+TEST(Hdf5FromH5py, IsReadAlike) {
+  const H5Reader reader("tests/data/store/h5py.h5");
+  expect_h5py_table<float>(reader, "float32");
+  expect_h5py_table<double>(reader, "float64");
+  expect_h5py_table<std::int32_t>(reader, "int32");
+  expect_h5py_table<std::int64_t>(reader, "int64");
+  expect_h5py_table<std::uint8_t>(reader, "uint8");
+  EXPECT_THAT(reader.read<std::int32_t>("big_endian"), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(reader.read<float>("float16"), ElementsAre(0.5f, -2.0f));
+  EXPECT_THAT(reader.read<double>("scalar", {}), ElementsAre(2.5));
+  EXPECT_THAT(reader.read_strings("text"), ElementsAre("(base)", "h\u00f6me", ""));
+  EXPECT_EQ(reader.attribute("fingerprint"), "\u00e4b");
+}
+
+TEST(Hdf5FromH5py, WhatRocketDoesNotWriteIsRefused) {
+  const H5Reader reader("tests/data/store/h5py.h5");
+  const auto refused = [](auto read, const std::string& name, const std::string& reason) {
+    expect_error(read, ExitCode::data, {"h5py.h5", "'" + name + "'", reason});
+  };
+  refused([&] { reader.read<std::int64_t>("uint64"); }, "uint64", "expected int64, got uint64");
+  refused([&] { reader.read<std::uint8_t>("bool"); }, "bool", "expected uint8, got another type");
+  refused([&] { reader.read_strings("fixed_text"); }, "fixed_text", "fixed-length");
+  refused([&] { reader.read<double>("empty"); }, "empty", "shape");
+  refused([&] { reader.read<double>("chunked"); }, "chunked", "chunks");
+  refused([&] { reader.read<double>("unwritten"); }, "unwritten", "1000");
+  refused([&] { reader.read<float>("columns"); }, "columns", "whole rows");
+  refused([&] { reader.attribute("number"); }, "number", "string");
+}
+
 TEST(Hdf5, VersionHasThreeNumbers) {
   EXPECT_THAT(hdf5_version(), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
 }
