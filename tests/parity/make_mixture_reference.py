@@ -24,15 +24,16 @@ MODULES = [f"model.layers.{i}.{m}" for i in range(4)
 
 
 def gates(logits, top_k):
-    """Row by row in plain Python: METHOD section 5."""
+    """Row by row in plain Python: METHOD section 5. Also which experts were chosen: a gate may underflow to zero."""
     p = torch.softmax(logits, -1)
-    rows = []
+    rows, chosen = [], []
     for row in p:
         values = row.tolist()
         order = sorted(range(len(row)), key=lambda i: (-values[i], i))[:top_k]
         total = sum(row[i] for i in order) if min(top_k, len(row)) > 1 or len(row) == 1 else 1.0
         rows.append(torch.stack([row[i] / total if i in order else row[i] * 0 for i in range(len(row))]))
-    return torch.stack(rows)
+        chosen.append([float(i in order) for i in range(len(row))])
+    return torch.stack(rows), torch.tensor(chosen)
 
 
 class MixtureLinear(nn.Module):
@@ -43,23 +44,23 @@ class MixtureLinear(nn.Module):
         self.b = nn.ParameterList([nn.Parameter(b.clone()) for _, b, _ in experts])
         self.scales = [s for _, _, s in experts]
         self.router = nn.Parameter(router.clone())
-        self.logits, self.gates = [], []
+        self.logits, self.chosen = [], []
 
     def forward(self, x):
         rows = x.reshape(-1, x.shape[-1])
         logits = rows @ self.router.T
-        g = gates(logits, self.top_k)
+        g, chosen = gates(logits, self.top_k)
         self.logits.append(logits)
-        self.gates.append(g)
+        self.chosen.append(chosen)
         y = self.base(rows)
         for i, (a, b, scale) in enumerate(zip(self.a, self.b, self.scales)):
             y = y + g[:, i:i + 1] * scale * ((rows @ a.T) @ b.T)
         return y.reshape(*x.shape[:-1], -1)
 
     def balance(self):
-        logits, g = torch.cat(self.logits), torch.cat(self.gates)
-        share = (g > 0).double().sum(0) / (g > 0).sum()
-        return g.shape[1] * (share * torch.softmax(logits, -1).mean(0)).sum()
+        logits, chosen = torch.cat(self.logits), torch.cat(self.chosen)
+        share = chosen.sum(0) / chosen.sum()
+        return logits.shape[1] * (share * torch.softmax(logits, -1).mean(0)).sum()
 
     def z(self):
         return torch.logsumexp(torch.cat(self.logits), -1).square().mean()
@@ -94,8 +95,8 @@ def layer_case(top_k):
         case["modules"].append({
             "outputs": y.shape[1], "experts": member, "base": numbers(base.weight), "weight": numbers(weight),
             "a": [numbers(a) for a in layer.a], "b": [numbers(b) for b in layer.b], "router": numbers(layer.router),
-            "y": numbers(y), "balance": float(layer.balance()), "z": float(layer.z()),
-            "choices": (layer.gates[0] > 0).sum(0).tolist(), "a_grad": [numbers(a.grad) for a in layer.a],
+            "y": numbers(y), "balance": layer.balance().item(), "z": layer.z().item(),
+            "choices": layer.chosen[0].sum(0).tolist(), "a_grad": [numbers(a.grad) for a in layer.a],
             "b_grad": [numbers(b.grad) for b in layer.b], "router_grad": numbers(layer.router.grad)})
     case["x_grad"] = numbers(x.grad)
     return case
@@ -106,7 +107,7 @@ def gate_table():
     for logits in [[[1.0, 1.0, 1.0, 1.0]], [[0.5, 2.0, 2.0, -1.0]], [[-3.0, -3.0, 7.0, 7.0]], [[80.0, -80.0, 0.0]], [[4.0]],
                    [[0.25, 0.5]], [[1e4, 1e4, 0.0]]]:
         for k in (1, 2, 3, 8):
-            table.append({"logits": logits, "top_k": k, "gates": gates(torch.tensor(logits), k).tolist()})
+            table.append({"logits": logits, "top_k": k, "gates": gates(torch.tensor(logits), k)[0].tolist()})
     return table
 
 
@@ -142,7 +143,7 @@ class Model:
 
     def objective(self, examples, balance, z):
         for layer in self.layers.values():
-            layer.logits, layer.gates = [], []
+            layer.logits, layer.chosen = [], []
         nll, targets = 0.0, 0
         for ids, begin in examples:
             logits = self.lm(torch.tensor([ids[:-1]]), use_cache=False).logits[0, begin - 1:]
@@ -175,7 +176,7 @@ def load_of(model):
     rows = []
     for layer in model.layers.values():
         counts = torch.zeros(len(EXPERTS))
-        counts[layer.members] = (torch.cat(layer.gates) > 0).float().sum(0)
+        counts[layer.members] = torch.cat(layer.chosen).sum(0)
         rows += numbers(counts / counts.sum())
     return rows
 
@@ -196,7 +197,7 @@ def curve(examples, options):
         if step == 1:
             load, first = load_of(model), gradients(model)
         norms.append(float(nn.utils.clip_grad_norm_(model.parameters(), options["clip"])))
-        losses.append(float(loss))
+        losses.append(loss.item())
         for group in optimizer.param_groups:
             group["lr"] = rate(step, options["steps"], options["learning_rate"], options["warmup"])
         optimizer.step()

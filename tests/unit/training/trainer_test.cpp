@@ -1,0 +1,288 @@
+#include "training/trainer.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "base/stop.h"
+#include "comm/reducer.h"
+#include "moe/mixture_delta.h"
+#include "training/checkpoint.h"
+#include "training/micro_batch.h"
+#include "unit/training/support.h"
+
+namespace rocket {
+namespace {
+
+using test::relative;
+using test::Seen;
+using testing::HasSubstr;
+
+TrainingEnd train_alone(Mixture& mixture, const std::vector<Example>& examples,
+                        const TrainingOptions& options, const TrainingHooks& hooks,
+                        const Snapshot* resume = nullptr) {
+  const auto comm = make_local_comm();
+  const auto reducer = make_host_reducer();
+  return train(*comm, *reducer, test::lab_base(), mixture, examples, options, resume, hooks);
+}
+
+TrainingOptions options_of(const nlohmann::json& o, std::int64_t examples) {
+  return {.learning_rate = o["learning_rate"],
+          .epochs = o["steps"],
+          .global_batch = examples,
+          .micro_batch_tokens = o["balance"] == 0.0 ? 100 : 4096,
+          .warmup = o["warmup"],
+          .weight_decay = o["weight_decay"],
+          .clip = o["clip"],
+          .lora_dropout = 0,
+          .balance_coefficient = o["balance"],
+          .z_coefficient = o["z"]};
+}
+
+TEST(Trainer, FollowsTheCurveOfTorchsAdamW) {
+  const auto examples = test::lab_examples();
+  for (const auto& curve : test::reference()["curves"]) {
+    const auto options = options_of(curve["options"], static_cast<std::int64_t>(examples.size()));
+    Mixture mixture = test::lab_mixture(curve["options"]["top_k"]);
+    Seen seen;
+    EXPECT_EQ(train_alone(mixture, examples, options, seen.hooks()), TrainingEnd::finished);
+    ASSERT_EQ(seen.log.size(), curve["loss"].size());
+    double worst_loss = 0, worst_norm = 0;
+    for (std::size_t s = 0; s < seen.log.size(); ++s) {
+      worst_loss = std::max(worst_loss, relative(seen.log[s].loss, curve["loss"][s]));
+      worst_norm = std::max(worst_norm, relative(seen.log[s].gradient_norm, curve["gradient_norm"][s]));
+      EXPECT_EQ(seen.log[s].step, static_cast<std::int64_t>(s) + 1);
+      EXPECT_EQ(seen.log[s].epoch, static_cast<std::int64_t>(s));
+    }
+    std::cout << "worst relative difference of loss " << worst_loss << ", of gradient norm " << worst_norm
+              << "\n";
+    EXPECT_LT(worst_loss, 1e-4);
+    EXPECT_LT(worst_norm, 1e-3);
+    EXPECT_THAT(seen.log[0].expert_load,
+                testing::Pointwise(testing::FloatNear(1e-6), curve["expert_load"].get<std::vector<float>>()));
+  }
+}
+
+/// Checks one factor's gradients: norm of each expert's, and the first numbers of its first row. Experts that
+/// almost no token chose have gradients of 1e-7, of which float32 leaves three digits.
+void expect_factor(const at::Tensor& gradient, const nlohmann::json& norm, const nlohmann::json& head) {
+  const double size = norm;
+  EXPECT_NEAR(gradient.norm().item<double>(), size, 1e-4 * size + 1e-9);
+  const auto expected = at::tensor(head.get<std::vector<float>>());
+  EXPECT_LT(test::largest_difference(gradient[0].narrow(0, 0, expected.numel()), expected),
+            1e-5 * size + 1e-9);
+}
+
+TEST(Trainer, GradientsAgreeWithALoopOverExperts) {
+  const auto examples = test::lab_examples();
+  Mixture mixture = test::lab_mixture(2);
+  mixture.track_gradient(at::zeros_like(mixture.flat()));
+  const MicroBatch batch = lay_out(examples, {0, 1, 2, 3, 4, 5}, at::kCPU);
+  MixtureDelta delta(mixture, {0, 0, 1, batch.records});
+  const at::Tensor hidden = test::lab_base().hidden(batch.rows, &delta);
+  test::lab_base().nll(hidden.index_select(0, batch.predicting_Q), batch.targets_Q).mean().backward();
+  const auto& expected = test::reference()["curves"][0]["gradients"];
+  for (const MixtureModule& m : mixture.modules()) {
+    const auto& module = expected[test::lab_base().modules()[static_cast<std::size_t>(m.module)].name];
+    std::int64_t column = 0;
+    for (std::size_t e = 0; e < m.experts.size(); ++e) {
+      expect_factor(m.a_RI.grad().narrow(0, column, m.ranks[e]), module["a_norm"][e], module["a_head"][e]);
+      expect_factor(m.b_OR.grad().narrow(1, column, m.ranks[e]), module["b_norm"][e], module["b_head"][e]);
+      const auto router = at::tensor(module["router"][e].get<std::vector<float>>());
+      const at::Tensor row = m.router_NI.grad()[static_cast<std::int64_t>(e)];
+      EXPECT_LT(test::largest_difference(row.narrow(0, 0, 4), router),
+                1e-4 * row.norm().item<double>() + 1e-9);
+      column += m.ranks[e];
+    }
+  }
+}
+
+TEST(Trainer, TheNumberOfRanksDoesNotMatter) {
+  const auto examples = test::lab_examples();
+  const TrainingOptions options{.learning_rate = 1e-3,
+                                .epochs = 3,
+                                .global_batch = 4,
+                                .micro_batch_tokens = 100,
+                                .lora_dropout = 0.1,
+                                .seed = 3};
+  std::vector<std::vector<StepLog>> logs;
+  for (const int ranks : {1, 2, 3}) {
+    Seen seen;
+    run_on_threads(ranks, [&](Comm& comm) {
+      Mixture mixture = test::lab_mixture(2);
+      const auto reducer = make_host_reducer();
+      train(comm, *reducer, test::lab_base(), mixture, examples, options, nullptr, seen.hooks());
+    });
+    logs.push_back(seen.log);
+    EXPECT_EQ(seen.snapshots.size(), 1u) << "root alone, at the end";
+  }
+  ASSERT_EQ(logs[0].size(), 6u) << "three ranks and a last batch of two: one rank has no example";
+  for (std::size_t p = 1; p < logs.size(); ++p) {
+    for (std::size_t s = 0; s < 6; ++s) {
+      EXPECT_LT(relative(logs[p][s].loss, logs[0][s].loss), 1e-5) << s;
+      EXPECT_EQ(logs[p][s].target_tokens, logs[0][s].target_tokens);
+      EXPECT_THAT(logs[p][s].expert_load,
+                  testing::Pointwise(testing::FloatNear(1e-2), logs[0][s].expert_load));
+    }
+  }
+}
+
+class Resume : public testing::Test {
+ protected:
+  ~Resume() override { clear_stop_request(); }
+
+  /// Trains until after `stop_at` updates, or to the end where that is 0.
+  Snapshot run(std::int64_t stop_at, const Snapshot* resume, TrainingEnd expected) {
+    Mixture mixture = test::lab_mixture(2);
+    Seen seen;
+    TrainingHooks hooks = seen.hooks();
+    hooks.step = [&](const StepLog& step) {
+      if (step.step == stop_at) request_stop();
+    };
+    clear_stop_request();
+    EXPECT_EQ(train_alone(mixture, examples, options, hooks, resume), expected);
+    clear_stop_request();
+    return seen.snapshots.back();
+  }
+
+  std::vector<Example> examples = test::lab_examples();
+  TrainingOptions options{.learning_rate = 1e-3,
+                          .epochs = 20,
+                          .global_batch = 3,
+                          .lora_dropout = 0.1,
+                          .checkpoint_every = 1000,
+                          .seed = 8};
+};
+
+TEST_F(Resume, GoesOnBitByBit) {
+  const test::TemporaryFolder folder;
+  const Snapshot whole = run(0, nullptr, TrainingEnd::finished);
+  ASSERT_EQ(whole.step, 40);
+  const Snapshot part = run(17, nullptr, TrainingEnd::stopped);
+  EXPECT_EQ(part.step, 17);
+  const Mixture mixture = test::lab_mixture(2);
+  save_checkpoint(folder.path(), part, mixture, "f", 2);
+  const auto restored = load_newest_checkpoint(folder.path(), mixture, "f");
+  const Snapshot again = run(0, &*restored, TrainingEnd::finished);
+  EXPECT_EQ(again.parameters, whole.parameters);
+  EXPECT_EQ(again.first_moment, whole.first_moment);
+  EXPECT_EQ(again.second_moment, whole.second_moment);
+  ASSERT_EQ(again.log.size(), 40u);
+  for (std::size_t s = 0; s < 40; ++s) {
+    EXPECT_EQ(again.log[s].loss, whole.log[s].loss) << s;
+    EXPECT_EQ(again.log[s].gradient_norm, whole.log[s].gradient_norm) << s;
+    EXPECT_EQ(again.log[s].expert_load, whole.log[s].expert_load) << s;
+  }
+}
+
+TEST_F(Resume, OfAFinishedRunDoesNothing) {
+  options.epochs = 1;
+  const Snapshot done = run(0, nullptr, TrainingEnd::finished);
+  Mixture mixture = test::lab_mixture(2);
+  Seen seen;
+  EXPECT_EQ(train_alone(mixture, examples, options, seen.hooks(), &done), TrainingEnd::finished);
+  EXPECT_TRUE(seen.log.empty());
+  EXPECT_EQ(std::vector<float>(mixture.flat().const_data_ptr<float>(),
+                               mixture.flat().const_data_ptr<float>() + mixture.flat().numel()),
+            done.parameters);
+}
+
+TEST(Trainer, OtherRanksFollowRootsSnapshot) {
+  const auto examples = test::lab_examples();
+  const TrainingOptions options{.learning_rate = 1e-3, .epochs = 2, .global_batch = 6};
+  Seen first, second;
+  Mixture mixture = test::lab_mixture(2);
+  TrainingOptions every = options;
+  every.checkpoint_every = 1;
+  train_alone(mixture, examples, every, first.hooks());
+  ASSERT_EQ(first.snapshots.size(), 2u);
+  run_on_threads(2, [&](Comm& comm) {
+    Mixture mine = test::lab_mixture(2);
+    const auto reducer = make_host_reducer();
+    train(comm, *reducer, test::lab_base(), mine, examples, options,
+          comm.is_root() ? &first.snapshots[0] : nullptr, second.hooks());
+  });
+  ASSERT_EQ(second.log.size(), 1u);
+  EXPECT_LT(relative(second.log[0].loss, first.log[1].loss), 1e-5);
+}
+
+TEST(Trainer, RouterOnlyLeavesTheExpertsAlone) {
+  Mixture mixture = test::lab_mixture(2);
+  const Mixture before = test::lab_mixture(2);
+  Seen seen;
+  train_alone(mixture, test::lab_examples(),
+              {.router_only = true, .learning_rate = 1e-3, .epochs = 2, .weight_decay = 0.1}, seen.hooks());
+  for (std::size_t w = 0; w < mixture.modules().size(); ++w) {
+    EXPECT_TRUE(at::equal(mixture.modules()[w].a_RI, before.modules()[w].a_RI));
+    EXPECT_TRUE(at::equal(mixture.modules()[w].b_OR, before.modules()[w].b_OR));
+    EXPECT_FALSE(at::equal(mixture.modules()[w].router_NI, before.modules()[w].router_NI));
+  }
+}
+
+TEST(Trainer, NoEpochsLeaveTheUntrainedMixture) {
+  Mixture mixture = test::lab_mixture(2);
+  Seen seen;
+  EXPECT_EQ(train_alone(mixture, {}, {.epochs = 0}, seen.hooks()), TrainingEnd::finished);
+  ASSERT_EQ(seen.snapshots.size(), 1u);
+  EXPECT_EQ(seen.snapshots[0].step, 0);
+  EXPECT_EQ(seen.snapshots[0].parameters[0], mixture.flat()[0].item<float>());
+}
+
+TEST(Trainer, ALossThatIsNotFiniteEndsTheRun) {
+  std::atomic<int> failed = 0;
+  Seen seen;
+  const auto [code, message] = test::error_of([&] {
+    run_on_threads(2, [&](Comm& comm) {
+      Mixture mixture = test::lab_mixture(2);
+      mixture.modules()[3].b_OR.fill_(std::numeric_limits<float>::infinity());
+      const auto reducer = make_host_reducer();
+      try {
+        train(comm, *reducer, test::lab_base(), mixture, test::lab_examples(), {.epochs = 1}, nullptr,
+              seen.hooks());
+      } catch (const Error&) {
+        ++failed;
+        throw;
+      }
+    });
+  });
+  EXPECT_EQ(code, ExitCode::data);
+  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 1: loss nan"), HasSubstr("not both finite")));
+  EXPECT_EQ(failed, 2);
+  EXPECT_TRUE(seen.log.empty() && seen.snapshots.empty());
+}
+
+TEST(Trainer, AFailureOfRootsHooksEndsAllRanks) {
+  std::atomic<int> failed = 0;
+  const auto [code, message] = test::error_of([&] {
+    run_on_threads(2, [&](Comm& comm) {
+      Mixture mixture = test::lab_mixture(2);
+      const auto reducer = make_host_reducer();
+      const TrainingHooks hooks{[](const StepLog&) {}, [](const Snapshot&) { fail_storage("disk full"); }};
+      try {
+        train(comm, *reducer, test::lab_base(), mixture, test::lab_examples(), {.epochs = 1}, nullptr, hooks);
+      } catch (const Error&) {
+        ++failed;
+        throw;
+      }
+    });
+  });
+  EXPECT_EQ(code, ExitCode::storage);
+  EXPECT_THAT(message, HasSubstr("disk full"));
+  EXPECT_EQ(failed, 2);
+}
+
+TEST(Trainer, RefusesExamplesThatCannotBeTrainedOn) {
+  Mixture mixture = test::lab_mixture(2);
+  Seen seen;
+  const auto refuse = [&](const std::vector<Example>& examples, const char* text) {
+    const auto [code, message] = test::error_of([&] { train_alone(mixture, examples, {}, seen.hooks()); });
+    EXPECT_EQ(code, ExitCode::data);
+    EXPECT_THAT(message, HasSubstr(text));
+  };
+  refuse({}, "no example to train on");
+  refuse({{std::vector<TokenId>(300, 5), 20}},
+         "training example 0: 300 tokens, but the model has 256 positions");
+}
+
+}  // namespace
+}  // namespace rocket
