@@ -10,7 +10,6 @@ namespace rocket::report {
 namespace {
 
 constexpr double kLineHeight = 14;
-constexpr double kGutter = 92;  // for adapters beyond the axis
 
 struct Box {
   double left = 0, top = 0, right = 0, bottom = 0;
@@ -41,7 +40,7 @@ double axis_end(const ReportBank& bank) {
   }
   std::sort(sorted.begin(), sorted.end());
   const double q1 = sorted[sorted.size() / 4], q3 = sorted[sorted.size() * 3 / 4];
-  const double fence = q3 + 4 * (q3 - q1);
+  const double fence = q3 + 3 * (q3 - q1);
   double end = sorted.front();
   for (double value : sorted) {
     end = value <= fence ? value : end;
@@ -52,6 +51,15 @@ double axis_end(const ReportBank& bank) {
     }
   }
   return end;
+}
+
+/// Room at the right for the adapters beyond the axis.
+double gutter_of(const ReportBank& bank, double end, double width) {
+  double widest = 0;
+  for (const ReportAdapter& adapter : bank.adapters) {
+    widest = adapter.perplexity > end ? std::max(widest, text_width(adapter.name)) : widest;
+  }
+  return std::clamp(widest + 30, 70.0, 0.21 * width + 10);
 }
 
 double axis_start(const ReportBank& bank, double end) {
@@ -68,13 +76,14 @@ class Labels {
   Labels(const Box& frame, std::vector<Dot> dots) : frame_(frame), dots_(std::move(dots)) {}
 
   void place(Svg& svg, const Dot& dot, std::string_view css) {
-    const double width = text_width(dot.adapter->name) + 4;
+    const std::string name = clipped(dot.adapter->name, std::max(90.0, 0.3 * (frame_.right - frame_.left)));
+    const double width = text_width(name) * (dot.adapter->expert ? kBold : 1) + 6;
     double least = std::numeric_limits<double>::infinity();
     Box best;
-    for (double distance : {8.0, 16.0, 28.0, 42.0, 58.0, 76.0}) {
+    for (double distance : {9.0, 16.0, 28.0, 42.0, 58.0, 76.0, 96.0}) {
       for (int direction = 0; direction < 16; ++direction) {
         const Box box = at(dot, distance, direction * std::acos(-1.0) / 8, width);
-        const double cost = cost_of(box) + distance * 3 + std::abs(direction % 8) * 0.1;
+        const double cost = cost_of(box) + cost_of_leader(dot, box) + distance * 8 + direction * 0.1;
         if (cost < least) {
           least = cost;
           best = box;
@@ -82,7 +91,7 @@ class Labels {
       }
     }
     taken_.push_back(best);
-    draw(svg, dot, best, css);
+    draw(svg, dot, name, best, css);
   }
 
  private:
@@ -104,17 +113,36 @@ class Labels {
       cost += 100 * box.overlap(other);
     }
     for (const Dot& dot : dots_) {
-      cost += 4 * box.overlap({dot.x - 6, dot.y - 6, dot.x + 6, dot.y + 6});
+      const double weight = dot.adapter->candidate || dot.adapter->expert ? 16 : 4;
+      cost += weight * box.overlap({dot.x - 7, dot.y - 7, dot.x + 7, dot.y + 7});
     }
     return cost;
   }
 
-  static void draw(Svg& svg, const Dot& dot, const Box& box, std::string_view css) {
+  /// Leaders should not run through other dots and labels.
+  double cost_of_leader(const Dot& dot, const Box& box) const {
+    const double x = std::clamp(dot.x, box.left, box.right), y = std::clamp(dot.y, box.top, box.bottom);
+    double cost = 0;
+    for (double t : {0.3, 0.6, 0.9}) {
+      const double at_x = dot.x + t * (x - dot.x), at_y = dot.y + t * (y - dot.y);
+      const Box near{at_x - 4, at_y - 4, at_x + 4, at_y + 4};
+      for (const Box& other : taken_) {
+        cost += 3 * near.overlap(other);
+      }
+      for (const Dot& other : dots_) {
+        const bool self = other.adapter == dot.adapter;
+        cost += self ? 0 : 2 * near.overlap({other.x - 5, other.y - 5, other.x + 5, other.y + 5});
+      }
+    }
+    return cost;
+  }
+
+  static void draw(Svg& svg, const Dot& dot, const std::string& name, const Box& box, std::string_view css) {
     const double x = std::clamp(dot.x, box.left, box.right), y = std::clamp(dot.y, box.top, box.bottom);
     if (std::hypot(x - dot.x, y - dot.y) > 11) {
       svg.line(dot.x, dot.y, x, y, "leader");
     }
-    svg.text((box.left + box.right) / 2, box.bottom - 3.5, dot.adapter->name, Anchor::middle, css);
+    svg.text((box.left + box.right) / 2, box.bottom - 3.5, name, Anchor::middle, css);
   }
 
   Box frame_;
@@ -144,7 +172,8 @@ class BankPicture {
         start_(axis_start(bank, end_)),
         beyond_(std::any_of(bank.adapters.begin(), bank.adapters.end(),
                             [&](const ReportAdapter& a) { return a.perplexity > end_; })),
-        frame_{46, 12, width - (beyond_ ? kGutter : 14), height_ - 46},
+        gutter_(beyond_ ? gutter_of(bank, end_, width) : 14),
+        frame_{40, 12, width - gutter_, height_ - 46},
         x_(make_x()),
         y_(low_accuracy(), high_accuracy(), frame_.bottom - 6, frame_.top + 10),
         svg_(width, height_, "Perplexity against accuracy of the bank",
@@ -153,7 +182,6 @@ class BankPicture {
 
   std::string draw() {
     draw_axes();
-    draw_base();
     std::vector<Dot> dots;
     for (const ReportAdapter& adapter : bank_.adapters) {
       dots.push_back(dot_of(adapter));
@@ -165,6 +193,7 @@ class BankPicture {
     for (const Dot& dot : dots) {
       svg_.circle(dot.x, dot.y, dot.adapter->expert ? 6 : 4.5, dot_class(*dot.adapter), tip_of(*dot.adapter));
     }
+    draw_base();
     draw_labels(dots);
     return svg_.str();
   }
@@ -187,7 +216,7 @@ class BankPicture {
 
   Axis make_x() const {
     const bool logarithmic = start_ > 0 && end_ / start_ > 10;
-    const double room = logarithmic ? 0 : std::max(1e-9, 0.05 * (end_ - start_));
+    const double room = logarithmic ? 0 : std::max(0.01 * std::abs(end_), 0.05 * (end_ - start_));
     const double stretch = logarithmic ? std::pow(end_ / start_, 0.05) : 1;
     return Axis((start_ - room) / stretch, (end_ + room) * stretch, frame_.left, frame_.right, logarithmic);
   }
@@ -199,7 +228,7 @@ class BankPicture {
       svg_.text(frame_.left - 7, y_(tick) + 4, fmt::format("{:.0f}", 100 * tick), Anchor::end, "tick");
     }
     const std::vector<double> ticks = x_.ticks(width_ < kNarrow ? 4 : 7);
-    const std::vector<std::string> labels = tick_labels(ticks);
+    const std::vector<std::string> labels = tick_labels(ticks, x_.logarithmic());
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       svg_.line(x_(ticks[i]), frame_.top, x_(ticks[i]), frame_.bottom, "grid");
       svg_.text(x_(ticks[i]), frame_.bottom + 17, labels[i], Anchor::middle, "tick");
@@ -208,7 +237,7 @@ class BankPicture {
               x_.logarithmic() ? "perplexity of the shots, lower is better (log)"
                                : "perplexity of the shots, lower is better",
               Anchor::middle, "axis");
-    svg_.text(frame_.left + 7, frame_.top + 15, "accuracy, %", Anchor::start, "axis");
+    svg_.text(frame_.left + 7, frame_.top + 15, "accuracy, %", Anchor::start, "axis label");
   }
 
   void draw_base() {
@@ -219,7 +248,7 @@ class BankPicture {
                  y = y_(std::clamp(bank_.base->accuracy, low_accuracy(), high_accuracy()));
     svg_.line(x, frame_.top, x, frame_.bottom, "reference");
     svg_.path(fmt::format("M{:.1f} {:.1f}l6 6l-6 6l-6 -6z", x, y - 6), "base-mark", tip_of(*bank_.base));
-    svg_.text(x + 5, frame_.bottom - 6, "base", Anchor::start, "tick");
+    svg_.text(x + 5, frame_.bottom - 6, "base", Anchor::start, "tick label");
   }
 
   Dot dot_of(const ReportAdapter& adapter) const {
@@ -252,7 +281,7 @@ class BankPicture {
     double last = frame_.bottom - 2 * kLineHeight * static_cast<double>(std::min(most, dots.size()));
     for (std::size_t i = 0; i < std::min(most, dots.size()); ++i) {
       const double top = std::clamp(dots[i].y - kLineHeight, free, std::max(free, last));
-      svg_.text(frame_.right + 24, top + 11, clipped(dots[i].adapter->name, kGutter - 26), Anchor::start,
+      svg_.text(frame_.right + 24, top + 11, clipped(dots[i].adapter->name, gutter_ - 26), Anchor::start,
                 "tick");
       svg_.text(frame_.right + 24, top + 24, figure(dots[i].adapter->perplexity), Anchor::start, "tick");
       free = top + 2 * kLineHeight;
@@ -263,6 +292,7 @@ class BankPicture {
   const ReportBank& bank_;
   double width_, height_, end_, start_;
   bool beyond_;
+  double gutter_;
   Box frame_;
   Axis x_, y_;
   Svg svg_;

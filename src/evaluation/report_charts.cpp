@@ -13,12 +13,17 @@ namespace {
 void draw_percent_axis(Svg& svg, const Axis& x, double top, double bottom) {
   for (double tick : x.ticks(5)) {
     svg.line(x(tick), top, x(tick), bottom, "grid");
-    svg.text(x(tick), bottom + 17, fmt::format("{:.0f} %", 100 * tick), Anchor::middle, "tick");
+    svg.text(x(tick), bottom + 17, fmt::format("{:.0f}\u00A0%", 100 * tick), Anchor::middle, "tick");
   }
 }
 
 double share_of(const ReportSystem& system) {
   return system.items > 0 ? static_cast<double>(system.correct) / static_cast<double>(system.items) : 0;
+}
+
+/// Two decimals, and no minus in front of a zero.
+std::string cell_text(double value) {
+  return fmt::format("{:.2f}", std::abs(value) < 0.005 ? 0.0 : value);
 }
 
 /// A module's name taken apart: which layer, and what is left when the layer's number is taken out.
@@ -47,9 +52,9 @@ std::string colour_class(std::size_t index) {
 
 std::string systems_chart(const std::vector<ReportSystem>& systems, double width) {
   const bool narrow = width < kNarrow;
-  const double row = narrow ? 46 : 34, top = 8, label = narrow ? 0 : 190;
+  const double row = narrow ? 46 : 34, top = 8, label = narrow ? 0 : 230;
   const double bottom = top + row * static_cast<double>(systems.size());
-  const Axis x(0, 1, narrow ? 12 : label + 12, width - (narrow ? 16 : 76));
+  const Axis x(0, 1, narrow ? 12 : label + 12, width - (narrow ? 24 : 76));
   Svg svg(width, bottom + 26, "Accuracy of the systems",
           "Dots are accuracies, bars their 95 % Wilson intervals");
   draw_percent_axis(svg, x, top, bottom);
@@ -59,10 +64,11 @@ std::string systems_chart(const std::vector<ReportSystem>& systems, double width
     const auto [low, high] = wilson_interval(system.correct, system.items);
     const std::string_view name = system.ours ? "label strong" : "label";
     if (narrow) {
-      svg.text(12, y - 14, clipped(system.label, width - 90), Anchor::start, name);
-      svg.text(width - 16, y - 14, percent(share), Anchor::end, name);
+      svg.text(12, y - 14, clipped(system.label, (width - 90) / (system.ours ? kBold : 1)), Anchor::start,
+               name);
+      svg.text(width - 12, y - 14, percent(share), Anchor::end, name);
     } else {
-      svg.text(label, y + 4, clipped(system.label, label), Anchor::end, name);
+      svg.text(label, y + 4, clipped(system.label, label / (system.ours ? kBold : 1)), Anchor::end, name);
       svg.text(width - 4, y + 4, percent(share), Anchor::end, name);
     }
     const std::string_view css = system.ours ? "ours" : "rival";
@@ -78,7 +84,7 @@ std::string similarity_chart(const ReportSimilarity& similarity, double width) {
   const std::size_t n = similarity.names.size();
   double longest = 0, strongest = 1e-9;
   for (std::size_t i = 0; i < n; ++i) {
-    longest = std::max(longest, text_width(similarity.names[i]));
+    longest = std::max(longest, kBold * text_width(similarity.names[i]));
     for (std::size_t j = 0; j < n; ++j) {
       const double value = std::abs(similarity.matrix[i * n + j]);
       strongest = i != j && std::isfinite(value) ? std::max(strongest, value) : strongest;
@@ -94,7 +100,9 @@ std::string similarity_chart(const ReportSimilarity& similarity, double width) {
   for (std::size_t i = 0; i < n; ++i) {
     const double y = top + cell * static_cast<double>(i);
     const std::string_view css = similarity.expert[i] ? "label strong" : "label";
-    svg.text(label - 4, y + cell / 2 + 4, clipped(similarity.names[i], label - 8), Anchor::end, css);
+    svg.text(label - 4, y + cell / 2 + 4,
+             clipped(similarity.names[i], (label - 8) / (similarity.expert[i] ? kBold : 1)), Anchor::end,
+             css);
     svg.text(label + number / 2 + 2, y + cell / 2 + 4, fmt::format("{}", i + 1), Anchor::middle, "tick");
     svg.text(left + cell * (static_cast<double>(i) + 0.5), top - 7, fmt::format("{}", i + 1), Anchor::middle,
              similarity.expert[i] ? "tick strong" : "tick");
@@ -111,8 +119,8 @@ std::string similarity_chart(const ReportSimilarity& similarity, double width) {
                fmt::format("rx=\"3\" fill-opacity=\"{:.2f}\"", 0.04 + 0.86 * strength),
                fmt::format("{} and {}: {:.3f}", similarity.names[i], similarity.names[j], value));
       if (numbers) {
-        svg.text(x + cell / 2, y + cell / 2 + 4, fmt::format("{:.2f}", value), Anchor::middle,
-                 strength > 0.6 ? "cell deep" : "cell");
+        svg.text(x + cell / 2, y + cell / 2 + 4, cell_text(value), Anchor::middle,
+                 strength > 0.75 ? "cell deep" : "cell");
       }
     }
   }

@@ -17,7 +17,10 @@ std::string bank_chart(const ReportBank& bank, double width);
 /// Similarities of the candidates.
 std::string similarity_chart(const ReportSimilarity& similarity, double width);
 
-/// Similarity of the corpus by place, what was retrieved, and whom the walk dropped.
+/// Whether the policy retrieves the first places by similarity, not places here and there.
+bool is_cut_by_similarity(const ReportSelection& selection);
+
+/// Similarity of the corpus by place; where that decided, what was retrieved and whom the walk dropped.
 std::string corpus_chart(const ReportSelection& selection, double width);
 
 /// Kept and dropped along the walk.

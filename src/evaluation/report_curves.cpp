@@ -7,7 +7,8 @@
 namespace rocket::report {
 namespace {
 
-constexpr std::size_t kMostPoints = 400, kMostDropped = 250;
+constexpr std::size_t kMostPoints = 400;
+constexpr double kDotGap = 6;
 
 std::string place_label(double place) {
   return place >= 1e6   ? fmt::format("{:g}M", place / 1e6)
@@ -82,23 +83,23 @@ void draw_epochs(Svg& svg, const std::vector<ReportStep>& steps, const Axis& x, 
   }
 }
 
-/// Whether the retrieved records are the first places of the curve.
-bool is_cut_by_similarity(const ReportSelection& selection) {
-  return selection.policy != "random" && selection.policy != "kde" && selection.policy != "convex";
-}
-
+/// Dots on the curve, as many as can be told apart.
 void draw_dropped(Svg& svg, const ReportSelection& selection, const Axis& x, const Axis& y) {
-  const auto all = static_cast<std::size_t>(std::count(selection.kept.begin(), selection.kept.end(), 0));
-  const std::size_t every = all / kMostDropped + 1;
-  std::size_t seen = 0;
+  double last = -kDotGap;
   for (std::size_t i = 0; i < selection.kept.size(); ++i) {
-    if (!selection.kept[i] && seen++ % every == 0) {
-      svg.circle(x(static_cast<double>(i + 1)), y(selection.similarity[i]), 2.4, "dropped-dot");
+    const double at = x(static_cast<double>(i + 1));
+    if (!selection.kept[i] && at >= last + kDotGap) {
+      svg.circle(at, y(selection.similarity[i]), 2.4, "dropped-dot");
+      last = at;
     }
   }
 }
 
 }  // namespace
+
+bool is_cut_by_similarity(const ReportSelection& selection) {
+  return selection.policy != "random" && selection.policy != "kde" && selection.policy != "convex";
+}
 
 std::string corpus_chart(const ReportSelection& selection, double width) {
   const double height = width < kNarrow ? 250 : 280, left = 42, right = width - 12, top = 14,

@@ -1,5 +1,6 @@
 #include "evaluation/report_html.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "evaluation/report_svg.h"
@@ -22,12 +23,13 @@ std::string section(std::string_view title, std::string_view reading, const std:
 }
 
 std::string missing(std::string_view title, std::string_view job, const ReportData& data) {
-  const std::string config = data.config_path.empty() ? "CONFIG" : data.config_path;
-  return fmt::format(
-      "<section class=\"missing\">\n<h2>{}</h2>\n<p>Not computed yet. <code>rocket {} {}</code> supplies "
-      "it.</p>\n"
-      "</section>\n",
-      title, job, escape(config));
+  const bool done = std::any_of(data.jobs.begin(), data.jobs.end(),
+                                [&](const ReportJob& row) { return row.name == job && row.state == "done"; });
+  const std::string config = escape(data.config_path.empty() ? "CONFIG" : data.config_path);
+  const std::string text =
+      done ? fmt::format("<code>rocket {}</code> is done and left nothing to show here.", job)
+           : fmt::format("Not computed yet. <code>rocket {} {}</code> supplies it.", job, config);
+  return fmt::format("<section class=\"missing\">\n<h2>{}</h2>\n<p>{}</p>\n</section>\n", title, text);
 }
 
 std::string folded(std::string_view summary, const std::string& body) {

@@ -5,6 +5,7 @@
 
 #include "evaluation/report_charts.h"
 #include "evaluation/report_html.h"
+#include "evaluation/report_names.h"
 #include "evaluation/report_svg.h"
 
 namespace rocket::report {
@@ -62,7 +63,7 @@ std::string header_part(const ReportData& data) {
   if (const ReportSystem* ours = find(data.systems, "ours")) {
     const auto [low, high] = wilson_interval(ours->correct, ours->items);
     facts += fact("Accuracy of the expert", percent(share_of(*ours)),
-                  fmt::format("95 %: {:.1f} to {:.1f}", 100 * low, 100 * high));
+                  fmt::format("95\u00A0%: {:.1f} to {:.1f}", 100 * low, 100 * high));
     if (const ReportSystem* base = find(data.systems, "base")) {
       facts += gain(*ours, *base, "Over the base");
     }
@@ -90,7 +91,7 @@ std::string result_section(const ReportData& data) {
   if (data.systems.empty()) {
     return missing("Result", "evaluate", data);
   }
-  Table table({{"system"}, {"correct"}, {"items"}, {"accuracy"}, {"standard error"}, {"95 % interval"}});
+  Table table({{"system"}, {"correct"}, {"items"}, {"accuracy"}, {"standard error"}, {"95\u00A0% interval"}});
   for (const ReportSystem& system : data.systems) {
     const double share = share_of(system);
     const auto [low, high] = wilson_interval(system.correct, system.items);
@@ -100,13 +101,39 @@ std::string result_section(const ReportData& data) {
                fmt::format("{:.1f}", 100 * se), fmt::format("{:.1f} – {:.1f}", 100 * low, 100 * high)},
               system.ours ? "ours" : "");
   }
-  return section("Result",
-                 "Exact match on the evaluation set. A dot is a system's accuracy, the bar its 95 % interval "
-                 "(Wilson): where bars overlap widely, the order of the two systems may be chance.",
-                 figure_of([&](double width) { return systems_chart(data.systems, width); }) + table.str());
+  return section(
+      "Result",
+      "Exact match on the evaluation set. A dot is a system's accuracy, the bar its 95\u00A0% interval "
+      "(Wilson): where bars overlap widely, the order of the two systems may be chance.",
+      figure_of([&](double width) { return systems_chart(data.systems, width); }) + table.str());
 }
 
 namespace {
+
+Affixes affixes_of(const ReportData& data) {
+  std::vector<std::string> names;
+  if (data.bank) {
+    for (const ReportAdapter& adapter : data.bank->adapters) {
+      names.push_back(adapter.name);
+    }
+  }
+  return common_affixes(names);
+}
+
+/// Says what is left out of the names in a picture.
+std::string note_on_names(const Affixes& affixes) {
+  if (affixes.empty()) {
+    return "";
+  }
+  std::string parts;
+  if (!affixes.front.empty()) {
+    parts = "<code>" + escape(affixes.front) + "</code> in front";
+  }
+  if (!affixes.back.empty()) {
+    parts += std::string(parts.empty() ? "" : " and ") + "<code>" + escape(affixes.back) + "</code> behind";
+  }
+  return "<p class=\"read\">In the picture the names stand without " + parts + ".</p>\n";
+}
 
 std::string with_error(const std::string& value, const std::optional<double>& error, bool as_percent) {
   if (!error) {
@@ -169,7 +196,7 @@ std::string doubt(const ReportBank& bank) {
   return fmt::format(
       "<p>With {} shots, {} of {} adapters cannot be told from the best by perplexity, {} by accuracy "
       "(paired bootstrap: "
-      "in at least 5 % of the resampled sets of shots they do at least as well).</p>\n",
+      "in at least 5\u00A0% of the resampled sets of shots they do at least as well).</p>\n",
       bank.shots, by_perplexity, bank.adapters.size(), by_accuracy);
 }
 
@@ -180,12 +207,17 @@ std::string bank_section(const ReportData& data) {
     return missing("The bank on the shots", "score", data);
   }
   const ReportBank& bank = *data.bank;
-  std::string body = figure_of([&](double width) { return bank_chart(bank, width); });
+  const Affixes affixes = affixes_of(data);
+  ReportBank drawn = bank;
+  for (ReportAdapter& adapter : drawn.adapters) {
+    adapter.name = affixes.strip(adapter.name);
+  }
+  std::string body = figure_of([&](double width) { return bank_chart(drawn, width); });
   body += key({{"round k-accent", "expert"},
                {"round k-ring", "candidate"},
                {"round k-quiet", "other adapter"},
                {"k-warm", "base"}});
-  body += doubt(bank);
+  body += note_on_names(affixes) + doubt(bank);
   for (const std::string& note : bank.notes) {
     body += fmt::format("<p class=\"read\">Note: {}.</p>\n", escape(note));
   }
@@ -218,7 +250,16 @@ std::string similarity_section(const ReportData& data) {
     }
     table.row(cells, similarity.expert[i] ? "expert" : "");
   }
-  std::string body = figure_of([&](double width) { return similarity_chart(similarity, width); });
+  const Affixes affixes = affixes_of(data);
+  ReportSimilarity drawn = similarity;
+  for (std::string& name : drawn.names) {
+    name = affixes.strip(name);
+  }
+  std::string body =
+      figure_of([&](double width) { return similarity_chart(drawn, width); }) + note_on_names(affixes);
+  if (std::any_of(similarity.matrix.begin(), similarity.matrix.end(), [](double x) { return x < 0; })) {
+    body += key({{"k-accent", "change the base alike"}, {"k-warm", "change it in opposite ways"}});
+  }
   if (similarity.mean_of_experts) {
     body +=
         fmt::format("<p>Mean similarity of the chosen experts: {:.3f}.</p>\n", *similarity.mean_of_experts);

@@ -76,22 +76,26 @@ std::string records_section(const ReportData& data) {
     return missing("The records that were chosen", "select", data);
   }
   const ReportSelection& selection = *data.selection;
+  const bool cut = is_cut_by_similarity(selection);
   std::string body;
   if (!selection.curve.empty()) {
     body += figure_of([&](double width) { return corpus_chart(selection, width); });
-    body += key({{"k-soft", "retrieved"}, {"round k-warm", "dropped: near one that was kept"}});
+  }
+  if (!selection.curve.empty() && cut) {
+    body += key(
+        {{"k-soft", "retrieved"}, {"round k-warm", "dropped: too near one that was kept (some of them)"}});
   }
   if (!selection.kept.empty()) {
     body += figure_of([&](double width) { return walk_chart(selection, width); });
     body += key({{"k-accent", "kept"}, {"k-warm faint", "dropped"}});
   }
-  return section(
-      "The records that were chosen",
-      fmt::format(
-          "The curve is the whole corpus by similarity to the shots; the shaded part was retrieved, and "
-          "the walk through it dropped what is too near a better record (policy {}).",
-          escape(selection.policy)),
-      body + counts_of(selection) + examples_of(selection));
+  const char* what =
+      cut ? "the shaded part was retrieved, and the walk through it dropped what is too near a better record"
+          : "records from all along it were taken";
+  return section("The records that were chosen",
+                 fmt::format("The curve is the whole corpus by similarity to the shots; {} (policy {}).",
+                             what, escape(selection.policy)),
+                 body + counts_of(selection) + examples_of(selection));
 }
 
 std::string training_section(const ReportData& data) {

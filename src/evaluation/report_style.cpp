@@ -40,7 +40,7 @@ section { background: var(--card); border: 1px solid var(--rule); border-radius:
 figure { margin: 14px 0 0; }
 figure svg { display: block; max-width: 100%; height: auto; }
 .phone { display: none; }
-.key { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 8px 0 0; padding: 0; list-style: none; font-size: 13.5px; color: var(--muted); }
+.key { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 8px 0 14px; padding: 0; list-style: none; font-size: 13.5px; color: var(--muted); }
 .key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; }
 .key i.round { border-radius: 50%; }
 .scroll { overflow-x: auto; }
@@ -111,6 +111,7 @@ svg .part { stroke: var(--card); stroke-width: .6; }
   .phone { display: block; }
   .pair { grid-template-columns: 1fr; }
   th, td { padding: 6px 7px; }
+  tbody th { white-space: normal; min-width: 7.5em; overflow-wrap: anywhere; }
 }
 @media print {
   :root { --page: #fff; }

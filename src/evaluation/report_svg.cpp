@@ -53,7 +53,7 @@ std::string escape(std::string_view text) {
 }
 
 std::string percent(double share) {
-  return fmt::format("{:.1f} %", 100 * share);
+  return fmt::format("{:.1f}\u00A0%", 100 * share);
 }
 
 std::string figure(double value) {
@@ -178,19 +178,20 @@ std::vector<double> Axis::ticks(int about) const {
   for (double factor : {5.0, 2.5, 2.0, 1.0}) {
     step = factor * decade >= raw ? factor * decade : step;
   }
-  for (double k = std::ceil(low_ / step - 1e-9); k * step <= high_ + 1e-9 * step; ++k) {
-    result.push_back(k * step);
+  const double first = std::ceil(low_ / step - 1e-9);
+  for (int i = 0; i <= 2 * about && (first + i) * step <= high_ + 1e-9 * step; ++i) {
+    result.push_back((first + i) * step + 0.0);  // no negative zero
   }
   return result;
 }
 
-std::vector<std::string> tick_labels(const std::vector<double>& ticks) {
+std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool logarithmic) {
   std::vector<std::string> labels;
   double largest = 0;
   for (double tick : ticks) {
     largest = std::max(largest, std::abs(tick));
   }
-  if (largest > 0 && (largest < 1e-3 || largest >= 1e6)) {
+  if (logarithmic || (largest > 0 && (largest < 1e-3 || largest >= 1e6))) {
     for (double tick : ticks) {
       labels.push_back(fmt::format("{:.3g}", tick));
     }

@@ -11,6 +11,8 @@ namespace rocket::report {
 
 /// Pictures narrower than this are for phones.
 inline constexpr double kNarrow = 500;
+/// How much wider bold text is.
+inline constexpr double kBold = 1.15;
 
 /// Text for XML and HTML, also inside attributes.
 std::string escape(std::string_view text);
@@ -63,7 +65,7 @@ class Axis {
   bool logarithmic_;
 };
 
-/// A tick's label with as many decimals as the ticks need to differ.
-std::vector<std::string> tick_labels(const std::vector<double>& ticks);
+/// Labels with as many decimals as the ticks need to differ, the same for all unless the axis is logarithmic.
+std::vector<std::string> tick_labels(const std::vector<double>& ticks, bool logarithmic = false);
 
 }  // namespace rocket::report

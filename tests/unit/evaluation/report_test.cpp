@@ -1,0 +1,312 @@
+#include "evaluation/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <regex>
+#include <set>
+
+#include "evaluation/report_charts.h"
+#include "evaluation/report_names.h"
+#include "evaluation/report_svg.h"
+
+namespace rocket {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+/// What is wrong with the markup: tags that do not close each other, bad attributes or entities; "" if
+/// nothing is.
+std::string first_fault(const std::string& page) {
+  static const std::regex tag(
+      R"re(<(/?)([a-zA-Z][a-zA-Z0-9]*)((?:\s+[a-zA-Z][a-zA-Z0-9-]*="[^"<]*")*)\s*(/?)>)re");
+  static const std::regex stray("[<>]|&(?!(?:amp|lt|gt|quot|#39);)");
+  static const std::set<std::string> empty_tags = {"meta"};
+  const std::string head = "<!doctype html>";
+  std::size_t at = page.starts_with(head) ? head.size() : 0;
+  std::vector<std::string> open;
+  while (at < page.size()) {
+    std::smatch match;
+    const auto begin = page.begin() + static_cast<std::ptrdiff_t>(at);
+    const bool in_style = !open.empty() && open.back() == "style";
+    const std::size_t next = in_style ? page.find("</style>", at) : page.find('<', at);
+    const std::string text = page.substr(at, next == std::string::npos ? next : next - at);
+    if (!in_style && std::regex_search(text, match, stray)) {
+      return "stray " + match.str() + " in " + text;
+    }
+    if (next == std::string::npos) {
+      break;
+    }
+    if (!std::regex_search(begin + static_cast<std::ptrdiff_t>(next - at), page.end(), match, tag,
+                           std::regex_constants::match_continuous)) {
+      return "bad tag at " + page.substr(next, 60);
+    }
+    at = next + static_cast<std::size_t>(match.length());
+    if (match[1].length() > 0) {
+      if (open.empty() || open.back() != match[2]) {
+        return "unexpected " + match.str();
+      }
+      open.pop_back();
+    } else if (match[4].length() == 0 && !empty_tags.contains(match[2])) {
+      open.push_back(match[2]);
+    }
+  }
+  return open.empty() ? "" : "not closed: " + open.back();
+}
+
+ReportBank some_bank() {
+  ReportBank bank;
+  bank.shots = 50;
+  bank.base = ReportAdapter{.name = "(base)", .perplexity = 1.16, .accuracy = 0.24};
+  for (int i = 0; i < 40; ++i) {
+    ReportAdapter adapter{.name = "adapter-" + std::to_string(i)};
+    adapter.perplexity = 1.05 + 0.1 * std::abs(std::sin(i));
+    adapter.accuracy = std::round(25 * (1 + std::cos(3.0 * i))) / 50;
+    adapter.place = i;
+    adapter.candidate = i % 5 == 0;
+    adapter.expert = i % 10 == 0;
+    adapter.perplexity_share = i < 7 ? 0.5 : 0.01;
+    adapter.accuracy_share = 0.2;
+    bank.adapters.push_back(adapter);
+  }
+  return bank;
+}
+
+ReportData full_report() {
+  ReportData data;
+  data.run = "runs/x";
+  data.task = "number";
+  data.version = "0.1.0";
+  data.config_path = "configs/x.yaml";
+  data.settings = {{"task.k", "50"}};
+  data.systems = {{"expert", "expert", 260, 300, true},
+                  {"base", "base", 92, 300},
+                  {"best_single", "best single", 109, 300}};
+  data.bank = some_bank();
+  data.similarity =
+      ReportSimilarity{{"a", "b", "c"}, {1, 0, 1}, {1, 0.1, -0.25, 0.1, 1, 0.3, -0.25, 0.3, 1}, -0.25};
+  ReportSelection selection;
+  selection.records = 1000;
+  selection.policy = "greedy";
+  selection.threshold = 0.9;
+  for (int i = 0; i < 100; ++i) {
+    selection.similarity.push_back(1.0f - 0.002f * static_cast<float>(i));
+    selection.kept.push_back(i % 3 != 1);
+  }
+  selection.curve = sample_curve(selection.similarity);
+  selection.examples = {{"one", "two", 0.95}};
+  data.selection = selection;
+  for (int i = 1; i <= 30; ++i) {
+    data.training.push_back({i, i / 11, 2.0 / i, 1e-5 * i, 1.0});
+  }
+  data.load =
+      ReportLoad{{"model.layers.0.q_proj", "model.layers.1.q_proj"}, {"a", "c"}, {0.25, 0.75, 0.5, 0.5}};
+  data.jobs = {{"score", "done", 75.0}, {"evaluate", "absent", std::nullopt}};
+  return data;
+}
+
+TEST(Report, IsWellFormed) {
+  EXPECT_EQ(first_fault(render_report(full_report())), "");
+  EXPECT_EQ(first_fault(render_report({})), "");
+  // The check itself can fail.
+  EXPECT_NE(first_fault("<p><b></p></b>"), "");
+  EXPECT_NE(first_fault("<p class=a></p>"), "");
+  EXPECT_NE(first_fault("<p>a & b</p>"), "");
+  EXPECT_NE(first_fault("<p>"), "");
+}
+
+TEST(Report, NeedsNothingFromOutside) {
+  std::string page = render_report(full_report());
+  page = std::regex_replace(page, std::regex("xmlns=\"http://www.w3.org/2000/svg\""), "");
+  for (const char* word : {"http", "<script", "src=", "@import", "url(", "<link", "<iframe", "javascript:"}) {
+    EXPECT_THAT(page, Not(HasSubstr(word)));
+  }
+}
+
+TEST(Report, EscapesHostileNames) {
+  const std::string evil = "</title><script>alert(\"1\")</script>&'\x01\xff<b onload='x'>";
+  ReportData data = full_report();
+  data.run = data.task = data.version = data.config_path = evil;
+  data.settings = {{evil, evil}};
+  data.jobs = {{evil, evil, 1.0}};
+  for (ReportSystem& system : data.systems) {
+    system.label = evil;
+  }
+  for (ReportAdapter& adapter : data.bank->adapters) {
+    adapter.name = evil;
+  }
+  data.bank->notes = {evil};
+  data.similarity->names = {evil, evil, evil};
+  data.selection->policy = evil;
+  data.selection->examples = {{evil, evil, 0.9}};
+  data.load->modules = {evil, evil};
+  data.load->experts = {evil, evil};
+  const std::string page = render_report(data);
+  EXPECT_EQ(first_fault(page), "");
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(page, Not(HasSubstr("\xff")));
+  EXPECT_THAT(page, Not(HasSubstr("\x01")));
+  EXPECT_THAT(page, HasSubstr("&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)"));
+}
+
+TEST(Report, SaysWhatIsMissing) {
+  ReportData data;
+  data.config_path = "configs/x.yaml";
+  const std::string page = render_report(data);
+  for (const char* job : {"evaluate", "score", "experts", "select", "finetune"}) {
+    EXPECT_THAT(page, HasSubstr(std::string("<code>rocket ") + job + " configs/x.yaml</code> supplies it"));
+  }
+  EXPECT_THAT(page, Not(HasSubstr("<svg")));
+  // An untrained mixture has no curve, and no job is to blame.
+  data.jobs = {{"finetune", "done", 1.0}};
+  EXPECT_THAT(render_report(data),
+              HasSubstr("<code>rocket finetune</code> is done and left nothing to show here"));
+}
+
+TEST(Report, EveryPartMayBeMissing) {
+  const ReportData full = full_report();
+  for (int part = 0; part < 8; ++part) {
+    ReportData data = full;
+    if (part == 0) data.systems.clear();
+    if (part == 1) data.bank.reset();
+    if (part == 2) data.similarity.reset();
+    if (part == 3) data.selection.reset();
+    if (part == 4) data.training.clear();
+    if (part == 5) data.load.reset();
+    if (part == 6) data.selection = ReportSelection{.policy = "none"};
+    if (part == 7) data.bank->base.reset();
+    EXPECT_EQ(first_fault(render_report(data)), "") << part;
+  }
+}
+
+TEST(Report, ShowsTheResult) {
+  const std::string page = render_report(full_report());
+  EXPECT_THAT(page, HasSubstr("<tr class=\"ours\"><th scope=\"row\">expert</th><td>260</td><td>300</td>"
+                              "<td>86.7\u00A0%</td><td>2.0</td><td>82.4 – 90.1</td></tr>"));
+  EXPECT_THAT(page, HasSubstr("<dt>Over the base</dt><dd>+56.0<small>"));
+  EXPECT_THAT(page, HasSubstr("7 of 40 adapters cannot be told from the best by perplexity, 40 by accuracy"));
+  EXPECT_THAT(page, HasSubstr("<td>67</td>"));  // kept records
+}
+
+TEST(Report, OddNumbersDoNoHarm) {
+  ReportData data = full_report();
+  data.systems = {{"expert", "expert", 0, 0, true}, {"base", "base", 0, 5}};
+  for (ReportAdapter& adapter : data.bank->adapters) {
+    adapter.perplexity = std::numeric_limits<double>::infinity();
+  }
+  data.bank->base->perplexity = 1e300;
+  data.similarity->matrix.assign(9, std::nan(""));
+  for (ReportStep& step : data.training) {
+    step.loss = std::nan("");
+    step.gradient_norm = std::numeric_limits<double>::infinity();
+    step.learning_rate = 0;
+  }
+  const std::string page = render_report(data);
+  EXPECT_EQ(first_fault(page), "");
+  EXPECT_THAT(page, HasSubstr("∞"));
+  const std::regex number("(x|y|cx|cy|x1|y1|x2|y2|width|height|d|points)=\"[^\"]*(nan|inf)");
+  EXPECT_FALSE(std::regex_search(page, number));
+}
+
+TEST(BankChart, LabelsDoNotHideEachOther) {
+  const std::string picture = report::bank_chart(some_bank(), 920);
+  const std::regex label(
+      "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"middle\" class=\"label( strong)?\">([^<]*)<");
+  struct Seen {
+    double x, y, half;
+  };
+  std::vector<Seen> seen;
+  for (std::sregex_iterator it(picture.begin(), picture.end(), label), end; it != end; ++it) {
+    const Seen now{std::stod((*it)[1]), std::stod((*it)[2]), report::text_width((*it)[4].str()) / 2};
+    for (const Seen& other : seen) {
+      EXPECT_TRUE(std::abs(now.x - other.x) >= now.half + other.half || std::abs(now.y - other.y) >= 12)
+          << (*it)[4];
+    }
+    EXPECT_GT(now.x - now.half, 30);
+    EXPECT_LT(now.x + now.half, 920);
+    seen.push_back(now);
+  }
+  EXPECT_EQ(seen.size(), 8u);
+}
+
+TEST(BankChart, OutliersDoNotPressTheOthersTogether) {
+  ReportBank bank = some_bank();
+  const auto spread = [](const std::string& picture) {
+    const std::regex dot("<circle cx=\"([0-9.]+)\"");
+    std::multiset<double> x;
+    for (std::sregex_iterator it(picture.begin(), picture.end(), dot), end; it != end; ++it) {
+      x.insert(std::stod((*it)[1]));
+    }
+    return *std::next(x.begin(), 30) - *x.begin();
+  };
+  const double before = spread(report::bank_chart(bank, 920));
+  bank.adapters[3].perplexity = 40;
+  bank.adapters[4].perplexity = std::numeric_limits<double>::infinity();
+  const std::string picture = report::bank_chart(bank, 920);
+  EXPECT_GT(spread(picture), 0.8 * before);
+  EXPECT_THAT(picture, HasSubstr(">40.00<"));
+  EXPECT_THAT(picture, HasSubstr(">∞<"));
+}
+
+TEST(Wilson, AgreesWithScipy) {
+  const auto near = [](std::int64_t correct, std::int64_t items, double low, double high) {
+    const auto [found_low, found_high] = wilson_interval(correct, items);
+    EXPECT_NEAR(found_low, low, 1e-12);
+    EXPECT_NEAR(found_high, high, 1e-12);
+  };
+  near(260, 300, 0.8235282379361116, 0.9005335831658879);
+  near(0, 50, 0.0, 0.07134759913335872);
+  near(50, 50, 0.9286524008666412, 1.0);
+  near(1, 3, 0.06149194472039626, 0.7923403991979523);
+  near(4800, 5000, 0.9542058586128747, 0.9650878555976729);
+  EXPECT_EQ(wilson_interval(0, 0), std::make_pair(0.0, 1.0));
+}
+
+TEST(SampleCurve, KeepsBothEndsAndFallsSteadily) {
+  std::vector<float> similarity;
+  for (int i = 0; i < 5000; ++i) {
+    similarity.push_back(static_cast<float>((i * 37) % 5000) / 5000);
+  }
+  const auto curve = sample_curve(similarity, 100);
+  EXPECT_LE(curve.size(), 100u);
+  EXPECT_GT(curve.size(), 70u);
+  EXPECT_EQ(curve.front().first, 1);
+  EXPECT_EQ(curve.back().first, 5000);
+  for (const auto& [place, value] : curve) {
+    EXPECT_EQ(value, static_cast<float>(5000 - place) / 5000);
+  }
+  EXPECT_TRUE(sample_curve({}).empty());
+  EXPECT_EQ(sample_curve({0.5f}).size(), 1u);
+}
+
+TEST(ReportNumbers, AreSober) {
+  EXPECT_EQ(report::figure(1.0713), "1.071");
+  EXPECT_EQ(report::figure(39.777), "39.78");
+  EXPECT_EQ(report::figure(1.2e7), "1.2e+07");
+  EXPECT_EQ(report::grouped(1234567), "1,234,567");
+  EXPECT_EQ(report::grouped(999), "999");
+  EXPECT_EQ(report::duration(8.44), "8.4 s");
+  EXPECT_EQ(report::duration(200), "3 min 20 s");
+  EXPECT_EQ(report::duration(7500), "2 h 5 min");
+  EXPECT_THAT(report::tick_labels(report::Axis(0, 1, 0, 100).ticks(5)),
+              ElementsAre("0.0", "0.2", "0.4", "0.6", "0.8", "1.0"));
+  EXPECT_THAT(report::Axis(1, 5000, 0, 100, true).ticks(5), ElementsAre(1, 10, 100, 1000));
+}
+
+TEST(ReportNames, LoseWhatAllHaveInCommon) {
+  const auto affixes =
+      report::common_affixes({"lora-library-home-r16", "lora-library-sells-r16", "lora-library-x-pet-r16"});
+  EXPECT_EQ(affixes.front, "lora-library-");
+  EXPECT_EQ(affixes.back, "-r16");
+  EXPECT_EQ(affixes.strip("lora-library-x-pet-r16"), "x-pet");
+  EXPECT_EQ(affixes.strip("something else"), "something else");
+  EXPECT_TRUE(report::common_affixes({"home-a", "home-b"}).empty());
+  EXPECT_TRUE(report::common_affixes({"a-very-long-name-of-one", "a-very-long-name-of-one"}).empty());
+}
+
+}  // namespace
+}  // namespace rocket
