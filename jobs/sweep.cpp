@@ -26,7 +26,8 @@ struct PointResult {
 std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point) {
   const RunDirectory run(fs::path(sweep.runs) / point.name);
   if (!fs::exists(run.file("evaluate.h5"))) return std::nullopt;
-  for (const auto& row : std::get<Table>(run_table(run, "evaluation")).rows) {
+  const Shown evaluation = run_table(run, "evaluation");
+  for (const auto& row : std::get<Table>(evaluation).rows) {
     if (row[0] == "expert") return PointResult{row[3].get<double>(), row[4].get<double>()};
   }
   return std::nullopt;
@@ -77,8 +78,11 @@ Table sweep_table(const Sweep& sweep) {
     for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
     if (const auto result = result_of(sweep, point)) {
       const auto& seeds = groups.at(group_of(point));
-      for (const json& value : std::vector<json>{result->accuracy, result->se, seeds.size(), mean_of(seeds), spread_of(seeds)})
-        row.push_back(value);
+      row.emplace_back(result->accuracy);
+      row.emplace_back(result->se);
+      row.emplace_back(seeds.size());
+      row.emplace_back(mean_of(seeds));
+      row.emplace_back(spread_of(seeds));
     }
     row.resize(table.columns.size());  // null where there is no result yet
   }

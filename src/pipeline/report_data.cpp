@@ -140,7 +140,8 @@ ReportLoad load_of(const H5Reader& file) {
 
 std::vector<ReportJob> jobs_of(const RunDirectory& run) {
   std::vector<ReportJob> jobs;
-  for (const auto& row : std::get<Table>(run_table(run, "jobs")).rows)
+  const Shown table = run_table(run, "jobs");
+  for (const auto& row : std::get<Table>(table).rows)
     jobs.push_back({row[0], row[1], row[4].is_null() ? std::nullopt : std::optional<double>(row[4].get<double>())});
   return jobs;
 }
