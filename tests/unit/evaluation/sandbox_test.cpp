@@ -85,6 +85,8 @@ TEST(Sandbox, LoopsAndSleepsEnd) {
   const SandboxLimits limits{.cpu_seconds = 1, .wall_seconds = 1.5};
   EXPECT_LT(seconds([&] { EXPECT_FALSE(runs("while True: pass", limits)); }), 5);
   EXPECT_LT(seconds([&] { EXPECT_FALSE(runs("import time; time.sleep(60)", limits)); }), 5);
+  EXPECT_LT(seconds([&] { EXPECT_FALSE(runs("while True: pass", {.cpu_seconds = 1, .wall_seconds = 60})); }),
+            10);
   EXPECT_LT(seconds([&] {
               EXPECT_FALSE(runs(
                   "import signal, time\nfor s in range(1, 65):\n    try: signal.signal(s, signal.SIG_IGN)\n"
@@ -121,8 +123,10 @@ TEST(Sandbox, NoHostFiles) {
 }
 
 TEST(Sandbox, OpenFilesOfThisProcessAreNotInherited) {
-  const int fd = open("CMakeLists.txt", O_RDONLY);  // without O_CLOEXEC, as other libraries open theirs
-  ASSERT_GE(fd, 0);
+  const int low = open("CMakeLists.txt", O_RDONLY);
+  const int fd = fcntl(low, F_DUPFD, 50);  // without O_CLOEXEC, as other libraries open theirs
+  close(low);
+  ASSERT_GE(fd, 50);
   EXPECT_TRUE(runs("import os\n" + denied("os.read(" + std::to_string(fd) + ", 1)")));
   close(fd);
 }
@@ -184,6 +188,15 @@ TEST(ChildProcess, LimitsKillTheWholeGroup) {
   const ChildProcess loud{.command = {"/bin/sh", "-c", "while :; do echo x; done"}, .output_bytes = 1000};
   EXPECT_EQ(run_child(loud).status, 137);
   EXPECT_LT(duration<double>(steady_clock::now() - start).count(), 5);
+}
+
+TEST(ChildProcess, NothingOfTheGroupLivesOn) {
+  const auto trace = std::filesystem::temp_directory_path() / ("rocket-child-" + std::to_string(getpid()));
+  const std::string background = "(sleep 0.6; touch " + trace.string() + ") & echo x; sleep 60";
+  run_child({.command = {"/bin/sh", "-c", background}, .wall_seconds = 0.2});
+  usleep(900'000);
+  EXPECT_FALSE(std::filesystem::exists(trace));
+  std::filesystem::remove(trace);
 }
 
 TEST(ChildProcess, AProgramThatIsNotThereIsAConfigError) {
