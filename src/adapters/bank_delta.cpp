@@ -1,5 +1,7 @@
 #include "adapters/bank_delta.h"
 
+#include "model/product.h"
+
 namespace rocket {
 
 BankDelta::BankDelta(std::vector<std::shared_ptr<const LoraAdapter>> adapters)
@@ -29,7 +31,7 @@ void BankDelta::add(const at::Tensor& x_TI, std::span<const std::int64_t> module
       if (weight == nullptr) continue;
       outputs_TO[i]
           .narrow(0, segment.first_row, segment.rows)
-          .addmm_(at::mm(x, weight->a_RI.t()), weight->b_OR.t(), /*beta=*/1, /*alpha=*/weight->scale);
+          .add_(product(product(x, weight->a_RI), weight->b_OR), /*alpha=*/weight->scale);
     }
   }
 }

@@ -5,6 +5,8 @@
 #include <optional>
 #include <tuple>
 
+#include "model/product.h"
+
 namespace rocket {
 namespace {
 
@@ -83,6 +85,7 @@ at::Tensor AttentionPlan::restore(const at::Tensor& x_T) const {
 at::Tensor attend_group(const at::Tensor& q_nLHK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
                         Mask mask) {
   const auto n = q_nLHK.size(0), length = q_nLHK.size(1), heads = q_nLHK.size(2), dim = q_nLHK.size(3);
+  const SerialMatrixLibrary serial;
   const auto key_heads = k_nGMK.size(1), keys = k_nGMK.size(2);
   if (length == 1) {
     // The query heads of one key head stand as its positions: nothing needs to be repeated or masked.

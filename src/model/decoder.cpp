@@ -11,6 +11,7 @@
 #include "model/attention.h"
 #include "model/kv_cache.h"
 #include "model/layers.h"
+#include "model/product.h"
 #include "model/rope.h"
 
 namespace rocket {
@@ -44,7 +45,9 @@ struct Decoder::Weights {
       : config(read_decoder_config(folder)), files(folder), place(where), rope(config, where) {
     embedding_VD = load("model.embed_tokens.weight", {config.vocabulary, config.hidden});
     norm_D = load("model.norm.weight", {config.hidden});
-    head_VD = config.tied_head ? embedding_VD : load("lm_head.weight", {config.vocabulary, config.hidden});
+    // A tied model whose file holds a head all the same uses it, as in transformers 5.
+    const bool own_head = !config.tied_head || files.find("lm_head.weight") != nullptr;
+    head_VD = own_head ? load("lm_head.weight", {config.vocabulary, config.hidden}) : embedding_VD;
     for (std::int64_t i = 0; i < config.layers; ++i) load_layer(i);
   }
 
@@ -88,7 +91,7 @@ std::array<at::Tensor, n> project(const at::Tensor& x_TI, const std::vector<at::
                                   const std::array<std::int64_t, n>& modules, LinearDelta* delta) {
   std::array<at::Tensor, n> outputs;
   for (std::size_t i = 0; i < n; ++i) {
-    outputs[i] = at::mm(x_TI, linear_OI[static_cast<std::size_t>(modules[i])].t());
+    outputs[i] = product(x_TI, linear_OI[static_cast<std::size_t>(modules[i])]);
   }
   if (delta != nullptr) delta->add(x_TI, modules, outputs);
   return outputs;
@@ -181,7 +184,7 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden_TD) const {
-  return at::mm(hidden_TD, weights_->head_VD.t()).to(at::kFloat);
+  return product(hidden_TD, weights_->head_VD).to(at::kFloat);
 }
 
 at::Tensor Decoder::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {

@@ -11,13 +11,14 @@
 #include "formats/tensors.h"
 #include "model/attention.h"
 #include "model/layers.h"
+#include "model/product.h"
 
 namespace rocket {
 namespace {
 
 struct AffineWeights {
   at::Tensor weight_OI, bias_O;
-  at::Tensor operator()(const at::Tensor& x_TI) const { return at::addmm(bias_O, x_TI, weight_OI.t()); }
+  at::Tensor operator()(const at::Tensor& x_TI) const { return product(x_TI, weight_OI) + bias_O; }
 };
 
 struct NormWeights {

@@ -1,5 +1,6 @@
 #include "moe/mixture_delta.h"
 
+#include "model/product.h"
 #include "moe/dropout.h"
 #include "moe/router.h"
 
@@ -45,9 +46,9 @@ void observe(Statistics& s, const Routing& routing, const at::Tensor& logits_TN)
 /// METHOD section 5: y + sum over experts of gate * scale * B (A x'), as two products for all experts.
 at::Tensor add_experts(const at::Tensor& y_TO, const at::Tensor& x_dropped_TI, const at::Tensor& gates_TN,
                        const Parameters& p) {
-  const at::Tensor hidden_TR = at::mm(x_dropped_TI, p.a_RI.t());
+  const at::Tensor hidden_TR = product(x_dropped_TI, p.a_RI);
   const at::Tensor gated_TR = hidden_TR * at::mm(gates_TN, p.spread_NR).to(hidden_TR.scalar_type());
-  return at::addmm(y_TO, gated_TR, p.b_OR.t());
+  return y_TO + product(gated_TR, p.b_OR);
 }
 
 }  // namespace
@@ -90,7 +91,7 @@ void MixtureDelta::add(const at::Tensor& x_TI, std::span<const std::int64_t> mod
       const MixtureModule& m = mixture_.modules()[w];
       p = {m.a_RI.to(x_TI.scalar_type()), m.b_OR.to(x_TI.scalar_type()), m.router_NI, spread(m)};
     }
-    const at::Tensor logits_TN = at::mm(x_float_TI, p.router_NI.t());
+    const at::Tensor logits_TN = product(x_float_TI, p.router_NI);
     const Routing routing = route(logits_TN, mixture_.options().top_k);
     if (state_->training) observe(state_->statistics[w], routing, logits_TN);
     outputs_TO[i] = add_experts(outputs_TO[i], x_dropped_TI, routing.gates_TN, p);
