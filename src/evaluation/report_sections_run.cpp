@@ -34,8 +34,8 @@ std::string counts_of(const ReportSelection& selection) {
   table.row({fmt::format("dropped as near duplicates (cosine above {:g})", selection.threshold),
              grouped(retrieved - kept)});
   if (!selection.similarity.empty()) {
-    table.row({"similarity of the most similar", fmt::format("{:.3f}", selection.similarity.front())});
-    table.row({"similarity at the cut", fmt::format("{:.3f}", selection.similarity.back())});
+    table.row({"similarity of the first retrieved", fmt::format("{:.3f}", selection.similarity.front())});
+    table.row({"similarity of the last retrieved", fmt::format("{:.3f}", selection.similarity.back())});
   }
   return table.str();
 }
