@@ -8,7 +8,8 @@
 namespace rocket::testing {
 
 inline void save_text(const std::filesystem::path& path, std::string_view content) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  std::filesystem::remove(path);  // a file cut to nothing and written again waits for the disk
+  std::ofstream out(path, std::ios::binary);
   out.write(content.data(), static_cast<std::streamsize>(content.size()));
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "unit/base/scratch.h"
+#include "unit/formats/save_text.h"
 
 namespace rocket {
 namespace {
@@ -19,7 +20,7 @@ const std::string kData = "tests/data/formats/";
 class RecordTest : public ::testing::Test {
  protected:
   std::filesystem::path save(const std::string& text, const std::string& name = "x.jsonl") {
-    std::ofstream(scratch_ / name, std::ios::binary) << text;
+    rocket::testing::save_text(scratch_ / name, text);
     return scratch_ / name;
   }
   std::vector<Record> read(const std::string& text, const FieldNames& fields = {}) {
@@ -91,7 +92,8 @@ TEST_F(RecordTest, RefusesDamagedAndMislabelledFiles) {
   std::string damaged = gzip;
   damaged[damaged.size() - 6] ^= 1;  // the checksum
   expect_error([&] { read_records(save(damaged, "d.gz"), {}); }, ExitCode::data, {"d.gz", "damaged gzip"});
-  expect_error([&] { read_records(save(gzip + "xyz", "t.gz"), {}); }, ExitCode::data, {"t.gz", "damaged gzip"});
+  expect_error([&] { read_records(save(gzip + "xyz", "t.gz"), {}); }, ExitCode::data,
+               {"t.gz", "damaged gzip"});
   expect_error([&] { read_records(save("{}", "x.gz"), {}); }, ExitCode::data, {"ends in .gz"});
   expect_error([&] { read_records(save("{}", "x.zst"), {}); }, ExitCode::data, {"ends in .zst"});
   expect_error([&] { read_records(save("PAR1\x15", "x.json"), {}); }, ExitCode::data,
@@ -310,7 +312,7 @@ TEST(DecontaminationKeyTest, FoldsSigmaToOneForm) {
 TEST(DecontaminationKeyTest, SurvivesBytesThatAreNoText) {
   Record record;
   record.instruction = "A\xff\xc3";
-  EXPECT_EQ(decontamination_key(record), "a\xff\xc3");
+  EXPECT_EQ(decontamination_key(record), "a\ufffd\ufffd");
 }
 
 }  // namespace

@@ -1,0 +1,60 @@
+// Fuzz targets of src/formats: any bytes are either refused or read into values that hold what the headers
+// promise.
+#pragma once
+
+#include <cmath>
+
+#include "base/hash.h"
+#include "formats/adapter_config.h"
+#include "formats/model_config.h"
+#include "formats/tensors.h"
+#include "fuzz/reader_target.h"
+
+namespace rocket::fuzz {
+
+inline void safetensors(std::string_view bytes) {
+  read_as_file("x.safetensors", bytes, [](const std::filesystem::path& folder) {
+    const SafeTensors file(folder / "x.safetensors");
+    Hasher all;  // reads every byte, so that one outside the map is seen
+    for (const StoredTensor& tensor : file.tensors()) {
+      std::int64_t expected = size_of(tensor.dtype);
+      for (const std::int64_t side : tensor.shape) expected *= side;
+      require(expected == static_cast<std::int64_t>(tensor.bytes.size()));
+      all.add(tensor.bytes);
+      require(file.find(tensor.name) == &tensor);
+    }
+    require(!all.hex().empty());
+  });
+}
+
+inline void adapter_config(std::string_view bytes) {
+  read_as_file("adapter_config.json", bytes, [](const std::filesystem::path& folder) {
+    const AdapterConfig config = read_adapter_config(folder);
+    for (const char* module :
+         {"model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj", "lm_head", ""}) {
+      require(config.rank_of(module) >= 1);
+      require(std::isfinite(config.scale_of(module)));
+      config.leaves_out(module);
+    }
+  });
+}
+
+inline void decoder_config(std::string_view bytes) {
+  read_as_file("config.json", bytes, [](const std::filesystem::path& folder) {
+    const DecoderConfig d = read_decoder_config(folder);
+    require(d.hidden > 0 && d.layers > 0 && d.kv_heads > 0 && d.intermediate > 0 && d.vocabulary > 0);
+    require(d.heads % d.kv_heads == 0 && d.head_dim % 2 == 0 && d.head_dim > 0 && d.max_positions > 0);
+    require(d.norm_eps > 0 && d.rope_theta > 0 && std::isfinite(d.rope_theta));
+    for (const std::int64_t id : d.eos_ids) require(id >= 0 && id < d.vocabulary);
+  });
+}
+
+inline void encoder_config(std::string_view bytes) {
+  read_as_file("config.json", bytes, [](const std::filesystem::path& folder) {
+    const EncoderConfig e = read_encoder_config(folder);
+    require(e.hidden > 0 && e.heads > 0 && e.hidden % e.heads == 0 && e.layers > 0 && e.vocabulary > 0);
+    require(e.max_tokens > 0 && e.max_tokens <= e.max_positions && e.norm_eps > 0);
+  });
+}
+
+}  // namespace rocket::fuzz

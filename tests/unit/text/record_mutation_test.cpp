@@ -1,0 +1,23 @@
+// The fuzz target of the records on mutated seeds: nothing but records or an Error about the file may come
+// out.
+#include "base/files.h"
+#include "fuzz/mutate.h"
+#include "fuzz/text_targets.h"
+#include "unit/base/scratch.h"
+
+namespace rocket {
+namespace {
+
+TEST(RecordMutationTest, Records) {
+  std::vector<std::string> seeds;
+  for (const char* name : {"records.jsonl", "records_crlf.jsonl", "records_array.json", "records.jsonl.gz"})
+    seeds.push_back(read_file(std::string("tests/data/formats/") + name));
+  fuzz::Mutator mutator(seeds);
+  for (int i = 0; i < 2'000; ++i) {
+    const std::string bytes = mutator.next();
+    ASSERT_NO_THROW(fuzz::records(bytes)) << "round " << i;
+  }
+}
+
+}  // namespace
+}  // namespace rocket
