@@ -32,7 +32,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& name) override {
     if (!keys_.back().insert(name).second) fail_data("{}: key '{}' stands twice in one object", place_, name);
-    open_.back()->members.emplace_back(std::move(name), JsonValue{});
+    open_.back()->keys.push_back(std::move(name));
     return true;
   }
 
@@ -41,12 +41,8 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
  private:
-  /// Where the next value goes: the last key of the open object, a new item of the open list, or the root.
-  JsonValue& slot() {
-    if (open_.empty()) return root_;
-    if (open_.back()->kind == Kind::object) return open_.back()->members.back().second;
-    return open_.back()->items.emplace_back();
-  }
+  /// Where the next value goes: a new item of what is open (under the key just read), or the root.
+  JsonValue& slot() { return open_.empty() ? root_ : open_.back()->items.emplace_back(); }
 
   bool add(Kind kind, std::string text) {
     JsonValue& value = slot();
@@ -79,8 +75,8 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 const JsonValue* JsonValue::find(std::string_view key) const {
-  const auto it = std::find_if(members.begin(), members.end(), [&](const auto& m) { return m.first == key; });
-  return it == members.end() ? nullptr : &it->second;
+  const auto it = std::find(keys.begin(), keys.end(), key);
+  return it == keys.end() ? nullptr : &items[static_cast<std::size_t>(it - keys.begin())];
 }
 
 std::string_view name_of(JsonValue::Kind kind) {

@@ -3,7 +3,6 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace rocket {
@@ -11,9 +10,9 @@ namespace rocket {
 struct JsonValue {
   enum class Kind { null, boolean, number, string, array, object };
   Kind kind = Kind::null;
-  std::string text;  // of a string; of a number as written; "true" or "false"
-  std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;  // in file order
+  std::string text;               // of a string; of a number as written; "true" or "false"
+  std::vector<JsonValue> items;   // of a list or an object, in file order
+  std::vector<std::string> keys;  // of an object, one for each item
 
   /// nullptr if this is no object or has no such member.
   const JsonValue* find(std::string_view key) const;

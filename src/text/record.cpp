@@ -89,9 +89,9 @@ class Fields {
   std::string keys() const {
     constexpr std::size_t kShown = 12;
     std::string all;
-    for (std::size_t i = 0; i < object_.members.size() && i < kShown; ++i)
-      all += fmt::format("{}'{}'", i ? ", " : "", object_.members[i].first);
-    return object_.members.empty() ? "none" : all + (object_.members.size() > kShown ? ", ..." : "");
+    for (std::size_t i = 0; i < object_.keys.size() && i < kShown; ++i)
+      all += fmt::format("{}'{}'", i ? ", " : "", object_.keys[i]);
+    return object_.keys.empty() ? "none" : all + (object_.keys.size() > kShown ? ", ..." : "");
   }
 
   [[noreturn]] void wrong(const std::string& ours, std::string_view expected, const JsonValue& found) const {
