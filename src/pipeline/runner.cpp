@@ -115,6 +115,7 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
     log::info("{}: done before, nothing to do", spec.name);
     return;
   }
+  record.job = spec.name;
   record.fingerprint = broadcast_text(comm, record.fingerprint);
   EventLog events(session.run.events(), comm.rank(), spec.name);
   events.write("start", {{"fingerprint", record.fingerprint}, {"ranks", comm.size()}});
