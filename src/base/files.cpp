@@ -189,7 +189,7 @@ void PendingFile::commit() {
 }
 
 MappedFile::MappedFile(const fs::path& path) {
-  Descriptor file(path, O_RDONLY);
+  Descriptor file(path, O_RDONLY | O_NONBLOCK);  // a pipe in the way is refused below instead of waited for
   const struct stat status = status_for_reading(file, path);
   if (!S_ISREG(status.st_mode)) {
     fail_data("cannot map '{}': not a regular file", path.string());

@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,13 @@ constexpr auto kLogPause = std::chrono::seconds(10);
 bool stderr_is_terminal() {
   const char* term = std::getenv("TERM");
   return ::isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
+}
+
+// A line that wraps cannot be rewritten in place.
+std::string cut_to_terminal(const std::string& line) {
+  winsize size{};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  return known ? line.substr(0, size.ws_col - 1u) : line;
 }
 
 std::string clock_time(double seconds) {
@@ -101,7 +109,7 @@ void Progress::show(const std::string& note) {
   const std::string line = progress_line(what_, unit_, done_, total_, done_ - start_done_, seconds, note,
                                          terminal_ ? kBarWidth : 0);
   if (terminal_) {
-    log::show_status(line);
+    log::show_status(cut_to_terminal(line));
   } else {
     log::write_line(log::Level::normal, line);
   }

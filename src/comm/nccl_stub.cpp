@@ -12,8 +12,11 @@ std::string nccl_version() {
   return "none";
 }
 
-std::unique_ptr<Reducer> make_nccl_reducer(Comm&, int) {
-  fail_config("this rocket was built without NCCL: use device: cpu, or build with -DROCKET_CUDA=ON");
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int) {
+  agree(comm, [] {
+    fail_config("this rocket was built without NCCL: use device: cpu, or build with -DROCKET_CUDA=ON");
+  });
+  return nullptr;
 }
 
 }  // namespace rocket

@@ -1,4 +1,5 @@
-// HDF5 files: written once under a temporary name and committed by rename, read with every check.
+// HDF5 files: made in memory, written once under a temporary name and committed by rename; read with every
+// check. One thread of a process at a time: not every HDF5 library is built for more.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 #include "base/files.h"
 
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "base/hash.h"
@@ -139,6 +141,12 @@ TEST(MappedFile, AnEmptyFileIsAnEmptySpan) {
   const Scratch scratch;
   write_file(scratch / "x", "");
   EXPECT_TRUE(MappedFile(scratch / "x").bytes().empty());
+}
+
+TEST(MappedFile, APipeIsRefusedAndNotWaitedFor) {
+  const Scratch scratch;
+  ASSERT_EQ(::mkfifo((scratch / "pipe").c_str(), 0600), 0);
+  expect_error([&] { MappedFile(scratch / "pipe"); }, ExitCode::data, {"pipe", "not a regular file"});
 }
 
 // xxhsum -H2 gives the same.
