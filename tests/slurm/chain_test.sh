@@ -8,6 +8,7 @@ cd "$here/../.."
 source "$here/cluster.sh"
 
 missing=$(cluster_missing)
+command -v h5diff > /dev/null || missing="no h5diff"
 [ -z "$missing" ] || {
   echo "skipped: $missing"
   exit 77
@@ -80,6 +81,8 @@ check_dry_run() {
       sed -E 's/^([a-z]+) .*--dependency=afterok:([^"]*)".*/\1:\2/; s/^([a-z]+) .*/\1:/; s/:\$/,/g; s/,/:/; s/::/:/' | xargs)"
   [[ $printed = *"--partition=test"* ]] || fail "the dry run has no partition"
   [[ $printed = *"rocket.sbatch score configs/lab-number.yaml --set task.name=a\\ b"* ]] || fail "the dry run lost --set"
+  printed=$(slurm/submit --sweep configs/sweeps/lab-k.yaml --dry-run)
+  [[ $printed = *"--array=0-11%2"*"rocket.sbatch sweep configs/sweeps/lab-k.yaml run)" ]] || fail "sweep: $printed"
   same "jobs after a dry run" 0 "$(squeue -h | wc -l)"
 }
 
@@ -104,7 +107,8 @@ check_nodes() {
 same_results() {
   local file
   for file in score embed select; do
-    h5diff "$scratch/runs/$1/$file.h5" "$scratch/runs/$2/$file.h5" || fail "$file.h5 of $1 and $2 differ"
+    h5diff -v "$scratch/runs/$1/$file.h5" "$scratch/runs/$2/$file.h5" > "$scratch/differences" ||
+      fail "$file.h5 of $1 and $2 differ: $(cat "$scratch/differences")"
   done
   cmp "$scratch/runs/$1/experts.json" "$scratch/runs/$2/experts.json" || fail "experts.json of $1 and $2 differ"
 }
@@ -132,6 +136,19 @@ check_requeue() {
   same "notes with $1" "attempt 0 started,attempt 0 warned,attempt 1 finished," "$(tr '\n' , < "$notes/rank1")"
 }
 
+# Both points at the same time: they share all but fine-tuning and what follows it.
+check_array() {
+  local id point
+  export TEST_LAUNCHER=srun
+  write_config point
+  printf 'config: %s\nruns: %s\ngrid: {training.epochs: [0, 1]}\n' "$scratch/point.yaml" "$scratch/points" \
+    > "$scratch/sweep.yaml"
+  id=$(slurm/submit --sweep "$scratch/sweep.yaml" | cut -d ' ' -f 1)
+  for point in 0 1; do same "point $point" COMPLETED "$(wait_for_end "${id}_$point")"; done
+  same "points in the sweep's table" 2 \
+    "$("$rocket" sweep "$scratch/sweep.yaml" table --format csv | grep -cE '^training.epochs=[01],[01],[01]\.?[0-9]*,')"
+}
+
 cluster_up "$scratch/c"
 check_usage
 check_dry_run
@@ -142,4 +159,5 @@ run_chain mpirun mpirun
 check_nodes srun
 check_nodes mpirun
 check_finished
+check_array
 echo "passed"
