@@ -75,7 +75,8 @@ TEST_F(Similarity, DoesNotSeeHowDeltaWIsFactored) {
       folder.path() / "y",
       {{test::a_name(module), at::mm(mix, a)}, {test::b_name(module), at::mm(b, at::inverse(mix))}},
       {{"lora_alpha", 64}});
-  test::write_peft(folder.path() / "z", {{test::a_name(module), a}, {test::b_name(module), -b}});
+  test::write_peft(folder.path() / "z", {{test::a_name(module), a}, {test::b_name(module), b}},
+                   {{"lora_alpha", -4}});
   const auto matrix = similarity_matrix(bank(), SimilarityKind::delta_w);
   EXPECT_NEAR(matrix[1], 1, 1e-5);
   EXPECT_LE(matrix[1], 1);

@@ -206,6 +206,14 @@ TEST(Trainer, OtherRanksFollowRootsSnapshot) {
   EXPECT_LT(relative(second.log[0].loss, first.log[1].loss), 1e-5);
 }
 
+TEST(Trainer, DropoutDiffersFromStepToStep) {
+  Mixture mixture = test::lab_mixture(2);
+  Seen seen;
+  train_alone(mixture, test::lab_examples(), {.learning_rate = 0, .epochs = 2, .lora_dropout = 0.3},
+              seen.hooks());
+  EXPECT_GT(relative(seen.log[1].loss, seen.log[0].loss), 1e-3);
+}
+
 TEST(Trainer, RouterOnlyLeavesTheExpertsAlone) {
   Mixture mixture = test::lab_mixture(2);
   const Mixture before = test::lab_mixture(2);
