@@ -25,10 +25,16 @@ log::Level level_of(const Command& command) {
   return command.verbose ? log::Level::verbose : log::Level::normal;
 }
 
+/// What the command will read must exist; missing files are reported beside all other problems.
+std::span<const Input> inputs_of(const std::string& job) {
+  if (job == "run" || job == "check") return all_inputs;
+  return job == "report" ? std::span<const Input>{} : job_spec(job).inputs;
+}
+
 /// Every rank reads the file: it is small, and all must refuse it together.
 Session open_session(Comm& comm, const Command& command) {
   RunConfig config;
-  agree(comm, [&] { config = load_config(command.target, command.set); });
+  agree(comm, [&] { config = load_config(command.target, command.set, inputs_of(command.job)); });
   const NodePlace place = node_place(comm);
   configure_compute(place.size);
   const RunDirectory run(config.run);

@@ -79,10 +79,10 @@ std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device) {
 /// Root's eyes and hands during training: the step line, the checkpoints, the record.
 class TrainingRecorder {
  public:
-  TrainingRecorder(JobContext& context, const Mixture& mixture, std::int64_t steps, std::int64_t done)
-      : context_(context), mixture_(mixture), progress_("finetune", "steps", steps, done) {
+  TrainingRecorder(JobContext& context, const Mixture& mixture, std::int64_t steps, const Snapshot& from)
+      : context_(context), mixture_(mixture), progress_("finetune", "steps", steps, from.step), last_(from) {
     context.record.parts_total = steps;
-    context.record.parts_done = done;
+    context.record.parts_done = from.step;
   }
 
   void step(const StepLog& log) {
@@ -135,7 +135,7 @@ JobEnd finetune(JobContext& context) {
   if (mixture->options().top_k == 1)
     log::info("finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no gradient)");
   const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(examples.size()), options).size());
-  TrainingRecorder recorder(context, *mixture, steps, resume ? resume->step : 0);
+  TrainingRecorder recorder(context, *mixture, steps, resume.value_or(Snapshot{}));
   const auto reducer = reducer_for(comm, decoder->device());
   const TrainingEnd end =
       train(comm, *reducer, *decoder, *mixture, examples, options, resume ? &*resume : nullptr,

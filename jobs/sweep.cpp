@@ -107,7 +107,7 @@ Table point_list(const Sweep& sweep) {
 
 void run_point(Comm& comm, const Command& command, const Sweep& sweep, const SweepPoint& point) {
   RunConfig config;
-  agree(comm, [&] { config = load_point(sweep, point); });
+  agree(comm, [&] { config = load_point(sweep, point, {}, all_inputs); });
   const NodePlace place = node_place(comm);
   configure_compute(place.size);
   log::info("sweep: point {}", point.name);

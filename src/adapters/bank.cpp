@@ -22,12 +22,23 @@ BankEntry entry_of(const fs::path& folder) {
 }
 
 void add_folder_of_adapters(const fs::path& bank, std::vector<BankEntry>& entries) {
+  const std::size_t before = entries.size();
   for (const fs::directory_entry& item : fs::directory_iterator(bank)) {
     if (!item.is_directory() || item.path().filename().string().starts_with(".")) continue;
-    if (!is_adapter(item.path())) {
-      fail_data("{}: no adapter: adapter_config.json is missing", item.path().string());
-    }
     entries.push_back(entry_of(item.path()));
+  }
+  if (entries.size() == before) {
+    fail_data("{}: neither an adapter (adapter_config.json is missing) nor a folder of adapters", bank.string());
+  }
+}
+
+/// Behind the exclusions: a folder that is no adapter may be named there.
+void check_are_adapters(const std::vector<BankEntry>& entries) {
+  for (const BankEntry& entry : entries) {
+    if (!is_adapter(entry.folder)) {
+      fail_data("{}: no adapter: adapter_config.json is missing (bank.exclude: [{}] leaves it out)",
+                entry.folder.string(), entry.name);
+    }
   }
 }
 
@@ -70,6 +81,7 @@ std::vector<BankEntry> list_bank(const std::vector<fs::path>& folders,
   std::ranges::sort(entries, {}, &BankEntry::name);
   check_names(entries);
   leave_out(entries, exclude);
+  check_are_adapters(entries);
   if (entries.empty()) fail_data("bank.adapters: there is no adapter");
   return entries;
 }

@@ -30,8 +30,9 @@ void link_tree(const fs::path& from, const fs::path& to) {
 std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec,
                                              const std::string& fingerprint) {
   std::vector<fs::path> folders;
-  for (const fs::directory_entry& entry : fs::directory_iterator(siblings)) {
-    if (entry.is_directory() && !fs::equivalent(entry.path(), run.root())) folders.push_back(entry.path());
+  std::error_code absent;  // the first point of a sweep finds no folder yet
+  for (const fs::directory_entry& entry : fs::directory_iterator(siblings, absent)) {
+    if (entry.is_directory() && entry.path().filename() != run.root().filename()) folders.push_back(entry.path());
   }
   std::sort(folders.begin(), folders.end());
   for (const fs::path& folder : folders) {
@@ -47,11 +48,11 @@ std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::
 bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec, const std::string& fingerprint) {
   const auto other = finished_sibling(run, siblings, spec, fingerprint);
   if (!other) return false;
-  remove_all(run.parts(spec.name));
+  remove_tree(run.parts(spec.name));
   make_folders(run.parts("."));
   link_tree(other->parts(spec.name), run.parts(spec.name));
   for (const std::string& output : spec.outputs) {
-    remove_all(run.file(output));
+    remove_tree(run.file(output));
     if (fs::exists(other->file(output))) link_tree(other->file(output), run.file(output));
   }
   write_record(run, *read_record(*other, spec.name));

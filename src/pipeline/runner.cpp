@@ -15,9 +15,9 @@ namespace {
 
 void discard(const RunDirectory& run, const JobSpec& spec) {
   // The record goes first: a kill in between leaves output without a record, which counts as absent.
-  remove_all(run.record(spec.name));
-  for (const std::string& output : spec.outputs) remove_all(run.file(output));
-  remove_all(run.parts(spec.name));
+  remove_tree(run.record(spec.name));
+  for (const std::string& output : spec.outputs) remove_tree(run.file(output));
+  remove_tree(run.parts(spec.name));
 }
 
 std::string fresh_command(const Session& session, const std::string& job) {
@@ -105,6 +105,8 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
       record.done = true;
       return;
     }
+    for (const fs::path& folder : {session.run.root(), session.run.parts(spec.name), session.run.checkpoints()})
+      remove_leftovers(folder);
     if (record.started.empty()) record.started = utc_now();
     record.ranks = comm.size();
     record.exit = -1;

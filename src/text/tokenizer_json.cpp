@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "formats/json_reader.h"
 
 namespace rocket {
 
@@ -43,7 +44,7 @@ TokenId id_of(const json& value, const std::string& part) {
   const bool fits = value.is_number_unsigned()
                         ? value.get<std::uint64_t>() < std::uint64_t{std::numeric_limits<TokenId>::max()}
                         : value.get<std::int64_t>() >= 0;
-  if (!fits) fail_data("{}: {} is no token id", part, value.dump());
+  if (!fits) fail_data("{}: {} is no token id", part, shown(value));
   return value.get<TokenId>();
 }
 
@@ -164,7 +165,7 @@ void refuse_unless_off(const json& model, const std::string& key) {
   if (is_absent(model, key)) return;
   const json& value = model.at(key);
   if (value == false || value == "" || value == 0.0) return;
-  fail_data("model: {} = {} is not supported for byte-level BPE", key, value.dump());
+  fail_data("model: {} = {} is not supported for byte-level BPE", key, shown(value));
 }
 
 std::unique_ptr<TokenModel> bpe_model(const json& model, const TokenMap& vocabulary, bool byte_level) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "formats/json_reader.h"
 #include "text/tokenizer_json.h"
 
 namespace rocket {
@@ -13,18 +14,38 @@ namespace {
 
 using nlohmann::json;
 
-json parse_json(const fs::path& file) {
+/// More levels than this would end the program while the value is copied; tokenizers have about six.
+constexpr int kMaxDepth = 64;
+
+bool is_too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '"') in_string = !in_string;
+    if (in_string && c == '\\') ++at;
+    if (in_string) continue;
+    if ((c == '[' || c == '{') && ++depth > kMaxDepth) return true;
+    if (c == ']' || c == '}') --depth;
+  }
+  return false;
+}
+
+/// A file with a vocabulary: too large for the bookkeeping of parse_json, which triples the time.
+json parse_large(const fs::path& file) {
+  const std::string text = read_file(file);
+  if (is_too_deep(text)) fail_data("{}: more than {} levels of JSON", file.string(), kMaxDepth);
   try {
-    return json::parse(read_file(file));
+    return json::parse(text);
   } catch (const json::exception& e) {
-    fail_data("{}: {}", file.string(), e.what());
+    fail_data("{}: no valid JSON: {}", file.string(), e.what());
   }
 }
 
 /// The object in a JSON file; empty if there is no such file.
 json object_in(const fs::path& file) {
   if (!fs::exists(file)) return json::object();
-  json value = parse_json(file);
+  json value = parse_json(read_file(file), file.string());
   if (!value.is_object()) fail_data("{}: expected an object, found {}", file.string(), value.type_name());
   return value;
 }
@@ -70,7 +91,7 @@ class TokenizerConfig {
     if (value.is_null()) return std::nullopt;
     const json& content = value.is_object() && value.contains("content") ? value["content"] : value;
     if (!content.is_string())
-      fail_data("tokenizer_config.json: {}: expected a token, found {}", key, value.dump());
+      fail_data("tokenizer_config.json: {}: expected a token, found {}", key, shown(value));
     return content.get<std::string>();
   }
 
@@ -134,7 +155,7 @@ json bpe_files(const fs::path& folder) {
   json merges = json::array();
   for (const std::string& line : lines_of(folder / "merges.txt"))
     if (!line.empty() && !line.starts_with("#version")) merges.push_back(line);
-  return {{"type", "BPE"}, {"vocab", parse_json(folder / "vocab.json")}, {"merges", std::move(merges)}};
+  return {{"type", "BPE"}, {"vocab", parse_large(folder / "vocab.json")}, {"merges", std::move(merges)}};
 }
 
 json gpt2_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
@@ -227,15 +248,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder) {
   const json values = object_in(folder / "tokenizer_config.json");
   const fs::path file = folder / "tokenizer.json";
   if (!fs::exists(file)) return load_old_files(folder, values);
-  TokenizerParts parts = in_context(file.string(), [&] {
-    json tokenizer;
-    try {
-      tokenizer = json::parse(read_file(file));
-    } catch (const json::exception& e) {
-      fail_data("{}", e.what());
-    }
-    return tokenizer_parts(tokenizer);
-  });
+  const json tokenizer = parse_large(file);
+  TokenizerParts parts = in_context(file.string(), [&] { return tokenizer_parts(tokenizer); });
   return in_context(folder.string(), [&] { return finish(std::move(parts), TokenizerConfig(values)); });
 }
 

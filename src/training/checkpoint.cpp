@@ -146,7 +146,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const
   std::vector<std::int64_t> steps = steps_in(folder);
   for (; static_cast<std::int64_t>(steps.size()) > std::max<std::int64_t>(keep, 1);
        steps.erase(steps.begin())) {
-    remove_all(checkpoint_path(folder, steps.front()));
+    remove_tree(checkpoint_path(folder, steps.front()));
   }
   return path;
 }

@@ -86,15 +86,17 @@ def examples(tokenizer, records, eos=2):
 
 @torch.no_grad()
 def mean_nll(model, examples):
-    """Of each example's target, float32 as the model computes, summed in float64."""
+    """Of each example's target: log-probabilities in float32, as transformers' own loss takes them, their mean in float64.
+
+    (With them in float64, one of the 39 x 50 means of the lab, 0.017 nats, lies 1.4e-5 away.)"""
     longest = max(len(ids) for ids, _ in examples)
     ids = torch.zeros(len(examples), longest, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, (tokens, _) in enumerate(examples):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
-    log_p = torch.log_softmax(model(input_ids=ids, attention_mask=mask).logits[:, :-1].double(), -1)
-    nll = -log_p.gather(-1, ids[:, 1:, None])[..., 0]
+    log_p = torch.log_softmax(model(input_ids=ids, attention_mask=mask).logits[:, :-1].float(), -1)
+    nll = -log_p.gather(-1, ids[:, 1:, None])[..., 0].double()
     return [nll[row, first - 1 : len(tokens) - 1].mean().item() for row, (tokens, first) in enumerate(examples)]
 
 
@@ -133,6 +135,13 @@ def deltas(folder):
         scale = alpha / (np.sqrt(r) if config.get("use_rslora") else r)
         result[module] = scale * half["B"] @ half["A"]
     return result
+
+
+def mean(adapters):
+    """{module: mean of the adapters' dW}, absent ones counting as zero."""
+    adapters = list(adapters)
+    return {module: sum(adapter[module] for adapter in adapters if module in adapter) / len(adapters)
+            for module in sorted(set().union(*adapters))}
 
 
 def similarity_matrix(folders):

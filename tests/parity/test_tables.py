@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from conftest import LAB
 from transformers import AutoTokenizer
@@ -32,9 +33,7 @@ def test_tables_are_one_object(rocket, run, name):
     assert list(rocket.table(run, name)) == OBJECTS[name]
 
 
-def test_scores_agree_with_score_h5(rocket, run, score, measure):
-    import numpy as np
-
+def test_scores_agree_with_score_h5(rocket, run, score):
     rows = rocket.table(run, "scores")
     assert [row["adapter"] for row in rows] == list(score["adapter"])
     perplexity = np.exp(score["nll"])
@@ -48,14 +47,20 @@ def test_scores_agree_with_score_h5(rocket, run, score, measure):
     assert sum(row["expert"] for row in rows) == 4 and sum(row["candidate"] for row in rows) == 8
 
 
+def test_shots_count_from_0(rocket, run, score):
+    rows = rocket.table(run, "shots")
+    assert [(row["adapter"], row["shot"]) for row in rows] == [(name, i) for name in score["adapter"] for i in range(50)]
+    assert [row["generation"] for row in rows] == list(score["generation"].ravel())
+
+
 @pytest.mark.parametrize("folder", ["base", "encoder"])
 def test_tokenize(rocket, folder):
     tokenizer = AutoTokenizer.from_pretrained(LAB / folder)
     texts = ["", " ", "Where does Kezok live?", "a\n\n### Input:\nb", "ünïcödé 日本 🙂\u2028x", "<s> </s> [SEP]", "x  y\t\tz"]
     texts += [json.loads(line)["instruction"] for line in open(LAB / "corpus.jsonl", encoding="utf-8")][:2000]
     stdin = "".join(json.dumps(text) + "\n" for text in texts)
-    found = [json.loads(line) for line in rocket("tokenize", LAB / folder, stdin=stdin).splitlines()]
+    found = [json.loads(line) for line in rocket("tokenize", LAB / folder, stdin=stdin).split("\n") if line]
     assert found == [tokenizer(text)["input_ids"] for text in texts]
     stdin = "".join(json.dumps(ids) + "\n" for ids in found)
-    back = [json.loads(line) for line in rocket("tokenize", LAB / folder, "--decode", stdin=stdin).splitlines()]
+    back = [json.loads(line) for line in rocket("tokenize", LAB / folder, "--decode", stdin=stdin).split("\n") if line]
     assert back == [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in found]
