@@ -15,19 +15,28 @@ namespace rocket {
 
 namespace {
 
-constexpr std::int64_t records_per_unit = 2048;
+/// Enough units for dozens of ranks, and few enough parts for the virtual data set over them: HDF5 keeps each of its
+/// files open.
+std::int64_t unit_size(std::int64_t records) {
+  constexpr std::int64_t smallest = 2048, most_units = 256;
+  return std::max(smallest, (records + most_units - 1) / most_units);
+}
+
 constexpr std::int64_t batch_tokens = 16384;
 
 class CorpusEmbedder {
  public:
-  explicit CorpusEmbedder(const Session& session)
+  CorpusEmbedder(const Session& session, std::int64_t records)
       : config_(session.config),
+        records_(records),
         tokenizer_(load_tokenizer(config_.encoder.path)),
         encoder_(Encoder::load(config_.encoder.path, read_pooling(config_.encoder.path, config_.encoder.pooling),
                                at::kFloat, choose_device(config_.device, session.rank_on_node))),
         corpus_(expand_globs(config_.corpus.records), config_.corpus.fields),
         shots_(embed_shots()) {}
 
+  std::int64_t records() const { return records_; }
+  std::int64_t units() const { return (records_ + unit_size(records_) - 1) / unit_size(records_); }
   std::int64_t dimension() const { return encoder_.config().hidden; }
   const std::vector<float>& shots() const { return shots_; }
   void compute(std::int64_t unit, H5Writer& part);
@@ -38,6 +47,7 @@ class CorpusEmbedder {
   std::vector<TokenId> tokens(const Record& record) const;
 
   const RunConfig& config_;
+  std::int64_t records_;
   std::unique_ptr<Tokenizer> tokenizer_;
   Encoder encoder_;
   CorpusReader corpus_;
@@ -85,7 +95,7 @@ std::vector<float> CorpusEmbedder::embed(const std::vector<Record>& records) con
 }
 
 void CorpusEmbedder::compute(std::int64_t unit, H5Writer& part) {
-  const std::vector<Record> records = corpus_.block(unit * records_per_unit, records_per_unit);
+  const std::vector<Record> records = corpus_.block(unit * unit_size(records_), unit_size(records_));
   const auto rows = static_cast<std::int64_t>(records.size());
   const std::vector<float> vectors = embed(records);
   part.write("embedding", vectors, {rows, dimension()});
@@ -101,13 +111,14 @@ std::int64_t count_records(const RunConfig& config) {
 }
 
 /// Root only. embed.h5: the corpus' rows stay in the parts.
-void gather(const RunDirectory& run, const CorpusEmbedder& work, std::int64_t records) {
+void gather(const RunDirectory& run, const CorpusEmbedder& work) {
+  const std::int64_t records = work.records(), size = unit_size(records);
   std::vector<VirtualPart> parts;
   std::vector<float> similarity;
-  for (std::int64_t first = 0; first < records; first += records_per_unit) {
-    const fs::path file = part_file(run, "embed", first / records_per_unit);
+  for (std::int64_t first = 0; first < records; first += size) {
+    const fs::path file = part_file(run, "embed", first / size);
     parts.push_back({file.lexically_relative(run.root()).string(), "embedding", first,
-                     std::min(records_per_unit, records - first)});
+                     std::min(size, records - first)});
     const auto near = H5Reader(file).read<float>("similarity", {parts.back().rows});
     similarity.insert(similarity.end(), near.begin(), near.end());
   }
@@ -127,11 +138,11 @@ JobEnd embed(JobContext& context) {
   on_root(session.comm, [&] { records = count_records(session.config); });
   records = std::stoll(broadcast_text(session.comm, std::to_string(records)));
   std::optional<CorpusEmbedder> work;
-  agree(session.comm, [&] { work.emplace(session); });
+  agree(session.comm, [&] { work.emplace(session, records); });
   const JobEnd end =
-      run_unit_job(context, {.units = (records + records_per_unit - 1) / records_per_unit,
+      run_unit_job(context, {.units = work->units(),
                              .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
-  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work, records); });
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
   return end;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "adapters/bank_delta.h"
+#include "evaluation/sandbox.h"
 #include "jobs.h"
 #include "model/device.h"
 #include "moe/mixture_delta.h"
@@ -34,6 +35,7 @@ class Contest {
                                choose_device(config_.device, session.rank_on_node))),
         mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
         generate_(text_.generate_options(config_)) {
+    if (extractor_.kind() == AnswerKind::code) require_sandbox();
     for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
     systems_.push_back({"expert", nullptr, &mixture_});
   }

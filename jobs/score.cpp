@@ -1,8 +1,9 @@
 // The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of adapters.
 #include <algorithm>
-#include <cmath>
+#include <numeric>
 
 #include "adapters/bank.h"
+#include "evaluation/sandbox.h"
 #include "jobs.h"
 #include "model/device.h"
 #include "pipeline/options.h"
@@ -34,6 +35,7 @@ class BankOnShots {
         bank_(configured_bank(config_), decoder_.modules(), compute_type(config_), decoder_.device(),
               config_.bank.memory.bytes),
         generate_(text_.generate_options(config_)) {
+    if (extractor_.kind() == AnswerKind::code) require_sandbox();
     for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
   }
 
@@ -122,15 +124,15 @@ void gather(const RunDirectory& run, const BankOnShots& work) {
   }
   std::vector<std::string> names = {"(base)"};
   for (const BankEntry& entry : work.entries()) names.push_back(entry.name);
-  std::vector<std::int64_t> lines;
-  for (const Question& shot : work.shots()) lines.push_back(shot.record.line);
+  std::vector<std::int64_t> numbers(shots);  // places in the shots file, blank lines not counted
+  std::iota(numbers.begin(), numbers.end(), 0);
   std::vector<std::int32_t> target_tokens;
   for (const ShotTokens& shot : work.tokens())
     target_tokens.push_back(static_cast<std::int32_t>(shot.example.target_tokens()));
 
   H5Writer out(run.file("score.h5"));
   out.write_strings("adapter", names, {rows});
-  out.write("shot", lines);
+  out.write("shot", numbers);
   out.write("target_tokens", target_tokens);
   out.write("nll", nll, {rows, shots});
   out.write("correct", correct, {rows, shots});

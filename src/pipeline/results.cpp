@@ -72,9 +72,9 @@ StoredScores read_scores(const RunDirectory& run) {
   const H5Reader file(run.file("score.h5"));
   StoredScores scores;
   scores.bank.adapters = file.read_strings("adapter");
-  scores.shot_lines = file.read<std::int64_t>("shot");
+  scores.shots = file.read<std::int64_t>("shot");
   const auto rows = static_cast<std::int64_t>(scores.bank.adapters.size());
-  const auto shots = static_cast<std::int64_t>(scores.shot_lines.size());
+  const auto shots = static_cast<std::int64_t>(scores.shots.size());
   scores.bank.shots = shots;
   scores.target_tokens = file.read<std::int32_t>("target_tokens", {shots});
   scores.bank.nll = file.read<double>("nll", {rows, shots});

@@ -16,7 +16,7 @@ namespace rocket {
 /// score.h5.
 struct StoredScores {
   BankScores bank;
-  std::vector<std::int64_t> shot_lines;      // [K]
+  std::vector<std::int64_t> shots;           // [K] places in the shots file
   std::vector<std::int32_t> target_tokens;   // [K]
   std::vector<std::string> generations;      // [A + 1, K]
 };

@@ -17,7 +17,7 @@ MPI_ENVIRONMENT = {
 
 
 def environment(**more):
-    return {**os.environ, **MPI_ENVIRONMENT, "OMP_NUM_THREADS": "1", **more}
+    return {**os.environ, **MPI_ENVIRONMENT, **more}
 
 
 def make_world(folder, adapters=("home", "sells", "color", "tool", "color-weak", "x-star"), shots=6, records=600, items=8,
@@ -57,16 +57,18 @@ def rocket(*arguments, ranks=0, timeout=300, check=True, cwd=REPOSITORY, **popen
     return done
 
 
-def differences(run_a, run_b, files=("score.h5", "embed.h5", "select.h5", "training.h5", "evaluate.h5")):
+def differences(run_a, run_b, files=("score.h5", "experts.json", "embed.h5", "select.h5", "selected.jsonl",
+                                      "training.h5", "evaluate.h5")):
     """What differs between two run directories; times are exempt."""
     found = []
     for name in files:
+        if not name.endswith(".h5"):
+            if (pathlib.Path(run_a) / name).read_bytes() != (pathlib.Path(run_b) / name).read_bytes():
+                found.append(f"{name} differs")
+            continue
         a, b = pathlib.Path(run_a) / name, pathlib.Path(run_b) / name
         exclude = ["--exclude-path", "/seconds"] if name == "training.h5" else []
         done = subprocess.run(["h5diff", *exclude, str(a), str(b)], capture_output=True, text=True)
         if done.returncode != 0:
             found.append(f"{name}: {done.stdout}{done.stderr}")
-    for name in ("experts.json", "selected.jsonl"):
-        if (pathlib.Path(run_a) / name).read_bytes() != (pathlib.Path(run_b) / name).read_bytes():
-            found.append(f"{name} differs")
     return found

@@ -25,7 +25,6 @@ macro(rocket_find_pkgconfig target module debian)
 endmacro()
 
 rocket_find_config(fmt libfmt-dev)
-rocket_find_config(spdlog libspdlog-dev)
 rocket_find_config(yaml-cpp libyaml-cpp-dev)
 rocket_find_config(nlohmann_json nlohmann-json3-dev)
 rocket_find_config(CLI11 libcli11-dev)

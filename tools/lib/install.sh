@@ -4,7 +4,7 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dependencies=$repository/.deps
 
 build_packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev libyaml-cpp-dev libfmt-dev
-  libspdlog-dev nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
+  nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev bubblewrap python3)
 
 say() { printf '%s\n' "$*" >&2; }

@@ -1,0 +1,156 @@
+"""The program's manners: tables, resuming, staleness, streams, sweeps, tokens, exports."""
+import csv
+import io
+import json
+import pathlib
+import tempfile
+import unittest
+
+from small_world import LAB, REPOSITORY, make_world, rocket
+
+
+class Jobs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.holder = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.holder.name)
+        cls.config = make_world(cls.folder)
+        cls.run_directory = cls.folder / "run"
+        cls.first = rocket("run", cls.config)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.holder.cleanup()
+
+    def table(self, name):
+        return json.loads(rocket("inspect", self.run_directory, name, "--format", "json").stdout)
+
+    def test_results_go_to_stdout_and_all_else_to_stderr(self):
+        lines = self.first.stdout.splitlines()
+        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se"])
+        self.assertEqual(len(lines), 5)
+        self.assertIn("score: done", self.first.stderr)
+        self.assertEqual(rocket("run", self.config, "--quiet").stderr, "")
+
+    def test_a_finished_job_is_said_to_be_finished(self):
+        for job in ("score", "experts", "embed", "select", "finetune", "evaluate", "export"):
+            self.assertIn("done before", rocket(job, self.config).stderr)
+
+    def test_every_file_of_a_run_is_there(self):
+        for name in ("config.yaml", "manifest.json", "score.h5", "embed.h5", "select.h5", "training.h5", "evaluate.h5", "experts.json",
+                     "selected.jsonl", "report.html", "expert/mixture.json", "expert/router.safetensors", "expert/mixture.py",
+                     "events/rank-00000.jsonl"):
+            self.assertTrue((self.run_directory / name).is_file(), name)
+        manifest = json.loads((self.run_directory / "manifest.json").read_text())
+        self.assertEqual({j["state"] for j in manifest["jobs"].values()}, {"done"})
+
+    def test_tables_have_their_fields(self):
+        fields = {"scores": "adapter perplexity perplexity_se accuracy accuracy_se place_perplexity place_accuracy place candidate expert",
+                  "shots": "adapter shot nll target_tokens correct generation", "selection": "record similarity kept dropped_by",
+                  "training": "step epoch loss learning_rate gradient_norm target_tokens seconds",
+                  "evaluation": "system correct items accuracy se", "jobs": "job state parts_done parts_total seconds"}
+        for name, names in fields.items():
+            for row in self.table(name):
+                self.assertEqual(list(row), names.split(), name)
+            text = rocket("inspect", self.run_directory, name, "--format", "csv").stdout
+            rows = list(csv.DictReader(io.StringIO(text)))
+            self.assertEqual(len(rows), len(self.table(name)), name)
+        self.assertEqual(list(self.table("similarity")), ["adapters", "matrix"])
+        self.assertEqual(list(self.table("experts")), ["experts", "candidates", "tuples", "mean_similarity", "objective"])
+        self.assertEqual(self.table("scores")[0]["adapter"], "(base)")
+        self.assertIsNone(self.table("scores")[0]["place"])
+
+    def test_the_order_of_keys_follows_the_jobs(self):
+        self.assertEqual([row["job"] for row in self.table("jobs")][:5], ["score", "experts", "embed", "select", "finetune"])
+
+    def test_fresh_makes_what_stands_on_it_stale_only_if_something_changed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder, records=200, retrieve=20)
+            rocket("run", config)
+            rocket("select", config, "--fresh", "--set", "selection.retrieve=10")
+            done = rocket("finetune", config, "--set", "selection.retrieve=10", check=False)
+            self.assertEqual(done.returncode, 65)
+            self.assertIn("rocket finetune", done.stderr)
+            again = rocket("run", config, "--fresh", "--set", "selection.retrieve=10")
+            for job, word in (("score", "done before"), ("embed", "done before"), ("finetune", "done in"), ("evaluate", "done in")):
+                self.assertIn(f"{job}: {word}", again.stderr)
+
+    def test_untrained_mixture_can_be_exported(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder, records=200, retrieve=20)
+            rocket("run", config, "--set", "training.epochs=0")
+            table = json.loads(rocket("inspect", pathlib.Path(folder) / "run", "training", "--format", "json").stdout)
+            self.assertEqual(table, [])
+
+    def test_policies_and_explicit_experts(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder, records=200, retrieve=20)
+            for job in ("score", "embed"):
+                rocket(job, config)
+            for policy in ("released_code", "similarity_only", "random", "convex", "kde", "repr_filter", "none", "greedy"):
+                rocket("select", config, "--fresh", "--set", f"selection.policy={policy}")
+            rocket("experts", config, "--fresh", "--set", "experts.names=[color, home, tool]")
+            choice = json.loads((pathlib.Path(folder) / "run/experts.json").read_text())
+            self.assertEqual(sorted(choice["experts"]), ["color", "home", "tool"])
+
+    def test_exports_in_all_forms(self):
+        for form, file in (("experts", None), ("merged_lora", "adapter_config.json"), ("merged_model", "config.json")):
+            target = self.folder / f"out-{form}"
+            rocket("export", self.config, "--as", form, "--to", target)
+            self.assertTrue(any(target.iterdir()))
+            if file:
+                self.assertTrue((target / file).is_file())
+        self.assertTrue(json.loads(rocket("inspect", self.folder / "out-merged_lora", "--format", "json").stdout)["usable"])
+        self.assertTrue(json.loads(rocket("inspect", self.folder / "out-merged_model", "--format", "json").stdout)["usable"])
+
+    def test_sweep_computes_what_points_share_once(self):
+        sweep = self.folder / "sweep.yaml"
+        runs = self.folder / "sweep"
+        sweep.write_text(json.dumps({"config": str(self.config), "runs": str(runs), "grid": {"experts.count": [1, 2], "seed": [0, 1]}}))
+        self.assertEqual(len(rocket("sweep", sweep, "list").stdout.splitlines()), 5)
+        done = rocket("sweep", sweep, "run")
+        self.assertEqual(done.stderr.count("score: done in"), 1)
+        self.assertEqual(done.stderr.count("score: taken over"), 3)
+        rows = json.loads(rocket("sweep", sweep, "table", "--format", "json").stdout)
+        self.assertEqual(len(rows), 4)
+        for row in rows:
+            self.assertEqual(row["seeds"], 2)
+            self.assertIsNotNone(row["accuracy"])
+
+    def test_tokenize_and_back(self):
+        import subprocess
+        from small_world import ROCKET, environment
+        text = json.dumps("Facts: cup costs 9. \u00e9\u4e2d\n") + "\n"
+        ids = subprocess.run([ROCKET, "tokenize", LAB / "base"], input=text, capture_output=True, text=True, env=environment(), check=True).stdout
+        plain = subprocess.run([ROCKET, "tokenize", LAB / "base", "--plain"], input=text, capture_output=True, text=True, env=environment(), check=True).stdout
+        self.assertEqual(json.loads(ids), [1] + json.loads(plain))
+        back = subprocess.run([ROCKET, "tokenize", LAB / "base", "--decode"], input=plain, capture_output=True, text=True, env=environment(), check=True).stdout
+        self.assertEqual(json.loads(back), json.loads(text))
+
+    def test_inspect_says_what_a_folder_is(self):
+        base = json.loads(rocket("inspect", LAB / "base", "--format", "json").stdout)
+        self.assertEqual((base["family"], base["parameters"], base["usable"]), ("llama", 777344, True))
+        adapter = json.loads(rocket("inspect", LAB / "bank/price", "--format", "json").stdout)
+        self.assertEqual((adapter["lora_r"], adapter["usable"], adapter["reason"]), (8, True, None))
+
+    def test_help_and_version(self):
+        for job in ("run", "check", "score", "experts", "embed", "select", "finetune", "evaluate", "export", "report", "sweep", "inspect", "tokenize"):
+            self.assertIn("Usage", rocket(job, "--help").stdout)
+        version = rocket("--version").stdout
+        for word in ("rocket", "LibTorch 2.11", "CUDA", "NCCL", "MPI", "HDF5"):
+            self.assertIn(word, version)
+
+    def test_check_writes_nothing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder)
+            before = sorted(pathlib.Path(folder).rglob("*"))
+            rocket("check", config)
+            self.assertEqual(sorted(pathlib.Path(folder).rglob("*")), before)
+
+    def test_every_lab_configuration_checks(self):
+        for config in sorted((REPOSITORY / "configs").glob("lab-*.yaml")):
+            rocket("check", config)
+
+
+if __name__ == "__main__":
+    unittest.main()
