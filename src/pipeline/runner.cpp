@@ -29,6 +29,11 @@ std::string fresh_command(const Session& session, const std::string& job) {
                                        session.run.root().string(), fresh_command(session, job)));
 }
 
+/// A finished job whose files somebody removed is not finished: its parts are gathered again.
+bool has_outputs(const RunDirectory& run, const JobSpec& spec) {
+  return std::ranges::all_of(spec.outputs, [&](const std::string& output) { return fs::exists(run.file(output)); });
+}
+
 /// Root only. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
   for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
@@ -42,7 +47,7 @@ JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) 
     before.reset();
   }
   if (before) {
-    now.done = before->done;
+    now.done = before->done && has_outputs(session.run, spec);
     now.seconds = before->seconds;
     now.started = before->started;
     now.ended = before->ended;
@@ -87,6 +92,9 @@ void require_done(const Session& session, const std::string& job, const std::str
   if (!record || !record->done)
     fail_data("{} needs the result of {}, which {}: `rocket {} {}` first", for_job, job,
               record ? "is not finished" : "has not run", job, session.config_file);
+  if (!has_outputs(session.run, spec))
+    fail_data("{} needs the result of {}, whose files are gone from {}: `rocket {} {}` first", for_job, job,
+              session.run.root().string(), job, session.config_file);
   for (const std::string& upstream : spec.upstream) require_done(session, upstream, job);
   const JobRecord now = describe(spec, session.config, session.run, record);
   if (const auto change = change_between(*record, now)) refuse(session, job, *change);

@@ -36,6 +36,12 @@ class Jobs(unittest.TestCase):
         for job in ("score", "experts", "embed", "select", "finetune", "evaluate", "export"):
             self.assertIn("done before", rocket(job, self.config).stderr)
 
+    def test_a_removed_result_is_gathered_again(self):
+        before = (self.run_directory / "score.h5").read_bytes()
+        (self.run_directory / "score.h5").unlink()
+        self.assertIn("score: done in", rocket("score", self.config).stderr)
+        self.assertEqual((self.run_directory / "score.h5").read_bytes(), before)
+
     def test_every_file_of_a_run_is_there(self):
         for name in ("config.yaml", "manifest.json", "score.h5", "embed.h5", "select.h5", "training.h5", "evaluate.h5", "experts.json",
                      "selected.jsonl", "report.html", "expert/mixture.json", "expert/router.safetensors", "expert/mixture.py",
