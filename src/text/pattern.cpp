@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kMatchLimit = 1'000'000'000;  // a stray pattern ends in an error, not in a hang
 constexpr std::uint32_t kHeapLimit = 1 << 20;         // KiB
-constexpr std::size_t kJitStackStart = 32 << 10, kJitStackMax = 64 << 20;
+constexpr std::size_t kJitStackStart = 32 << 10, kJitStackMax = 1 << 20;
 
 /// Scratch space of one thread: PCRE2's match blocks must not be shared between threads.
 struct Scratch {

@@ -14,7 +14,8 @@ namespace rocket {
 
 using TokenId = std::int32_t;
 
-/// A token and the bytes [begin, end) of the text that it stands for.
+/// A token and the bytes [begin, end) of the text that it stands for. Exact, also within a character, save
+/// where normalisation joined or reordered characters: then all bytes that took part.
 struct Token {
   TokenId id = 0;
   std::int64_t begin = 0, end = 0;
@@ -32,9 +33,10 @@ class Tokenizer {
   /// `tokenizer(text)["input_ids"]`: leading + encode + trailing.
   std::vector<TokenId> ids_with_specials(std::string_view text) const;
 
-  /// As tokenizers' decode without clean-up: invalid UTF-8 becomes U+FFFD.
+  /// As tokenizers' decode with the decoder of the file: invalid UTF-8 becomes U+FFFD, unknown ids go.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_specials) const = 0;
 
+  /// One more than the largest id, added tokens included: what a model's embedding must reach.
   virtual std::int64_t vocabulary() const = 0;
   virtual std::optional<TokenId> id_of(std::string_view token) const = 0;
 
@@ -43,8 +45,9 @@ class Tokenizer {
   virtual std::optional<TokenId> bos() const = 0;
 };
 
-/// Reads tokenizer.json and tokenizer_config.json of a model folder. Throws data (65) naming the file and the
-/// part that rocket does not know.
+/// Reads tokenizer.json and tokenizer_config.json of a model folder. Without tokenizer.json the class decides
+/// (GPT2, Qwen2: vocab.json + merges.txt; Bert: vocab.txt). Throws data (65) naming the file and the part that
+/// rocket does not know. encode and decode are safe from several threads at once.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace rocket

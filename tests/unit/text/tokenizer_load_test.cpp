@@ -105,6 +105,35 @@ TEST_F(TokenizerFolder, RefusesPatternsThatTwoEnginesReadDifferently) {
   EXPECT_THAT(refusal_of(kQwen, place, "(a"), HasSubstr("pattern `(a`"));
 }
 
+TEST_F(TokenizerFolder, IgnoreMergesTakesAWordOfTheVocabularyWhole) {
+  json tokenizer = {
+      {"model",
+       {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"aba", 2}, {"ab", 3}}}, {"merges", {"a b"}}}},
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}}};
+  write("tokenizer.json", tokenizer);
+  EXPECT_EQ(ids("aba"), (std::vector<TokenId>{3, 0}));
+  tokenizer["model"]["ignore_merges"] = true;
+  write("tokenizer.json", tokenizer);
+  EXPECT_EQ(ids("aba"), std::vector<TokenId>{2});
+  EXPECT_EQ(ids("abaa"), (std::vector<TokenId>{3, 0, 0}));
+}
+
+TEST_F(TokenizerFolder, AddedTokensGetTheNextIdsWhateverTheFileSays) {
+  json tokenizer = read("tests/lab/base/tokenizer.json");
+  tokenizer["added_tokens"].push_back({{"id", 2000}, {"content", "<X>"}, {"special", true}});
+  tokenizer["added_tokens"].push_back({{"id", 77}, {"content", "hello"}});
+  write("tokenizer.json", tokenizer);
+  EXPECT_EQ(load_tokenizer(folder_)->id_of("<X>"), 1444);
+  EXPECT_EQ(load_tokenizer(folder_)->id_of("hello"), 1445);
+}
+
+TEST_F(TokenizerFolder, DeepNestingIsRefused) {
+  write("tokenizer.json", std::string(1'000'000, '['));
+  EXPECT_THAT(refusal(), HasSubstr("levels of JSON"));
+  write("tokenizer.json", R"({"model": {"vocab": {"[[\"[": )" + std::string(1'000'000, '['));
+  EXPECT_THAT(refusal(), HasSubstr("levels of JSON"));
+}
+
 TEST_F(TokenizerFolder, SpecialsOfTheConfigAreTextOrObjects) {
   fs::copy(kQwen, folder_ / "tokenizer.json");
   EXPECT_FALSE(load_tokenizer(folder_)->eos());

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "text/pattern.h"
+#include "text/tokenizer_pretokenizer.h"
 #include "text/unicode.h"
 
 namespace rocket {
@@ -124,6 +125,22 @@ TEST(Pattern, WalksOverEmptyMatches) {
   std::vector<std::pair<std::size_t, std::size_t>> found;
   Pattern("x*").for_each("éxx", [&](Match match) { found.emplace_back(match.begin, match.end); });
   EXPECT_EQ(found, (std::vector<std::pair<std::size_t, std::size_t>>{{0, 0}, {2, 4}, {4, 4}}));
+}
+
+TEST(Pattern, ClassesAreThoseOfUnicode16) {
+  const auto matches = [](const char* pattern, const char* text) {
+    const auto match = oniguruma_pattern(pattern).find(text, 0);
+    return match && match->end == std::string_view(text).size();
+  };
+  EXPECT_TRUE(matches("\\p{L}", "\U00031350"));
+  EXPECT_TRUE(matches("[\\p{L}x]", "\U00010D4A"));
+  EXPECT_FALSE(matches("\\P{L}", "\U00031350"));
+  EXPECT_FALSE(matches("[^\\s\\p{L}]", "\U00031350"));
+  EXPECT_TRUE(matches("\\p{N}", "\U00010D40"));
+  EXPECT_TRUE(matches("\\s", "\u0085"));
+  EXPECT_FALSE(matches("\\s", "\u180e"));
+  EXPECT_TRUE(matches("\\S", "\u180e"));
+  EXPECT_TRUE(matches("(?i:'s)", "'\u017f"));
 }
 
 TEST(Pattern, DeepBacktrackingNeitherFailsNorCuts) {
