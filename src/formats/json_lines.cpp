@@ -23,7 +23,8 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(kBlank) == std::string_view::npos;
 }
 
-/// Lines of a stream; a line that lies whole in a chunk is not copied.
+/// Lines of a stream; a line that lies whole in a chunk is not copied. The CR of a CRLF stays: to JSON it is
+/// white space.
 class LineReader {
  public:
   LineReader(ByteStream& stream, std::string file)
@@ -64,7 +65,6 @@ class LineReader {
   bool take(std::string_view whole, std::string_view& line) {
     line = whole;
     if (++number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    if (line.ends_with('\r')) line.remove_suffix(1);
     return true;
   }
 

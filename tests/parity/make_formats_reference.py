@@ -54,7 +54,7 @@ def tensors_of_all_types():
 
 def make_safetensors():
     tensors = tensors_of_all_types()
-    safetensors.torch.save_file(tensors, OUT / "types.safetensors", metadata={"format": "pt", "who": "\u00e9"})
+    safetensors.torch.save_file(tensors, OUT / "types.safetensors", metadata={"who": "\u00e9"})
     (OUT / "types.safetensors").chmod(0o644)
     write_json(
         OUT / "types.json",
@@ -101,6 +101,8 @@ def llama_forms():
                         "head_dim": 16, "eos_token_id": [5, 6]},
         "both": SMALL | {"rope_theta": 7.0, "rope_parameters": {"rope_theta": 8.0, "rope_type": "default"}},
         "scaling default": SMALL | {"rope_theta": 9.0, "rope_scaling": {"type": "default"}},
+        "scaling wins": SMALL | {"rope_scaling": {"rope_type": "default", "rope_theta": 5.0},
+                                 "rope_parameters": {"rope_theta": 8.0, "rope_type": "default"}},
         "parameters without theta": SMALL | {"rope_theta": 9.5, "rope_parameters": {"rope_type": "default"}},
         "nulls": SMALL | {"head_dim": None, "num_key_value_heads": None, "eos_token_id": None},
         "no model_type": {k: v for k, v in SMALL.items() if k != "model_type"},
@@ -186,6 +188,7 @@ def lora_cases():
         "one layer": dict(r=2, target_modules=["q_proj"], layers_to_transform=1, layers_pattern="layers"),
         "layers pattern": dict(r=2, target_modules=["q_proj"], layers_to_transform=[2], layers_pattern=["h", "layers"]),
         "exclude": dict(r=2, target_modules=ALL, exclude_modules=["k_proj", "layers.1.self_attn.q_proj"]),
+        "exclude prefix": dict(r=2, target_modules=ALL, exclude_modules=r"model\.layers\.0|model\.layers\.2.*up_proj"),
         "exclude regex": dict(r=2, target_modules=ALL, exclude_modules=r".*\.mlp\..*|model\.layers\.0\..*"),
     }
 

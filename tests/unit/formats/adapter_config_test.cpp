@@ -75,6 +75,7 @@ TEST_F(AdapterConfigTest, LeavesOutWhatPeftLeavesOut) {
       {"one layer", {"q_proj"}},
       {"layers pattern", {"q_proj"}},
       {"exclude", {"_proj"}},
+      {"exclude prefix", {"_proj"}},
       {"exclude regex", {"_proj"}}};
   int left_out = 0;
   for (const ordered_json& one : cases) {

@@ -112,6 +112,7 @@ TEST_F(TensorsTest, RefusesBrokenHeaders) {
 TEST_F(TensorsTest, RefusesHeadersLongerThanTheFormatAllows) {
   const std::string length("\x01\xe1\xf5\x05\0\0\0\0", 8);  // 100,000,001
   expect_bad(length + "{}", {"the format allows 100000000"});
+  expect_bad(std::string("\3\0\0\0\0\0\0\0{}", 10), {"header of 3 bytes in a file of 10", "cut short"});
 }
 
 TEST_F(TensorsTest, RefusesEveryBrokenField) {
