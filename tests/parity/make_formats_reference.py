@@ -201,6 +201,9 @@ def saved_config(settings):
         peft.LoraConfig(task_type="CAUSAL_LM", **settings).save_pretrained(folder)
         written = json.loads(file.read_text())
         written |= {k: settings[k] for k in ("rank_pattern", "alpha_pattern") if k in settings}
+        for key in ("target_modules", "exclude_modules"):  # sets to PEFT
+            if isinstance(written[key], list):
+                written[key] = sorted(written[key])
         file.write_text(json.dumps(written))
         return written, peft.LoraConfig.from_pretrained(folder)
 
