@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "formats/tensors.h"
 #include "model/attention.h"
+#include "model/batches.h"
 #include "model/layers.h"
 #include "model/product.h"
 
@@ -72,6 +73,22 @@ class Loader {
   WeightPlace place_;
   std::string prefix_;
 };
+
+using Sequences = std::span<const std::vector<TokenId>>;
+
+/// Runs of sequences of at most `rows` rows together.
+std::vector<Sequences> batches_of(Sequences sequences, std::int64_t rows) {
+  std::vector<Sequences> batches;
+  for (std::size_t begin = 0, end = 0; begin < sequences.size(); begin = end) {
+    std::size_t tokens = sequences[begin].size();
+    for (end = begin + 1; end < sequences.size(); ++end) {
+      tokens += sequences[end].size();
+      if (static_cast<std::int64_t>(tokens) > rows) break;
+    }
+    batches.push_back(sequences.subspan(begin, end - begin));
+  }
+  return batches;
+}
 
 }  // namespace
 
@@ -149,20 +166,15 @@ const EncoderConfig& Encoder::config() const {
 }
 
 at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const {
+  const bool threads =
+      side_by_side(weights_->config.hidden, weights_->config.intermediate, weights_->place.device);
+  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads));
+  std::vector<at::Tensor> blocks(batches.size());
+  for_each_batch(static_cast<std::int64_t>(batches.size()), threads, [&](std::int64_t i) {
+    const PackedRows rows = pack(batches[static_cast<std::size_t>(i)], weights_->place.device);
+    blocks[static_cast<std::size_t>(i)] = weights_->pool(rows, weights_->hidden(rows)).cpu();
+  });
   const c10::InferenceMode inference;
-  std::vector<at::Tensor> blocks;
-  for (std::size_t begin = 0; begin < sequences.size();) {
-    std::size_t end = begin;
-    std::int64_t tokens = 0;
-    while (end < sequences.size()) {
-      tokens += static_cast<std::int64_t>(sequences[end].size());
-      if (end > begin && tokens > batch_tokens) break;
-      ++end;
-    }
-    const PackedRows rows = pack(sequences.subspan(begin, end - begin), weights_->place.device);
-    blocks.push_back(weights_->pool(rows, weights_->hidden(rows)).cpu());
-    begin = end;
-  }
   return blocks.empty() ? at::empty({0, weights_->config.hidden}, at::kFloat) : at::cat(blocks);
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/batches.h"
 #include "model/kv_cache.h"
 
 namespace rocket {
@@ -36,7 +37,6 @@ class BatchGenerator {
   void run(std::span<const std::vector<TokenId>> prompts, std::vector<Row> rows) {
     rows_ = std::move(rows);
     cache_ = KvCache();
-    if (rows_.empty()) return;
     at::Tensor hidden_SD = read_prompts(prompts);
     while (true) {
       take(at::argmax(decoder_.logits(hidden_SD), -1).cpu());
@@ -118,6 +118,28 @@ std::int64_t room(const std::vector<TokenId>& prompt, const DecoderConfig& confi
   return std::min(options.max_new_tokens, config.max_positions - static_cast<std::int64_t>(prompt.size()));
 }
 
+/// The rows of each batch: prompts in the order given, at most batch_tokens rows x final length.
+std::vector<std::vector<Row>> batches_of(const DecoderConfig& config,
+                                         std::span<const std::vector<TokenId>> prompts,
+                                         const GenerateOptions& options) {
+  std::vector<std::vector<Row>> batches;
+  std::int64_t longest = 0;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    if (prompts[i].empty()) fail_data("prompt {} has no tokens: nothing to continue", i);
+    const std::int64_t limit = room(prompts[i], config, options);
+    if (limit <= 0) continue;
+    const std::int64_t length = static_cast<std::int64_t>(prompts[i].size()) + limit;
+    longest = std::max(longest, length);
+    if (batches.empty() ||
+        longest * static_cast<std::int64_t>(batches.back().size() + 1) > options.batch_tokens) {
+      batches.emplace_back();
+      longest = length;
+    }
+    batches.back().push_back({static_cast<std::int64_t>(i), 0, limit});
+  }
+  return batches;
+}
+
 }  // namespace
 
 std::vector<std::vector<TokenId>> generate(const Decoder& decoder,
@@ -126,23 +148,22 @@ std::vector<std::vector<TokenId>> generate(const Decoder& decoder,
   const c10::InferenceMode inference;
   std::vector<std::vector<TokenId>> outputs(prompts.size());
   BatchGenerator generator(decoder, delta, options, outputs);
-  std::vector<Row> batch;
-  std::int64_t longest = 0;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    if (prompts[i].empty()) fail_data("prompt {} has no tokens: nothing to continue", i);
-    const std::int64_t limit = room(prompts[i], decoder.config(), options);
-    if (limit <= 0) continue;
-    const std::int64_t length = static_cast<std::int64_t>(prompts[i].size()) + limit;
-    const std::int64_t grown = std::max(longest, length);
-    if (!batch.empty() && grown * static_cast<std::int64_t>(batch.size() + 1) > options.batch_tokens) {
-      generator.run(prompts, std::exchange(batch, {}));
-      longest = length;
-    } else {
-      longest = grown;
-    }
-    batch.push_back({static_cast<std::int64_t>(i), 0, limit});
-  }
-  generator.run(prompts, std::move(batch));
+  for (auto& rows : batches_of(decoder.config(), prompts, options)) generator.run(prompts, std::move(rows));
+  return outputs;
+}
+
+std::vector<std::vector<TokenId>> generate(const Decoder& decoder,
+                                           std::span<const std::vector<TokenId>> prompts,
+                                           const MakeDelta& make_delta, const GenerateOptions& options) {
+  const DecoderConfig& config = decoder.config();
+  std::vector<std::vector<TokenId>> outputs(prompts.size());
+  auto batches = batches_of(config, prompts, options);
+  for_each_batch(static_cast<std::int64_t>(batches.size()),
+                 side_by_side(config.hidden, config.intermediate, decoder.device()), [&](std::int64_t i) {
+                   const auto delta = make_delta();
+                   BatchGenerator generator(decoder, delta.get(), options, outputs);
+                   generator.run(prompts, std::move(batches[static_cast<std::size_t>(i)]));
+                 });
   return outputs;
 }
 

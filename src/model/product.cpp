@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "model/threads.h"
+
 namespace rocket {
 namespace {
 
@@ -15,7 +17,7 @@ namespace {
 // rows and 12 columns have the bits of the whole product; fewer rows or columns are summed in another order.
 constexpr std::int64_t kLeastRows = 4, kLeastColumns = 2;
 constexpr std::int64_t kRowsPerPiece = 16, kColumnsPerPiece = 64;
-constexpr std::int64_t kSerialMultiplications = 1 << 20;  // less than this is not worth a second thread
+constexpr std::int64_t kSerialMultiplications = 1 << 23;  // less than this is not worth a second thread
 
 using SetThreads = int (*)(int);
 
@@ -32,8 +34,8 @@ struct Bands {
 };
 
 Bands bands_of(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
-  const std::int64_t threads = at::get_num_threads();
-  if (threads == 1 || at::in_parallel_region() || rows * inner * columns < kSerialMultiplications) return {};
+  const std::int64_t threads = threads_here();
+  if (threads == 1 || rows * inner * columns < kSerialMultiplications) return {};
   if (rows >= kRowsPerPiece * threads) return {true, threads};
   return {false, std::clamp<std::int64_t>(columns / kColumnsPerPiece, 1, threads)};
 }
@@ -46,14 +48,12 @@ at::Tensor band(const at::Tensor& x, std::int64_t dim, std::int64_t index, std::
 
 void multiply(const at::Tensor& x_TI, const at::Tensor& weight_IO, at::Tensor& out_TO) {
   const Bands bands = bands_of(x_TI.size(0), x_TI.size(1), weight_IO.size(1));
-  at::parallel_for(0, bands.count, 1, [&](std::int64_t begin, std::int64_t end) {
+  on_threads(bands.count, [&](std::int64_t i) {
     const c10::InferenceMode inference;  // a thread's mode is its own
     const SerialMatrixLibrary serial;
-    for (std::int64_t i = begin; i < end; ++i) {
-      at::Tensor out = band(out_TO, bands.rows ? 0 : 1, i, bands.count);
-      at::mm_out(out, bands.rows ? band(x_TI, 0, i, bands.count) : x_TI,
-                 bands.rows ? weight_IO : band(weight_IO, 1, i, bands.count));
-    }
+    at::Tensor out = band(out_TO, bands.rows ? 0 : 1, i, bands.count);
+    at::mm_out(out, bands.rows ? band(x_TI, 0, i, bands.count) : x_TI,
+               bands.rows ? weight_IO : band(weight_IO, 1, i, bands.count));
   });
 }
 

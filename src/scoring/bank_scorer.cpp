@@ -1,12 +1,11 @@
 #include "scoring/bank_scorer.h"
 
-#include <c10/core/InferenceMode.h>
-
 #include <algorithm>
 #include <numeric>
 
 #include "adapters/bank_delta.h"
 #include "base/error.h"
+#include "model/batches.h"
 
 namespace rocket {
 namespace {
@@ -81,6 +80,25 @@ void score_batch(const Decoder& decoder, std::span<const Item> items, Adapters a
   }
 }
 
+std::int64_t example_length(const ShotTokens& shot) {
+  return static_cast<std::int64_t>(shot.example.ids.size());
+}
+
+/// Runs of items whose examples have at most `rows` rows together.
+std::vector<std::span<const Item>> batches_of(std::span<const Item> items, std::span<const ShotTokens> shots,
+                                              std::int64_t rows) {
+  std::vector<std::span<const Item>> batches;
+  for (std::size_t begin = 0, end = 0; begin < items.size(); begin = end) {
+    std::int64_t tokens = example_length(shots[items[begin].shot]);
+    for (end = begin + 1; end < items.size(); ++end) {
+      tokens += example_length(shots[items[end].shot]);
+      if (tokens > rows) break;
+    }
+    batches.push_back(items.subspan(begin, end - begin));
+  }
+  return batches;
+}
+
 void check_shots(std::span<const ShotTokens> shots) {
   for (std::size_t s = 0; s < shots.size(); ++s) {
     if (static_cast<std::int64_t>(shots[s].example.ids.size()) <= first_predicted(shots[s].example)) {
@@ -93,23 +111,15 @@ void check_shots(std::span<const ShotTokens> shots) {
 
 std::vector<std::vector<double>> nll_block(const Decoder& decoder, Adapters adapters,
                                            std::span<const ShotTokens> shots, std::int64_t batch_tokens) {
-  const c10::InferenceMode inference;
   check_shots(shots);
   std::vector<std::vector<double>> nll(adapters.size(), std::vector<double>(shots.size()));
-  const auto length = [](const ShotTokens& shot) { return shot.example.ids.size(); };
-  const std::vector<Item> items = items_by_length(adapters.size(), shots, length);
-  const std::span<const Item> all(items);
-  for (std::size_t begin = 0; begin < items.size();) {
-    std::size_t end = begin;
-    std::int64_t tokens = 0;
-    while (end < items.size()) {
-      tokens += static_cast<std::int64_t>(length(shots[items[end].shot]));
-      if (end > begin && tokens > batch_tokens) break;
-      ++end;
-    }
-    score_batch(decoder, all.subspan(begin, end - begin), adapters, shots, nll);
-    begin = end;
-  }
+  const auto items = items_by_length(adapters.size(), shots, example_length);
+  const DecoderConfig& config = decoder.config();
+  const bool threads = side_by_side(config.hidden, config.intermediate, decoder.device());
+  const auto batches = batches_of(items, shots, rows_of_batch(batch_tokens, threads));
+  for_each_batch(static_cast<std::int64_t>(batches.size()), threads, [&](std::int64_t i) {
+    score_batch(decoder, batches[static_cast<std::size_t>(i)], adapters, shots, nll);
+  });
   return nll;
 }
 
@@ -122,8 +132,9 @@ std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder, Adapters
       items_by_length(adapters.size(), shots, [](const ShotTokens& shot) { return shot.prompt.size(); });
   std::vector<std::vector<TokenId>> prompts;
   for (const Item& item : items) prompts.push_back(shots[item.shot].prompt);
-  BankDelta delta(adapters_of(items, adapters));
-  auto generated = generate(decoder, prompts, &delta, options);
+  const auto served = adapters_of(items, adapters);
+  auto generated = generate(
+      decoder, prompts, [&] { return std::make_unique<BankDelta>(served); }, options);
   for (std::size_t i = 0; i < items.size(); ++i) {
     const Item& item = items[i];
     scores[item.adapter][item.shot] = {nll[item.adapter][item.shot], std::move(generated[i])};

@@ -41,7 +41,11 @@ list(REMOVE_DUPLICATES ROCKET_CUDA_RUNTIME_DIRS)
 add_library(rocket_torch INTERFACE)
 target_include_directories(rocket_torch SYSTEM INTERFACE
   ${ROCKET_TORCH_ROOT}/include ${ROCKET_TORCH_ROOT}/include/torch/csrc/api/include)
-target_link_libraries(rocket_torch INTERFACE rocket_torch_cpu rocket_c10)
+# The OpenMP runtime that LibTorch brings along: its thread pool is ours too.
+file(GLOB ROCKET_TORCH_OPENMP ${ROCKET_TORCH_ROOT}/lib/libgomp*.so* ${ROCKET_TORCH_ROOT}/../torch.libs/libgomp*.so*)
+list(APPEND ROCKET_TORCH_OPENMP gomp)  # where it brings none, the compiler's
+list(GET ROCKET_TORCH_OPENMP 0 ROCKET_TORCH_OPENMP)
+target_link_libraries(rocket_torch INTERFACE rocket_torch_cpu rocket_c10 ${ROCKET_TORCH_OPENMP})
 # The wheel's include/ holds a newer fmt than the system's, and no library of it.
 target_compile_definitions(rocket_torch INTERFACE FMT_HEADER_ONLY)
 list(APPEND CMAKE_BUILD_RPATH ${ROCKET_TORCH_ROOT}/lib ${ROCKET_CUDA_RUNTIME_DIRS})

@@ -35,6 +35,24 @@ TEST(Generate, SameIdsWhateverCompanyBatchAndThreads) {
   at::set_num_threads(before);
 }
 
+TEST(Generate, BatchesSideBySideGiveTheSameIds) {
+  const Decoder decoder = test::load_decoder("stories260k");
+  const Sequences prompts = test::random_sequences(30, 512, 12, 5);
+  test::MatrixDelta delta = test::random_delta(decoder, 0.05);
+  const GenerateOptions options{.max_new_tokens = 10, .stop_ids = {2}, .batch_tokens = 90};
+  const auto expected = generate(decoder, prompts, &delta, options);
+  const MakeDelta copy = [&] { return std::make_unique<test::MatrixDelta>(delta); };
+  const int before = at::get_num_threads();
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    EXPECT_EQ(generate(decoder, prompts, copy, options), expected);
+  }
+  Sequences bad = prompts;
+  bad[7] = {9999};
+  EXPECT_THROW(generate(decoder, bad, copy, options), Error) << "from whichever thread";
+  at::set_num_threads(before);
+}
+
 /// The argmax of a forward over the whole sequence, step by step.
 std::vector<TokenId> without_cache(const Decoder& decoder, std::vector<TokenId> ids, std::size_t count) {
   const std::size_t prompt = ids.size();

@@ -1,0 +1,16 @@
+// Work on the threads of this rank: LibTorch's own, so that what LibTorch does inside stays on one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace rocket {
+
+/// Threads that a call of on_threads() from here would use.
+std::int64_t threads_here();
+
+/// Calls work(0) .. work(count - 1), as many at once as there are threads, in any order. What `work` throws
+/// is thrown here.
+void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& work);
+
+}  // namespace rocket
