@@ -47,10 +47,11 @@ pip_into() {
 }
 
 has_library() { # has_library SONAME : where the loader or the CUDA tool kit keeps it
-  ldconfig -p 2> /dev/null | grep -q "$1" && return 0
-  local folder
+  local folder known search=${LD_LIBRARY_PATH:-}
+  known=$(ldconfig -p 2> /dev/null || true)  # whole: grep -q on a pipe would end ldconfig early, which pipefail takes for a failure
+  [[ $known == *"$1"* ]] && return 0
   for folder in "$dependencies"/python/nvidia/cu13/lib /usr/local/cuda/lib64 /usr/local/cuda/lib \
-    /usr/local/cuda/extras/CUPTI/lib64 /usr/local/cuda-13.0/lib /usr/local/lib ${LD_LIBRARY_PATH//:/ }; do
+    /usr/local/cuda/extras/CUPTI/lib64 /usr/local/cuda-13.0/lib /usr/local/lib ${search//:/ }; do
     [ -e "$folder/$1" ] && return 0
   done
   return 1
