@@ -34,6 +34,20 @@ bool has_outputs(const RunDirectory& run, const JobSpec& spec) {
   return std::ranges::all_of(spec.outputs, [&](const std::string& output) { return fs::exists(run.file(output)); });
 }
 
+/// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this moment.
+void remove_own_leftovers(const RunDirectory& run, const JobSpec& spec) {
+  remove_leftovers(run.parts(spec.name));
+  std::error_code absent;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run.root(), absent)) {
+    for (const std::string& output : spec.outputs) {
+      if (entry.path().filename().string().starts_with(output + std::string(kTemporaryMark))) remove_tree(entry.path());
+    }
+  }
+  for (const std::string& output : spec.outputs) {
+    if (fs::is_directory(run.file(output))) remove_leftovers(run.file(output));
+  }
+}
+
 /// Root only. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
   for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
@@ -113,8 +127,7 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
       record.done = true;
       return;
     }
-    for (const fs::path& folder : {session.run.root(), session.run.parts(spec.name), session.run.checkpoints()})
-      remove_leftovers(folder);
+    remove_own_leftovers(session.run, spec);
     if (record.started.empty()) record.started = utc_now();
     record.ranks = comm.size();
     record.exit = -1;
