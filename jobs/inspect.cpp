@@ -1,5 +1,7 @@
 // Looking at a run directory, an adapter folder or a model folder.
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <map>
 
 #include "adapters/lora.h"
@@ -52,6 +54,28 @@ void describe_adapter(const fs::path& folder, ordered_json& object) {
   object["tensor_types"] = types;
 }
 
+/// The windows of the layers: none, one number where all layers have it, or a list with 0 for none.
+ordered_json windows_of(const DecoderConfig& c) {
+  const bool alike = std::ranges::adjacent_find(c.windows, std::not_equal_to<>()) == c.windows.end();
+  if (!alike) return c.windows;
+  return c.windows.front() > 0 ? ordered_json(c.windows.front()) : ordered_json(nullptr);
+}
+
+ordered_json rope_of(const RopeConfig& rope) {
+  ordered_json object = {{"type", name_of(rope.kind)}, {"theta", rope.theta}};
+  if (rope.kind != RopeKind::plain) object["factor"] = rope.factor;
+  if (rope.original_positions > 0) object["original_positions"] = rope.original_positions;
+  return object;
+}
+
+std::vector<std::string> biases_of(const DecoderConfig& c) {
+  std::vector<std::string> linears;
+  if (c.qkv_bias) linears = {"q", "k", "v"};
+  if (c.o_bias) linears.push_back("o");
+  if (c.mlp_bias) linears.insert(linears.end(), {"gate", "up", "down"});
+  return linears;
+}
+
 void describe_decoder(const fs::path& folder, ordered_json& object) {
   const DecoderConfig c = read_decoder_config(folder);
   object["family"] = c.family;
@@ -63,7 +87,10 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
   object["intermediate"] = c.intermediate;
   object["vocabulary"] = c.vocabulary;
   object["max_positions"] = c.max_positions;
-  object["rope_theta"] = c.rope_theta;
+  object["rope"] = rope_of(c.rope);
+  object["window"] = windows_of(c);
+  object["biases"] = biases_of(c);
+  object["qk_norm"] = c.qk_norm;
   object["tied_head"] = c.tied_head;
   object["parameters"] = ModelWeights(folder).parameters();
 }

@@ -8,19 +8,41 @@
 
 namespace rocket {
 
-/// A decoder of the Llama architecture.
+enum class RopeKind { plain, linear, dynamic, llama3, yarn };
+
+/// The name in config.json: "default", "linear", ...
+std::string name_of(RopeKind kind);
+
+/// Rotary position embedding; the fields behind `factor` count for the kinds named beside them.
+struct RopeConfig {
+  RopeKind kind = RopeKind::plain;
+  double theta = 0;
+  double factor = 1;                                 // all but plain
+  std::int64_t original_positions = 0;               // dynamic, llama3, yarn: before the model was stretched
+  double low_freq_factor = 0, high_freq_factor = 0;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  bool truncate = true;                              // yarn: whole numbers bound the blend of frequencies
+  double attention_factor = 1;                       // yarn: of the cosines and sines
+};
+
+/// A decoder of the Llama architecture or of a family that differs from it by what stands here.
 struct DecoderConfig {
-  std::string family;  // "llama"
+  std::string family;  // "llama", "mistral", "qwen2", "qwen3"
   std::int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0;
-  std::int64_t vocabulary = 0, max_positions = 0;
-  double norm_eps = 0, rope_theta = 0;
+  std::int64_t vocabulary = 0;
+  std::int64_t max_positions = 0;  // tokens that a text may have
+  double norm_eps = 0;
+  RopeConfig rope;
+  bool qkv_bias = false, o_bias = false, mlp_bias = false;
+  bool qk_norm = false;               // an RMS norm on each head of q and k
+  std::vector<std::int64_t> windows;  // by layer: a row attends to so many rows, its own included; 0: to all
   bool tied_head = false;
   std::vector<std::int64_t> eos_ids;             // config.json, in file order; may be empty
   std::vector<std::int64_t> generation_eos_ids;  // generation_config.json; may be empty
 };
 
-/// Reads old and new forms (rope_theta or rope_parameters, torch_dtype or dtype). Throws data (65) for a
-/// family or a setting that rocket cannot compute exactly, saying which are known.
+/// Reads old and new forms (rope_theta and rope_scaling or rope_parameters, type or rope_type). Throws data
+/// (65) for a family or a setting that rocket cannot compute exactly, saying why and which are known.
 DecoderConfig read_decoder_config(const std::filesystem::path& folder);
 
 enum class Pooling { cls, mean };

@@ -34,15 +34,29 @@ std::array<Module, linears_per_layer> modules_of_layer(const DecoderConfig& c, s
            {prefix + "mlp.down_proj", c.intermediate, c.hidden}}};
 }
 
+bool has_bias(const DecoderConfig& c, std::int64_t module) {
+  const std::int64_t linear = module % linears_per_layer;
+  if (linear == o) return c.o_bias;
+  return linear < o ? c.qkv_bias : c.mlp_bias;
+}
+
+/// The weights of a layer's norms.
+struct LayerNorms {
+  at::Tensor attention_D, mlp_D;
+  at::Tensor q_K, k_K;  // undefined in families without
+};
+
+void check_windows(const DecoderConfig& c, const std::filesystem::path& folder) {
+  if (std::ranges::any_of(c.windows, [&](std::int64_t window) { return window > 0 && window < c.max_positions; }))
+    fail_data("{}: sliding windows are not computed yet", (folder / "config.json").string());
+}
+
 }  // namespace
 
 struct Decoder::Weights {
-  struct Layer {
-    at::Tensor attention_norm_D, mlp_norm_D;
-  };
-
   Weights(const std::filesystem::path& folder, const WeightPlace& where)
       : config(read_decoder_config(folder)), files(folder), place(where), rope(config, where) {
+    check_windows(config, folder);
     embedding_VD = load("model.embed_tokens.weight", {config.vocabulary, config.hidden});
     norm_D = load("model.norm.weight", {config.hidden});
     // A tied model whose file holds a head all the same uses it, as in transformers 5.
@@ -57,9 +71,15 @@ struct Decoder::Weights {
 
   void load_layer(std::int64_t layer) {
     const std::string prefix = fmt::format("model.layers.{}.", layer);
-    layers.push_back({load(prefix + "input_layernorm.weight", {config.hidden}),
-                      load(prefix + "post_attention_layernorm.weight", {config.hidden})});
+    norms.push_back({load(prefix + "input_layernorm.weight", {config.hidden}),
+                     load(prefix + "post_attention_layernorm.weight", {config.hidden})});
+    if (config.qk_norm) {
+      norms.back().q_K = load(prefix + "self_attn.q_norm.weight", {config.head_dim});
+      norms.back().k_K = load(prefix + "self_attn.k_norm.weight", {config.head_dim});
+    }
     for (Module& module : modules_of_layer(config, layer)) {
+      const bool biased = has_bias(config, static_cast<std::int64_t>(modules.size()));
+      bias_O.push_back(biased ? load(module.name + ".bias", {module.outputs}) : at::Tensor());
       linear_OI.push_back(load(module.name + ".weight", {module.outputs, module.inputs}));
       modules.push_back(std::move(module));
     }
@@ -70,9 +90,10 @@ struct Decoder::Weights {
   WeightPlace place;
   RopeTable rope;
   at::Tensor embedding_VD, norm_D, head_VD;
-  std::vector<Layer> layers;
+  std::vector<LayerNorms> norms;  // by layer
   std::vector<Module> modules;
   std::vector<at::Tensor> linear_OI;  // by module
+  std::vector<at::Tensor> bias_O;     // by module; undefined where there is none
 };
 
 namespace {
@@ -81,6 +102,7 @@ namespace {
 struct Forward {
   const AttentionPlan& plan;
   const Rotation& rotation;
+  const std::vector<at::Tensor>& bias_O;
   LinearDelta* delta;
   KvCache* cache;
 };
@@ -88,32 +110,44 @@ struct Forward {
 /// Outputs of linear layers that read the same input.
 template <std::size_t n>
 std::array<at::Tensor, n> project(const at::Tensor& x_TI, const std::vector<at::Tensor>& linear_OI,
-                                  const std::array<std::int64_t, n>& modules, LinearDelta* delta) {
+                                  const std::array<std::int64_t, n>& modules, const Forward& f) {
   std::array<at::Tensor, n> outputs;
   for (std::size_t i = 0; i < n; ++i) {
-    outputs[i] = product(x_TI, linear_OI[static_cast<std::size_t>(modules[i])]);
+    const auto module = static_cast<std::size_t>(modules[i]);
+    outputs[i] = product(x_TI, linear_OI[module]);
+    if (f.bias_O[module].defined()) outputs[i].add_(f.bias_O[module]);
   }
-  if (delta != nullptr) delta->add(x_TI, modules, outputs);
+  if (f.delta != nullptr) f.delta->add(x_TI, modules, outputs);
   return outputs;
 }
 
+/// Heads of q or k, [T, H, K]: normed where the family does so, then turned.
+at::Tensor turned_heads(const DecoderConfig& c, const at::Tensor& x_TO, const at::Tensor& norm_K,
+                        const Rotation& rotation) {
+  const at::Tensor heads_K = x_TO.view({-1, c.head_dim});
+  return rotate((norm_K.defined() ? rms_norm(heads_K, norm_K, c.norm_eps) : heads_K)
+                    .view({x_TO.size(0), -1, c.head_dim}),
+                rotation);
+}
+
 at::Tensor attention_block(const DecoderConfig& c, const std::vector<at::Tensor>& linear_OI,
-                           std::int64_t layer, const at::Tensor& x_TD, const Forward& f) {
+                           std::int64_t layer, const LayerNorms& norms, const at::Tensor& x_TD,
+                           const Forward& f) {
   const std::int64_t first = layer * linears_per_layer;
-  const auto [q_TO, k_TO, v_TO] = project<3>(x_TD, linear_OI, {first + q, first + k, first + v}, f.delta);
-  const at::Tensor q_THK = rotate(q_TO.view({-1, c.heads, c.head_dim}), f.rotation);
-  const at::Tensor k_TGK = rotate(k_TO.view({-1, c.kv_heads, c.head_dim}), f.rotation);
+  const auto [q_TO, k_TO, v_TO] = project<3>(x_TD, linear_OI, {first + q, first + k, first + v}, f);
+  const at::Tensor q_THK = turned_heads(c, q_TO, norms.q_K, f.rotation);
+  const at::Tensor k_TGK = turned_heads(c, k_TO, norms.k_K, f.rotation);
   const at::Tensor v_TGK = v_TO.view({-1, c.kv_heads, c.head_dim});
   const at::Tensor mixed = f.cache != nullptr ? f.cache->attend(layer, f.plan, q_THK, k_TGK, v_TGK)
                                               : attend(f.plan, q_THK, k_TGK, v_TGK, Mask::causal);
-  return project<1>(mixed, linear_OI, {first + o}, f.delta)[0];
+  return project<1>(mixed, linear_OI, {first + o}, f)[0];
 }
 
 at::Tensor mlp_block(const std::vector<at::Tensor>& linear_OI, std::int64_t layer, const at::Tensor& x_TD,
                      const Forward& f) {
   const std::int64_t first = layer * linears_per_layer;
-  const auto [gate_TI, up_TI] = project<2>(x_TD, linear_OI, {first + gate, first + up}, f.delta);
-  return project<1>(rocket::silu(gate_TI) * up_TI, linear_OI, {first + down}, f.delta)[0];
+  const auto [gate_TI, up_TI] = project<2>(x_TD, linear_OI, {first + gate, first + up}, f);
+  return project<1>(rocket::silu(gate_TI) * up_TI, linear_OI, {first + down}, f)[0];
 }
 
 void check_ids(const at::Tensor& ids_T, std::int64_t vocabulary) {
@@ -170,14 +204,14 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
   check_ids(rows.ids_T, w.config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
   const AttentionPlan plan = cache != nullptr ? cache->plan(rows) : AttentionPlan(rows);
-  const Rotation rotation = w.rope.rows(rows.positions_T);
-  const Forward forward{plan, rotation, delta, cache};
+  const Rotation rotation = w.rope.rows(rows);
+  const Forward forward{plan, rotation, w.bias_O, delta, cache};
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
   for (std::int64_t i = 0; i < w.config.layers; ++i) {
-    const auto& layer = w.layers[static_cast<std::size_t>(i)];
-    x_TD = x_TD + attention_block(w.config, w.linear_OI, i,
-                                  rms_norm(x_TD, layer.attention_norm_D, w.config.norm_eps), forward);
-    x_TD = x_TD + mlp_block(w.linear_OI, i, rms_norm(x_TD, layer.mlp_norm_D, w.config.norm_eps), forward);
+    const LayerNorms& norms = w.norms[static_cast<std::size_t>(i)];
+    x_TD = x_TD + attention_block(w.config, w.linear_OI, i, norms,
+                                  rms_norm(x_TD, norms.attention_D, w.config.norm_eps), forward);
+    x_TD = x_TD + mlp_block(w.linear_OI, i, rms_norm(x_TD, norms.mlp_D, w.config.norm_eps), forward);
   }
   if (cache != nullptr) cache->advance(rows);
   return rms_norm(x_TD, w.norm_D, w.config.norm_eps);

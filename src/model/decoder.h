@@ -1,5 +1,5 @@
-// A causal language model of the Llama architecture over packed ragged rows: one forward function for
-// scoring, generation and training.
+// A causal language model over packed ragged rows, of the Llama architecture and the families near it: one
+// forward function for scoring, generation and training.
 #pragma once
 
 #include <ATen/ATen.h>

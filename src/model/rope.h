@@ -5,6 +5,7 @@
 
 #include "formats/model_config.h"
 #include "model/layers.h"
+#include "model/rows.h"
 
 namespace rocket {
 
@@ -13,12 +14,20 @@ struct Rotation {
   at::Tensor cos, sin;
 };
 
+/// `dynamic` frequencies depend on the length of the text: a forward turns the rows of a sequence by those of
+/// its own length so far, whatever the other sequences of the batch. This is what transformers does with one
+/// sequence a forward, and in a generation each row behind a cache is turned by the length that it ends.
 class RopeTable {
  public:
   RopeTable(const DecoderConfig& config, const WeightPlace& place);
-  Rotation rows(const at::Tensor& positions_T) const;
+  Rotation rows(const PackedRows& rows) const;
 
  private:
+  Rotation rows_by_length(const PackedRows& rows, const at::Tensor& positions_T) const;
+
+  RopeConfig rope_;
+  std::int64_t head_dim_;
+  WeightPlace place_;
   at::Tensor cos_PK, sin_PK;  // [positions, K / 2]
 };
 

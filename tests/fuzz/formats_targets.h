@@ -44,7 +44,11 @@ inline void decoder_config(std::string_view bytes) {
     const DecoderConfig d = read_decoder_config(folder);
     require(d.hidden > 0 && d.layers > 0 && d.kv_heads > 0 && d.intermediate > 0 && d.vocabulary > 0);
     require(d.heads % d.kv_heads == 0 && d.head_dim % 2 == 0 && d.head_dim > 0 && d.max_positions > 0);
-    require(d.norm_eps > 0 && d.rope_theta > 0 && std::isfinite(d.rope_theta));
+    require(d.norm_eps > 0 && d.rope.theta > 0 && std::isfinite(d.rope.theta) && d.rope.factor > 0);
+    require(std::isfinite(d.rope.attention_factor) && d.rope.attention_factor > 0);
+    require(d.rope.kind != RopeKind::dynamic || d.rope.original_positions <= d.max_positions);
+    require(static_cast<std::int64_t>(d.windows.size()) == d.layers);
+    for (const std::int64_t window : d.windows) require(window >= 0);
     for (const std::int64_t id : d.eos_ids) require(id >= 0 && id < d.vocabulary);
   });
 }

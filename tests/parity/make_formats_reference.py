@@ -109,18 +109,95 @@ def llama_forms():
     }
 
 
-def make_llama_configs():
-    cases = []
-    for name, config in llama_forms().items():
-        c = transformers.LlamaConfig.from_dict({k: v for k, v in config.items()})
-        eos = c.eos_token_id
-        cases.append({"name": name, "config": config, "expected": {
-            "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
-            "kv_heads": c.num_key_value_heads, "head_dim": c.head_dim, "intermediate": c.intermediate_size,
-            "vocabulary": c.vocab_size, "max_positions": c.max_position_embeddings, "norm_eps": c.rms_norm_eps,
-            "rope_theta": c.rope_parameters["rope_theta"], "tied_head": c.tie_word_embeddings,
-            "eos_ids": [] if eos is None else eos if isinstance(eos, list) else [eos]}})
-    write_json(OUT / "llama_configs.json", cases)
+SIZES = {k: v for k, v in SMALL.items() if k not in LLAMA}
+OLD_YARN = {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, "rope_theta": 1e6}
+
+
+def mistral_forms():
+    mistral = {"architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+    small = mistral | SIZES
+    return {
+        "defaults": mistral,
+        "small": small,
+        "no window": small | {"sliding_window": None},
+        "own width": small | {"head_dim": 10, "num_key_value_heads": 2, "sliding_window": 3, "hidden_size": 60},
+        "nulls": small | {"head_dim": None, "eos_token_id": None},
+        "no model_type": {k: v for k, v in small.items() if k != "model_type"},
+    }
+
+
+def qwen_forms(number):
+    qwen = {"architectures": [f"Qwen{number}ForCausalLM"], "model_type": f"qwen{number}"}
+    small = qwen | SIZES | {"num_key_value_heads": 4, "num_hidden_layers": 4}
+    window = {"use_sliding_window": True, "sliding_window": 7}
+    mixed = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
+    return {
+        "defaults": qwen,
+        "small": small,
+        "null kv heads": small | {"num_key_value_heads": None},
+        "window switched off": small | {"sliding_window": 7, "max_window_layers": 0},
+        "window nowhere": small | window,
+        "window from a layer on": small | window | {"max_window_layers": 3},
+        "window by type": small | window | {"layer_types": mixed, "max_window_layers": 0},
+        "null window": small | window | {"sliding_window": None, "max_window_layers": 0},
+        "old yarn": small | OLD_YARN | {"tie_word_embeddings": True, "eos_token_id": [4, 5]},
+        "no model_type": {k: v for k, v in small.items() if k != "model_type"},
+    } | ({"biases": small | {"attention_bias": True, "head_dim": 6}} if number == 3 else {})
+
+
+def rope_forms():
+    length = {"original_max_position_embeddings": 16}
+    llama3 = {"factor": 8, "low_freq_factor": 1, "high_freq_factor": 4.0}
+    return {
+        "biases": SMALL | {"attention_bias": True, "mlp_bias": True},
+        "attention biases": SMALL | {"attention_bias": True},
+        "llama3": SMALL | {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5} | llama3 | length},
+        "old llama3": SMALL | {"rope_theta": 5e5, "rope_scaling": {"type": "llama3"} | llama3},
+        "linear": SMALL | {"rope_parameters": {"rope_type": "linear", "rope_theta": 5e5, "factor": 2.5}},
+        "dynamic": SMALL | {"rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        "yarn": SMALL | {"rope_parameters": {"rope_type": "yarn", "rope_theta": 5e5, "factor": 3.0} | length},
+        "old yarn": SMALL | OLD_YARN,
+        "length beside": SMALL | OLD_YARN | {"original_max_position_embeddings": 20},
+        "yarn, all set": SMALL | {"rope_parameters": {
+            "rope_type": "yarn", "factor": 3.0, "mscale": 0.7, "mscale_all_dim": 0.2, "beta_fast": 16, "beta_slow": 2,
+            "truncate": False} | length},
+        "yarn, attention_factor": SMALL | {"rope_parameters": {"rope_type": "yarn", "factor": 3.0,
+                                                               "attention_factor": 1.5, "mscale": 2.0} | length},
+        "yarn, null factor": SMALL | {"rope_parameters": {"rope_type": "yarn", "factor": None} | length},
+    }
+
+
+def window_of(model, attention):
+    own = getattr(attention, "sliding_window", None)
+    return own or (model.config.model_type == "mistral" and model.config.sliding_window) or 0
+
+
+def decoder_facts(config):
+    """What transformers makes of a configuration, read off the model that it builds."""
+    c = transformers.AutoConfig.for_model(config.get("model_type") or config["architectures"][0].split("For")[0].lower())
+    c = type(c).from_dict(json.loads(json.dumps(config)))  # it writes into nested objects
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(c)
+    layer, rope = model.model.layers[0], c.rope_parameters
+    eos = c.eos_token_id
+    return {
+        "family": c.model_type, "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
+        "kv_heads": layer.self_attn.k_proj.out_features // layer.self_attn.head_dim,
+        "head_dim": layer.self_attn.head_dim, "intermediate": c.intermediate_size, "vocabulary": c.vocab_size,
+        "max_positions": c.max_position_embeddings, "norm_eps": c.rms_norm_eps, "tied_head": c.tie_word_embeddings,
+        "qkv_bias": layer.self_attn.q_proj.bias is not None, "o_bias": layer.self_attn.o_proj.bias is not None,
+        "mlp_bias": layer.mlp.down_proj.bias is not None, "qk_norm": hasattr(layer.self_attn, "q_norm"),
+        "windows": [window_of(model, other.self_attn) for other in model.model.layers],
+        "rope": {k: v for k, v in rope.items() if k != "type"}, "attention_factor": model.model.rotary_emb.attention_scaling,
+        "eos_ids": [] if eos is None else eos if isinstance(eos, list) else [eos]}
+
+
+def make_decoder_configs():
+    forms = {"llama": llama_forms() | rope_forms(), "mistral": mistral_forms(), "qwen2": qwen_forms(2),
+             "qwen3": qwen_forms(3)}
+    cases = [{"name": f"{family}: {name}", "config": config, "expected": decoder_facts(config)}
+             for family, all_of_it in forms.items() for name, config in all_of_it.items()]
+    (OUT / "decoder_configs.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
 
 
 def make_bert_configs():
@@ -261,7 +338,7 @@ def make_records():
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     make_safetensors()
-    make_llama_configs()
+    make_decoder_configs()
     make_bert_configs()
     make_sentence_encoders()
     make_adapter_configs()

@@ -53,13 +53,36 @@ const json kLlama = {{"model_type", "llama"},
                      {"eos_token_id", 3},
                      {"tie_word_embeddings", true}};
 
-TEST_F(ModelConfigTest, ReadsEveryFormOfALlamaAsTransformersDoes) {
-  for (const json& one : parsed("llama_configs.json")) {
+/// The rotary settings as transformers holds them; what it does not hold stays at its default.
+void expect_rope(const DecoderConfig& d, const json& expected, const json& attention_factor) {
+  const json& rope = expected["rope"];
+  EXPECT_EQ(name_of(d.rope.kind), rope["rope_type"]);
+  EXPECT_EQ(d.rope.theta, rope["rope_theta"]);
+  EXPECT_DOUBLE_EQ(d.rope.attention_factor, attention_factor.get<double>());
+  if (d.rope.kind == RopeKind::plain) return;
+  const auto positions = expected["max_positions"].get<double>();
+  if (d.rope.kind != RopeKind::linear) {
+    const char* key = "original_max_position_embeddings";
+    EXPECT_EQ(d.rope.original_positions,
+              d.rope.kind == RopeKind::dynamic ? expected["max_positions"] : rope[key]);
+  }
+  EXPECT_EQ(d.rope.factor, rope["factor"].is_null()
+                               ? positions / static_cast<double>(d.rope.original_positions)
+                               : rope["factor"].get<double>());
+  EXPECT_EQ(d.rope.low_freq_factor, rope.value("low_freq_factor", 0.0));
+  EXPECT_EQ(d.rope.high_freq_factor, rope.value("high_freq_factor", 0.0));
+  EXPECT_EQ(d.rope.beta_fast, rope.value("beta_fast", 32.0));
+  EXPECT_EQ(d.rope.beta_slow, rope.value("beta_slow", 1.0));
+  EXPECT_EQ(d.rope.truncate, rope.value("truncate", true));
+}
+
+TEST_F(ModelConfigTest, ReadsEveryFormOfEveryFamilyAsTransformersDoes) {
+  for (const json& one : parsed("decoder_configs.json")) {
     SCOPED_TRACE(one["name"].get<std::string>());
     const json& expected = one["expected"];
     save(one["config"]);
     const DecoderConfig d = read_decoder_config(scratch_.folder());
-    EXPECT_EQ(d.family, "llama");
+    EXPECT_EQ(d.family, expected["family"]);
     EXPECT_EQ(d.hidden, expected["hidden"]);
     EXPECT_EQ(d.layers, expected["layers"]);
     EXPECT_EQ(d.heads, expected["heads"]);
@@ -67,12 +90,18 @@ TEST_F(ModelConfigTest, ReadsEveryFormOfALlamaAsTransformersDoes) {
     EXPECT_EQ(d.head_dim, expected["head_dim"]);
     EXPECT_EQ(d.intermediate, expected["intermediate"]);
     EXPECT_EQ(d.vocabulary, expected["vocabulary"]);
-    EXPECT_EQ(d.max_positions, expected["max_positions"]);
+    const auto positions = expected["max_positions"].get<std::int64_t>();
+    EXPECT_EQ(d.max_positions, d.rope.kind == RopeKind::dynamic ? 2 * positions : positions);
     EXPECT_EQ(d.norm_eps, expected["norm_eps"]);
-    EXPECT_EQ(d.rope_theta, expected["rope_theta"]);
+    EXPECT_EQ(d.qkv_bias, expected["qkv_bias"]);
+    EXPECT_EQ(d.o_bias, expected["o_bias"]);
+    EXPECT_EQ(d.mlp_bias, expected["mlp_bias"]);
+    EXPECT_EQ(d.qk_norm, expected["qk_norm"]);
+    EXPECT_EQ(d.windows, expected["windows"].get<std::vector<std::int64_t>>());
     EXPECT_EQ(d.tied_head, expected["tied_head"]);
     EXPECT_EQ(d.eos_ids, expected["eos_ids"].get<std::vector<std::int64_t>>());
     EXPECT_TRUE(d.generation_eos_ids.empty());
+    expect_rope(d, expected, expected["attention_factor"]);
   }
 }
 
@@ -83,8 +112,11 @@ TEST_F(ModelConfigTest, ReadsTheModelsInTheRepository) {
 }
 
 TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
-  for (const char* family : {"mistral", "qwen2", "bert", "gpt2"})
-    expect_bad(read_decoder_config, kLlama, "model_type", family, {family, "known: llama", "bert"});
+  for (const char* family : {"gemma2", "mixtral", "bert", "gpt2", "Llama"})
+    expect_bad(read_decoder_config, kLlama, "model_type", family,
+               {std::string("'") + family + "'", "known: llama, mistral, qwen2, qwen3"});
+  expect_bad(read_decoder_config, kLlama, "model_type", "gemma2", {"soft-capping"});
+  expect_bad(read_decoder_config, kLlama, "model_type", "bert", {"it is an encoder"});
   expect_bad(read_decoder_config, kLlama, "model_type", 3, {"expected a string"});
   expect_bad(read_decoder_config, json::object(), "model_type", nullptr);
   expect_bad(read_decoder_config, kLlama, "architectures", json{"LlamaForSequenceClassification"},
@@ -113,23 +145,133 @@ TEST_F(ModelConfigTest, RefusesShapesThatDoNotFit) {
 
 TEST_F(ModelConfigTest, RefusesWhatIsNotComputed) {
   expect_bad(read_decoder_config, kLlama, "hidden_act", "gelu", {"'gelu'", "known: silu"});
-  expect_bad(read_decoder_config, kLlama, "attention_bias", true, {"bias"});
-  expect_bad(read_decoder_config, kLlama, "mlp_bias", true, {"bias"});
+  expect_bad(read_decoder_config, kLlama, "mlp_bias", "no", {"true or false"});
   expect_bad(read_decoder_config, kLlama, "attention_bias", 1, {"true or false"});
   expect_bad(read_decoder_config, kLlama, "tie_word_embeddings", "yes", {"true or false"});
   expect_bad(read_decoder_config, kLlama, "quantization_config", json{{"bits", 4}}, {"quantized"});
-  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "linear"}, {"factor", 2}}, {});
-  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "llama3",
-             {"'llama3'", "known: default"});
+  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "longrope",
+             {"'longrope'", "known: default, linear, dynamic, llama3, yarn"});
   expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_theta", "x", {"rope_parameters.rope_theta"});
   expect_bad(read_decoder_config, kLlama, "rope_parameters", "x", {"expected an object"});
   expect_bad(read_decoder_config, kLlama, "partial_rotary_factor", 0.5, {"only 1"});
 }
 
 TEST_F(ModelConfigTest, NamesTheRopeTypeOfTheOldForm) {
-  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "linear"}, {"factor", 2}},
-             {"rope_scaling.rope_type", "'linear'"});
-  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"rope_type", "yarn"}}, {"'yarn'"});
+  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "su"}, {"factor", 2}},
+             {"rope_scaling.type", "'su'"});
+  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"rope_type", "mrope"}},
+             {"rope_scaling.rope_type", "'mrope'"});
+}
+
+json with_rope(json rope) {
+  json config = kLlama;
+  config["rope_parameters"] = std::move(rope);
+  return config;
+}
+
+const json kLlama3 = {{"rope_type", "llama3"},   {"rope_theta", 5e5},
+                      {"factor", 8.0},           {"low_freq_factor", 1.0},
+                      {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 32}};
+const json kYarn = {{"rope_type", "yarn"}, {"rope_theta", 5e5},
+                    {"factor", 4.0},       {"original_max_position_embeddings", 32},
+                    {"beta_fast", 32},     {"beta_slow", 1},
+                    {"mscale", 1},         {"mscale_all_dim", 1},
+                    {"truncate", true},    {"attention_factor", 1.2}};
+
+TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfEveryRope) {
+  const json linear = {{"rope_type", "linear"}, {"factor", 2.0}},
+             dynamic = {{"rope_type", "dynamic"}, {"factor", 2.0}};
+  for (const json& rope : {kLlama3, kYarn, linear, dynamic}) {
+    save(with_rope(rope));
+    EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << rope;
+    for (const auto& [key, value] : rope.items()) {
+      const std::string place = "rope_parameters/" + key;
+      for (const json& broken : {json("x"), json::array({1}), json::object({{"a", 1}}), json(-1)})
+        expect_bad(read_decoder_config, with_rope(rope), place, broken, {"rope_parameters." + key});
+      if (value.is_number())
+        for (const json& broken : {json(0), json(true)})
+          expect_bad(read_decoder_config, with_rope(rope), place, broken);
+    }
+  }
+}
+
+TEST_F(ModelConfigTest, RefusesARopeThatLacksAField) {
+  for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"})
+    expect_bad(read_decoder_config, with_rope(kLlama3), std::string("rope_parameters/") + key, nullptr,
+               {"nothing"});
+  for (const char* type : {"linear", "dynamic", "yarn"})
+    expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", type}},
+               {"rope_scaling.factor", "nothing"});
+}
+
+TEST_F(ModelConfigTest, RefusesARopeThatIsNotDefined) {
+  expect_bad(read_decoder_config, with_rope(kLlama3), "rope_parameters/high_freq_factor", 1.0,
+             {"above low_freq_factor"});
+  expect_bad(read_decoder_config, with_rope(kYarn), "rope_parameters/rope_theta", 1.0, {"above 1"});
+  expect_bad(read_decoder_config, with_rope({{"rope_type", "dynamic"}, {"factor", 2}}), "head_dim", 2,
+             {"more than 2"});
+  expect_bad(read_decoder_config, with_rope(kYarn), "original_max_position_embeddings", 0, {"[1, "});
+  for (const char* type : {"full_attention", "sliding_attention"})
+    expect_bad(read_decoder_config, kLlama, std::string("rope_parameters/") + type,
+               json{{"rope_type", "default"}}, {"not one by type"});
+}
+
+json family(const std::string& name, const std::string& architecture) {
+  json config = kLlama;
+  config.update({{"model_type", name}, {"architectures", {architecture}}});
+  return config;
+}
+
+const json kMistral = family("mistral", "MistralForCausalLM"), kQwen2 = family("qwen2", "Qwen2ForCausalLM"),
+           kQwen3 = family("qwen3", "Qwen3ForCausalLM");
+
+TEST_F(ModelConfigTest, RefusesWhatContradictsTheFamily) {
+  for (const json& config : {kMistral, kQwen2, kQwen3}) {
+    save(config);
+    EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << config;
+    expect_bad(read_decoder_config, config, "architectures", json{"LlamaForCausalLM"},
+               {"LlamaForCausalLM", "known: "});
+    expect_bad(read_decoder_config, config, "mlp_bias", true, {"feed-forward", config["model_type"]});
+    expect_bad(read_decoder_config, config, "num_key_value_heads", 3, {"no multiple of 3"});
+    expect_bad(read_decoder_config, config, "attention_bias", "x", {"true or false"});
+  }
+  expect_bad(read_decoder_config, kMistral, "attention_bias", true, {"'mistral'", "have not a bias"});
+  expect_bad(read_decoder_config, kQwen2, "attention_bias", false, {"'qwen2'", "have a bias"});
+}
+
+TEST_F(ModelConfigTest, ChecksTheWidthOfHeadsWhereItDecides) {
+  json without = kMistral;
+  without.erase("head_dim");
+  expect_bad(read_decoder_config, without, "hidden_size", 65, {"no multiple"});
+  for (json config : {kMistral, kQwen2, kQwen3}) {
+    config["hidden_size"] = 65;
+    save(config);
+    EXPECT_EQ(read_decoder_config(scratch_.folder()).head_dim, 8);
+  }
+}
+
+TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfWindows) {
+  json qwen = kQwen2;
+  qwen.update({{"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 1}});
+  for (const json& value : {json(0), json(-1), json("5"), json(5.0), json(UINT64_MAX)}) {
+    expect_bad(read_decoder_config, kMistral, "sliding_window", value, {"whole number in [1, "});
+    expect_bad(read_decoder_config, qwen, "sliding_window", value, {"whole number in [1, "});
+  }
+  for (const json& value : {json(-1), json("5"), json(5.0)})
+    expect_bad(read_decoder_config, qwen, "max_window_layers", value, {"whole number in [0, "});
+  expect_bad(read_decoder_config, qwen, "use_sliding_window", 1, {"true or false"});
+  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention"}), {"1 entries", "= 2"});
+  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention", 1}),
+             {"list of strings"});
+  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention", "chunked_attention"}),
+             {"'chunked_attention'", "known: full_attention, sliding_attention"});
+}
+
+TEST_F(ModelConfigTest, RefusesLayerTypesThatContradictTheWindow) {
+  const json sliding = json::array({"full_attention", "sliding_attention"});
+  for (const json& config : {kLlama, kQwen2, kQwen3})
+    expect_bad(read_decoder_config, config, "layer_types", sliding, {"there is no window"});
+  expect_bad(read_decoder_config, kMistral, "layer_types", sliding, {"all layers of family 'mistral'"});
 }
 
 TEST_F(ModelConfigTest, ReadsEosOfBothFiles) {

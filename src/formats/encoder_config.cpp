@@ -1,135 +1,15 @@
-#include "formats/model_config.h"
-
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 
 #include "base/error.h"
 #include "base/files.h"
-#include "formats/json_reader.h"
+#include "formats/model_config.h"
+#include "formats/model_json.h"
 
 namespace rocket {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Far above any published model; products of three of them fit into 63 bits.
-constexpr std::int64_t kMaxWidth = 1 << 20;
-constexpr std::int64_t kMaxLayers = 1 << 14;
-constexpr std::int64_t kMaxVocabulary = 1 << 26;
-constexpr std::int64_t kMaxPositions = 1 << 30;
-constexpr std::int64_t kMaxTokenId = INT32_MAX;
-
-bool is_there(const fs::path& file) {
-  std::error_code unreadable;  // then reading says why
-  return fs::exists(file, unreadable);
-}
-
-/// model_type, or what `architectures` says of a file without one.
-std::string family_of(const JsonObject& config) {
-  if (config.has("model_type")) return config.text("model_type");
-  const auto architectures = config.texts("architectures");
-  if (architectures.empty()) config.wrong("model_type", "the family of the model");
-  if (architectures.front() == "LlamaForCausalLM") return "llama";
-  if (architectures.front().starts_with("Bert")) return "bert";
-  return architectures.front();
-}
-
-void refuse_if_set(const JsonObject& config, const char* key, const char* reason) {
-  if (config.boolean(key, false)) config.refuse(key, fmt::format("true is not supported: {}", reason));
-}
-
-void refuse_quantized(const JsonObject& config) {
-  if (config.has("quantization_config"))
-    config.refuse("quantization_config", "quantized weights are not supported; use the unquantized model");
-}
-
-void check_heads(const JsonObject& config, std::int64_t hidden, std::int64_t heads) {
-  if (hidden % heads != 0)
-    config.refuse("hidden_size", fmt::format("{} is no multiple of num_attention_heads = {}", hidden, heads));
-}
-
-/// Where the rotary settings stand: the old `rope_scaling` wins over `rope_parameters`, as in transformers.
-JsonObject rope_of(const JsonObject& config) {
-  for (const char* key : {"rope_scaling", "rope_parameters"})
-    if (const auto* found = config.find(key); found && !(found->is_object() && found->empty()))
-      return config.object(key);
-  return config.object("rope_parameters");
-}
-
-double rope_theta_of(const JsonObject& config) {
-  const JsonObject rope = rope_of(config);
-  const std::string type = rope.text("rope_type", rope.text("type", "default"));
-  if (type != "default")
-    rope.refuse("rope_type", fmt::format("rotary embedding '{}' is not supported (known: default)", type));
-  for (const JsonObject* where : {&rope, &config})
-    if (where->number("partial_rotary_factor", 0, 1.0) != 1.0)
-      where->refuse("partial_rotary_factor", "only 1 is supported");
-  return rope.number("rope_theta", 0, config.number("rope_theta", 0, 10000.0));
-}
-
-void check_llama(const JsonObject& config) {
-  const auto architectures = config.texts("architectures");
-  if (!architectures.empty() && architectures.front() != "LlamaForCausalLM")
-    config.refuse("architectures",
-                  fmt::format("'{}' is not supported (known: LlamaForCausalLM)", architectures.front()));
-  if (const auto act = config.text("hidden_act", "silu"); act != "silu" && act != "swish")
-    config.refuse("hidden_act", fmt::format("'{}' is not supported (known: silu)", act));
-  refuse_if_set(config, "attention_bias", "attention layers with a bias");
-  refuse_if_set(config, "mlp_bias", "feed-forward layers with a bias");
-  refuse_quantized(config);
-}
-
-std::vector<std::int64_t> read_generation_eos(const fs::path& file) {
-  if (!is_there(file)) return {};
-  const auto json = JsonObject::read(file);
-  return JsonObject(json, file.string()).integers("eos_token_id", 0, kMaxTokenId);
-}
-
-void read_llama_shape(const JsonObject& config, DecoderConfig& d) {
-  d.hidden = config.integer("hidden_size", 1, kMaxWidth, 4096);
-  d.layers = config.integer("num_hidden_layers", 1, kMaxLayers, 32);
-  d.heads = config.integer("num_attention_heads", 1, kMaxWidth, 32);
-  d.kv_heads = config.integer("num_key_value_heads", 1, kMaxWidth, d.heads);
-  d.intermediate = config.integer("intermediate_size", 1, kMaxWidth, 11008);
-  d.vocabulary = config.integer("vocab_size", 1, kMaxVocabulary, 32000);
-  d.max_positions = config.integer("max_position_embeddings", 1, kMaxPositions, 2048);
-  check_heads(config, d.hidden, d.heads);
-  if (d.heads % d.kv_heads != 0)
-    config.refuse("num_key_value_heads",
-                  fmt::format("num_attention_heads = {} is no multiple of {}", d.heads, d.kv_heads));
-  d.head_dim = config.integer("head_dim", 2, kMaxWidth, d.hidden / d.heads);
-  if (d.head_dim % 2 != 0)
-    config.refuse("head_dim", fmt::format("rotary embeddings need an even number, got {}", d.head_dim));
-  if (d.heads * d.head_dim > kMaxWidth)
-    config.refuse("head_dim",
-                  fmt::format("{} heads of {} are wider than {}", d.heads, d.head_dim, kMaxWidth));
-}
-
-}  // namespace
-
-DecoderConfig read_decoder_config(const fs::path& folder) {
-  const fs::path file = folder / "config.json";
-  const auto json = JsonObject::read(file);
-  const JsonObject config(json, file.string());
-  DecoderConfig d;
-  d.family = family_of(config);
-  if (d.family != "llama")
-    config.refuse(
-        "model_type",
-        fmt::format("a base of family '{}' is not supported (known: llama; for encoders: bert)", d.family));
-  check_llama(config);
-  read_llama_shape(config, d);
-  d.norm_eps = config.number("rms_norm_eps", 0, 1e-6);
-  d.rope_theta = rope_theta_of(config);
-  d.tied_head = config.boolean("tie_word_embeddings", false);
-  d.eos_ids = config.integers("eos_token_id", 0, d.vocabulary - 1);
-  if (!json.contains("eos_token_id") && d.vocabulary > 2) d.eos_ids = {2};  // the default of LlamaConfig
-  d.generation_eos_ids = read_generation_eos(folder / "generation_config.json");
-  return d;
-}
-
-namespace {
 
 /// One of modules.json: "Transformer" and the folder that it lies in.
 struct Module {
@@ -220,7 +100,7 @@ EncoderConfig read_encoder_config(const fs::path& folder) {
   if (e.family != "bert")
     config.refuse(
         "model_type",
-        fmt::format("an encoder of family '{}' is not supported (known: bert; for bases: llama)", e.family));
+        fmt::format("an encoder of family '{}' is not supported (known: bert)", e.family));
   check_bert(config);
   read_modules(folder);
   e.hidden = config.integer("hidden_size", 1, kMaxWidth, 768);

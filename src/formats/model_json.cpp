@@ -1,0 +1,47 @@
+#include "formats/model_json.h"
+
+#include <array>
+
+#include "base/error.h"
+
+namespace rocket {
+namespace {
+
+/// How class names of transformers begin, and the family.
+constexpr std::array<std::array<const char*, 2>, 5> kClasses{{{"LlamaFor", "llama"},
+                                                              {"MistralFor", "mistral"},
+                                                              {"Qwen2For", "qwen2"},
+                                                              {"Qwen3For", "qwen3"},
+                                                              {"Bert", "bert"}}};
+
+}  // namespace
+
+bool is_there(const std::filesystem::path& file) {
+  std::error_code unreadable;  // then reading says why
+  return std::filesystem::exists(file, unreadable);
+}
+
+std::string family_of(const JsonObject& config) {
+  if (config.has("model_type")) return config.text("model_type");
+  const auto architectures = config.texts("architectures");
+  if (architectures.empty()) config.wrong("model_type", "the family of the model");
+  for (const auto& [beginning, family] : kClasses)
+    if (architectures.front().starts_with(beginning)) return family;
+  return architectures.front();
+}
+
+void refuse_if_set(const JsonObject& config, const char* key, const char* reason) {
+  if (config.boolean(key, false)) config.refuse(key, fmt::format("true is not supported: {}", reason));
+}
+
+void refuse_quantized(const JsonObject& config) {
+  if (config.has("quantization_config"))
+    config.refuse("quantization_config", "quantized weights are not supported; use the unquantized model");
+}
+
+void check_heads(const JsonObject& config, std::int64_t hidden, std::int64_t heads) {
+  if (hidden % heads != 0)
+    config.refuse("hidden_size", fmt::format("{} is no multiple of num_attention_heads = {}", hidden, heads));
+}
+
+}  // namespace rocket

@@ -1,0 +1,211 @@
+"""Makes tests/data/families: a tiny random model of every family of decoders, PEFT adapters of every form on it, and what
+transformers and PEFT compute with them.
+
+    OMP_NUM_THREADS=1 python tests/parity/make_family_reference.py        (from the root)
+
+NAME/model-*.safetensors    weights, as save_pretrained writes them, in the types that published models have
+NAME/adapters/FORM          adapters as PEFT writes them
+NAME/cases.json             configurations for these weights (config.json in its old and new forms) with nll and greedy ids
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
+
+OUT = Path("tests/data/families")
+STOP = 7
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+FORMS = {
+    "qv": dict(r=2, lora_alpha=3, target_modules=["q_proj", "v_proj"]),
+    "all_linear": dict(r=2, lora_alpha=4, target_modules="all-linear"),
+    "rslora": dict(r=3, lora_alpha=2, target_modules=["k_proj", "o_proj", "up_proj"], use_rslora=True),
+    "patterns": dict(r=2, lora_alpha=4, target_modules=ALL, rank_pattern={"q_proj": 1, "layers.1.mlp.down_proj": 3},
+                     alpha_pattern={"q_proj": 5, "o_proj": 1}),
+}
+GRADIENTS = ["model.layers.0.self_attn.k_proj", "model.layers.1.mlp.down_proj"]
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 300.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 16}
+YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 16}
+
+
+def new(**rope):
+    return {"rope_parameters": rope}
+
+
+def old(theta, **scaling):
+    """As transformers 4 wrote it."""
+    return {"rope_parameters": None, "rope_theta": theta, "rope_scaling": scaling}
+
+
+FAMILIES = {
+    "llama": dict(
+        dtype=torch.float32, shard="8KB", settings=dict(attention_bias=True, mlp_bias=True),
+        cases={
+            "no biases": dict(attention_bias=False, mlp_bias=False),
+            "attention biases alone": dict(mlp_bias=False),
+            "llama3": new(**LLAMA3),
+            "llama3 old form": old(1e4, type="llama3", factor=8, low_freq_factor=1, high_freq_factor=4,
+                                   original_max_position_embeddings=8),
+            "linear": new(rope_type="linear", rope_theta=1e4, factor=2.5),
+            "linear old form": old(1e4, type="linear", factor=4.0),
+            "dynamic": new(rope_type="dynamic", rope_theta=1e4, factor=4.0) | {"max_position_embeddings": 16},
+            "dynamic old form": old(500.0, type="dynamic", factor=3) | {"max_position_embeddings": 20},
+            "yarn": new(**YARN),
+            "yarn whose length stands beside": old(1e4, type="yarn", factor=4.0, finetuned=True)
+            | {"original_max_position_embeddings": 16},
+            "yarn with attention_factor": new(**YARN, attention_factor=0.7, beta_fast=8, beta_slow=2),
+            "yarn with mscale": new(**YARN, mscale=0.8, mscale_all_dim=0.3),
+            "yarn not truncated": new(**YARN, truncate=False, beta_fast=4),
+            "yarn by the ratio of lengths": new(**(YARN | {"factor": None})),
+        }),
+    "mistral": dict(
+        dtype=torch.bfloat16, settings=dict(head_dim=6, sliding_window=None, num_key_value_heads=1),
+        cases={
+            "window": dict(sliding_window=6),
+            "window of one": dict(sliding_window=1),
+            "window with yarn": dict(sliding_window=11) | new(**YARN),
+        }),
+    "qwen2": dict(
+        dtype=torch.float16, settings=dict(tie_word_embeddings=True, num_hidden_layers=3),
+        cases={
+            "yarn": dict(old(1e6, type="yarn", factor=4.0, original_max_position_embeddings=16)),
+            "window from a layer on": dict(use_sliding_window=True, sliding_window=5, max_window_layers=1,
+                                           layer_types=None),
+            "window by layer_types": dict(use_sliding_window=True, sliding_window=9, layer_types=[
+                "sliding_attention", "full_attention", "sliding_attention"]),
+            "switched off window": dict(use_sliding_window=False, sliding_window=5, max_window_layers=0,
+                                        layer_types=None),
+        }),
+    "qwen3": dict(
+        dtype=torch.bfloat16, shard="6KB", settings=dict(head_dim=8, attention_bias=True),
+        cases={
+            "no biases": dict(attention_bias=False),
+            "window": dict(use_sliding_window=True, sliding_window=7, max_window_layers=1, layer_types=None),
+            "yarn": new(**YARN),
+        }),
+}
+
+
+def rounded(tensor):
+    return [float(f"{x:.9g}") for x in tensor.detach().double().flatten().tolist()]
+
+
+def sequences_of(vocabulary):
+    generator = torch.Generator().manual_seed(5)
+    return [torch.randint(0, vocabulary, (n,), generator=generator).tolist() for n in (9, 41, 1, 23, 16, 17, 41)]
+
+
+def one_sequence_alone(model):
+    """`dynamic` rotary embeddings remember the longest text so far: each text gets new ones."""
+    inner = model.base_model.model.model if isinstance(model, PeftModel) else model.model
+    inner.rotary_emb = type(inner.rotary_emb)(config=inner.config)
+
+
+def nll(model, ids):
+    one_sequence_alone(model)
+    logits = model(input_ids=torch.tensor([ids])).logits[0].float()
+    return torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:], dtype=torch.long), reduction="none")
+
+
+def greedy(model, ids):
+    one_sequence_alone(model)
+    found = model.generate(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                           do_sample=False, max_new_tokens=14, eos_token_id=STOP, pad_token_id=0,
+                           return_dict_in_generate=True, output_logits=True)
+    new_ids = found.sequences[0, len(ids):].tolist()
+    best = torch.stack([logits[0].topk(2).values for logits in found.logits])
+    margin = float((best[:, 0] - best[:, 1]).min())
+    assert margin > 1e-4, f"no fair case: the margin is {margin}"
+    return [i for i in new_ids if i != STOP]
+
+
+@torch.no_grad()
+def results(model, sequences):
+    model.eval()
+    return {"nll": [rounded(nll(model, ids)) for ids in sequences], "greedy": [greedy(model, ids[:19]) for ids in sequences]}
+
+
+def gradients(model, sequences):
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    weights = [model.get_submodule(name).weight.requires_grad_(True) for name in GRADIENTS]
+    values = torch.cat([nll(model, ids) for ids in sequences])
+    return {n: rounded(g) for n, g in zip(GRADIENTS, torch.autograd.grad(values.mean(), weights))}
+
+
+def make_weights(name, about):
+    settings = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
+                    num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3, bos_token_id=1,
+                    eos_token_id=STOP, pad_token_id=None, tie_word_embeddings=False) | about["settings"]
+    torch.manual_seed(11)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **settings)).to(about["dtype"])
+    for key, parameter in model.named_parameters():
+        if "norm" in key:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+        elif key.endswith(".bias"):
+            torch.nn.init.uniform_(parameter, -0.5, 0.5)
+    folder = OUT / name
+    model.save_pretrained(folder, **({"max_shard_size": about["shard"]} if "shard" in about else {}))
+    for other in ("generation_config.json", "config.json"):
+        (folder / other).unlink()
+    return model.config.to_dict() | {"dtype": str(about["dtype"]).removeprefix("torch.")}
+
+
+def make_adapters(name, base):
+    for seed, (form, settings) in enumerate(FORMS.items()):
+        torch.manual_seed(seed)
+        model = get_peft_model(base(), LoraConfig(task_type="CAUSAL_LM", **settings))
+        for key, parameter in model.named_parameters():
+            if "lora_B" in key:
+                torch.nn.init.normal_(parameter, std=0.3)
+        folder = OUT / name / "adapters" / form
+        model.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)
+        config = json.loads((folder / "adapter_config.json").read_text())
+        config["base_model_name_or_path"] = None  # a folder of this moment
+        config = {k: sorted(v) if k == "target_modules" and isinstance(v, list) else v for k, v in config.items()}
+        (folder / "adapter_config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}) + "\n")
+
+
+def with_config(name, config):
+    """The weights under another config.json, in float32."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (OUT / name).glob("model*"):
+            shutil.copy(file, folder)
+        Path(folder, "config.json").write_text(json.dumps(config))
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+def make_family(name, about):
+    config = make_weights(name, about)
+    make_adapters(name, lambda: with_config(name, config))
+    sequences = sequences_of(config["vocab_size"])
+    cases = []
+    for case, changes in {"as it is": {}, **about["cases"]}.items():
+        changed = {k: v for k, v in (config | changes).items() if not (k in changes and v is None) or k == "sliding_window"}
+        found = {"name": case, "config": changed, "base": results(with_config(name, changed), sequences)}
+        for form in FORMS if case == "as it is" else ["all_linear"]:
+            model = PeftModel.from_pretrained(with_config(name, changed), OUT / name / "adapters" / form)
+            found[form] = results(model, sequences)
+        if case == "as it is":
+            found["gradients"] = gradients(with_config(name, changed), sequences)
+        cases.append(found)
+    (OUT / name / "cases.json").write_text(json.dumps({"sequences": sequences, "cases": cases}, separators=(",", ":")) + "\n")
+
+
+def main():
+    shutil.rmtree(OUT, ignore_errors=True)
+    for name, about in FAMILIES.items():
+        make_family(name, about)
+    size = sum(os.path.getsize(p) for p in OUT.rglob("*") if p.is_file())
+    print(f"{OUT}: {size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+// The tiny models of tests/data/families: weights that several configurations share, and what transformers
+// and PEFT compute with each.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "model/generate.h"
+#include "unit/model/support.h"
+
+namespace rocket::test {
+
+inline const std::vector<std::string> kFamilies = {"llama", "mistral", "qwen2", "qwen3"};
+
+inline std::filesystem::path family_folder(const std::string& family) {
+  return std::filesystem::path("tests/data/families") / family;
+}
+
+/// The weights of a family under a config.json of a case.
+inline Decoder load_family(const std::string& family, const nlohmann::json& config,
+                           at::ScalarType compute = at::kFloat) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("rocket-family-" + std::to_string(getpid()));
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (const auto& entry : fs::directory_iterator(family_folder(family)))
+    if (entry.path().filename().string().starts_with("model"))
+      fs::copy_file(entry.path(), folder / entry.path().filename());
+  std::ofstream(folder / "config.json") << config.dump();
+  Decoder decoder = Decoder::load(folder, compute, at::kCPU);
+  fs::remove_all(folder);
+  return decoder;
+}
+
+/// Of every row but a sequence's last, [T - S].
+inline at::Tensor nll_of(const Decoder& decoder, const Sequences& sequences, LinearDelta* delta) {
+  std::vector<std::int64_t> rows, targets;
+  std::int64_t row = 0;
+  for (const auto& ids : sequences) {
+    for (std::size_t i = 0; i < ids.size(); ++i, ++row) {
+      if (i + 1 == ids.size()) continue;
+      rows.push_back(row);
+      targets.push_back(ids[i + 1]);
+    }
+  }
+  const at::Tensor hidden = decoder.hidden(pack(sequences, at::kCPU), delta);
+  return decoder.nll(hidden.index_select(0, at::tensor(rows, at::kLong)), at::tensor(targets, at::kLong));
+}
+
+/// The sequences of all texts in one batch; `expected` has one list a text.
+inline double largest_nll_difference(const at::Tensor& nll, const nlohmann::json& expected) {
+  std::vector<float> flat;
+  for (const auto& one : expected)
+    for (const auto& value : one) flat.push_back(value.get<float>());
+  EXPECT_EQ(nll.numel(), static_cast<std::int64_t>(flat.size()));
+  return largest_difference(nll, at::tensor(flat));
+}
+
+/// The prompts of the references: the first ids of each text.
+inline Sequences prompts_of(const Sequences& sequences) {
+  Sequences prompts = sequences;
+  for (auto& ids : prompts) ids.resize(std::min<std::size_t>(ids.size(), 19));
+  return prompts;
+}
+
+inline const GenerateOptions kFamilyOptions{.max_new_tokens = 14, .stop_ids = {7}};
+
+}  // namespace rocket::test

@@ -1,0 +1,95 @@
+// Every family, every rotary embedding and every place of a bias or a window, against transformers.
+#include <c10/core/GradMode.h>
+
+#include "unit/model/families.h"
+
+namespace rocket {
+namespace {
+
+using test::Sequences;
+
+class FamilyTest : public testing::TestWithParam<std::string> {
+ protected:
+  const nlohmann::json file = test::read_reference(test::family_folder(GetParam()) / "cases.json");
+  const Sequences sequences = file["sequences"].get<Sequences>();
+};
+
+TEST_P(FamilyTest, NllAndGreedyIdsOfEveryConfiguration) {
+  const c10::NoGradGuard no_grad;
+  double largest = 0;
+  for (const auto& one : file["cases"]) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    if (one["name"].get<std::string>().starts_with("window")) continue;  // refused until they are computed
+    const Decoder decoder = test::load_family(GetParam(), one["config"]);
+    const double difference =
+        test::largest_nll_difference(test::nll_of(decoder, sequences, nullptr), one["base"]["nll"]);
+    EXPECT_LT(difference, 2e-5);
+    largest = std::max(largest, difference);
+    EXPECT_EQ(generate(decoder, test::prompts_of(sequences), nullptr, test::kFamilyOptions),
+              one["base"]["greedy"].get<Sequences>());
+  }
+  std::printf("%s: nll differs by at most %.2g\n", GetParam().c_str(), largest);
+}
+
+TEST_P(FamilyTest, Gradients) {
+  const auto& one = file["cases"][0];
+  const Decoder decoder = test::load_family(GetParam(), one["config"]);
+  test::MatrixDelta delta;
+  std::map<std::string, at::Tensor> leaves;
+  for (std::size_t m = 0; m < decoder.modules().size(); ++m) {
+    const Module& module = decoder.modules()[m];
+    if (!one["gradients"].contains(module.name)) continue;
+    leaves[module.name] = at::zeros({module.outputs, module.inputs}).requires_grad_();
+    delta.weight_OI[static_cast<std::int64_t>(m)] = leaves[module.name];
+  }
+  test::nll_of(decoder, sequences, &delta).mean().backward();
+  ASSERT_EQ(leaves.size(), 2u);
+  for (const auto& [name, leaf] : leaves) {
+    const at::Tensor expected = at::tensor(one["gradients"][name].get<std::vector<float>>());
+    EXPECT_LT(test::largest_difference(leaf.grad().flatten(), expected),
+              2e-5 * expected.abs().max().item<double>())
+        << name;
+  }
+}
+
+/// transformers' `dynamic` keeps the frequencies of the longest text that it has seen; here a text's own
+/// count.
+TEST(DynamicRope, DoesNotDependOnTheCompany) {
+  const c10::NoGradGuard no_grad;
+  const auto file = test::read_reference(test::family_folder("llama") / "cases.json");
+  const Sequences sequences = file["sequences"].get<Sequences>();
+  for (const auto& one : file["cases"]) {
+    if (!one["name"].get<std::string>().starts_with("dynamic")) continue;
+    const Decoder decoder = test::load_family("llama", one["config"]);
+    EXPECT_GE(decoder.config().max_positions, 60) << "may be stretched to factor times the length";
+    const PackedRows rows = pack(sequences, at::kCPU);
+    const at::Tensor together = decoder.hidden(rows, nullptr);
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      const at::Tensor alone = decoder.hidden(pack(Sequences{sequences[s]}, at::kCPU), nullptr);
+      EXPECT_TRUE(alone.equal(test::rows_of(together, rows, s))) << s;
+    }
+  }
+}
+
+/// Prompts that begin alike, among them some that begin another: what they share must not be turned alike.
+TEST(DynamicRope, GenerationsDoNotDependOnTheCompany) {
+  const auto file = test::read_reference(test::family_folder("llama") / "cases.json");
+  const auto text = file["sequences"][1].get<std::vector<TokenId>>();
+  Sequences prompts;
+  for (const std::size_t length : {12, 15, 17, 22, 30, 31})
+    prompts.emplace_back(text.begin(), text.begin() + length);
+  prompts.push_back(prompts.back());
+  prompts.back().back() = 3;
+  for (const auto& one : file["cases"]) {
+    if (!one["name"].get<std::string>().starts_with("dynamic")) continue;
+    const Decoder decoder = test::load_family("llama", one["config"]);
+    const auto together = generate(decoder, prompts, nullptr, test::kFamilyOptions);
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      EXPECT_EQ(generate(decoder, Sequences{prompts[i]}, nullptr, test::kFamilyOptions)[0], together[i]) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Decoders, FamilyTest, testing::ValuesIn(test::kFamilies));
+
+}  // namespace
+}  // namespace rocket
