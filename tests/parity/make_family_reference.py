@@ -5,6 +5,7 @@ transformers and PEFT compute with them.
 
 NAME/model-*.safetensors    weights, as save_pretrained writes them, in the types that published models have
 NAME/adapters/FORM          adapters as PEFT writes them
+ropes.json                  rotary embeddings of published models
 NAME/cases.json             configurations for these weights (config.json in its old and new forms) with nll and greedy ids
 """
 
@@ -45,7 +46,7 @@ def old(theta, **scaling):
 
 FAMILIES = {
     "llama": dict(
-        dtype=torch.float32, shard="8KB", settings=dict(attention_bias=True, mlp_bias=True),
+        dtype=torch.float32, shard="24KB", settings=dict(attention_bias=True, mlp_bias=True, head_dim=16),
         cases={
             "no biases": dict(attention_bias=False, mlp_bias=False),
             "attention biases alone": dict(mlp_bias=False),
@@ -59,16 +60,16 @@ FAMILIES = {
             "yarn": new(**YARN),
             "yarn whose length stands beside": old(1e4, type="yarn", factor=4.0, finetuned=True)
             | {"original_max_position_embeddings": 16},
-            "yarn with attention_factor": new(**YARN, attention_factor=0.7, beta_fast=8, beta_slow=2),
+            "yarn with attention_factor": new(**YARN, attention_factor=0.7, beta_fast=0.5, beta_slow=0.05),
             "yarn with mscale": new(**YARN, mscale=0.8, mscale_all_dim=0.3),
-            "yarn not truncated": new(**YARN, truncate=False, beta_fast=4),
+            "yarn not truncated": new(**YARN, truncate=False, beta_fast=0.7, beta_slow=0.1),
             "yarn by the ratio of lengths": new(**(YARN | {"factor": None})),
         }),
     "mistral": dict(
         dtype=torch.bfloat16, settings=dict(head_dim=6, sliding_window=None, num_key_value_heads=1),
         cases={
             "window": dict(sliding_window=6),
-            "window of one": dict(sliding_window=1),
+            "window of two": dict(sliding_window=2),
             "window with yarn": dict(sliding_window=11) | new(**YARN),
         }),
     "qwen2": dict(
@@ -199,10 +200,45 @@ def make_family(name, about):
     (OUT / name / "cases.json").write_text(json.dumps({"sequences": sequences, "cases": cases}, separators=(",", ":")) + "\n")
 
 
+def sized(**settings):
+    """Of the width and length of published models; rotary embeddings need no more of them."""
+    return dict(hidden_size=128, num_attention_heads=1, num_key_value_heads=1, head_dim=128) | settings
+
+
+ROPES = {
+    "Llama 3.1": ("llama", sized(max_position_embeddings=131072, rope_parameters=dict(
+        rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+        original_max_position_embeddings=8192))),
+    "Qwen2.5 with yarn": ("qwen2", sized(max_position_embeddings=131072, rope_parameters=dict(
+        rope_type="yarn", rope_theta=1e6, factor=4.0, original_max_position_embeddings=32768))),
+    "Llama 2 with linear": ("llama", sized(max_position_embeddings=16384, rope_parameters=dict(
+        rope_type="linear", rope_theta=1e4, factor=8.0))),
+    "Qwen3": ("qwen3", sized(max_position_embeddings=40960, rope_parameters=dict(rope_type="default", rope_theta=1e6))),
+}
+
+
+def make_ropes():
+    """Cosines and sines of late positions, where an angle magnifies the rounding of its frequency."""
+    cases = []
+    for name, (family, settings) in ROPES.items():
+        config = AutoConfig.for_model(family, **json.loads(json.dumps(settings)))
+        rope = AutoModelForCausalLM.from_config(AutoConfig.for_model(
+            family, vocab_size=8, intermediate_size=8, num_hidden_layers=1, **settings)).model.rotary_emb
+        positions = [1, config.max_position_embeddings // 3, config.max_position_embeddings - 1]
+        cos, sin = rope(torch.zeros(1), torch.tensor([positions]))
+        cases.append({"name": name, "config": {"model_type": family, **settings}, "positions": positions,
+                      "cos": rounded(cos[0, :, :64]), "sin": rounded(sin[0, :, :64])})
+    (OUT / "ropes.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
+    make_ropes()
     for name, about in FAMILIES.items():
         make_family(name, about)
+    for path in OUT.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     size = sum(os.path.getsize(p) for p in OUT.rglob("*") if p.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")
 

@@ -1,6 +1,7 @@
 // Every family, every rotary embedding and every place of a bias or a window, against transformers.
 #include <c10/core/GradMode.h>
 
+#include "model/rope.h"
 #include "unit/model/families.h"
 
 namespace rocket {
@@ -69,6 +70,22 @@ TEST(DynamicRope, DoesNotDependOnTheCompany) {
       EXPECT_TRUE(alone.equal(test::rows_of(together, rows, s))) << s;
     }
   }
+}
+
+TEST(Rope, LatePositionsOfPublishedModels) {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("rocket-rope-" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  for (const auto& one : test::read_reference("tests/data/families/ropes.json")) {
+    std::ofstream(folder / "config.json") << one["config"].dump();
+    PackedRows rows;
+    rows.positions_T = at::tensor(one["positions"].get<std::vector<std::int64_t>>(), at::kLong);
+    const Rotation found = RopeTable(read_decoder_config(folder), {at::kFloat, at::kCPU}).rows(rows);
+    const auto expected = [&](const char* name) { return at::tensor(one[name].get<std::vector<float>>()); };
+    EXPECT_LT(test::largest_difference(found.cos.flatten(), expected("cos")), 1e-6) << one["name"];
+    EXPECT_LT(test::largest_difference(found.sin.flatten(), expected("sin")), 1e-6) << one["name"];
+  }
+  std::filesystem::remove_all(folder);
 }
 
 /// Prompts that begin alike, among them some that begin another: what they share must not be turned alike.
