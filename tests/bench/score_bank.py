@@ -39,16 +39,21 @@ def arguments():
 
 
 def best_batch(peer, what, given):
-    """Tried on the base and two adapters, in two rounds: the first also warms up."""
-    seconds = {size: [peer.ask(do=what, rows=min(3, given.rows), batch=size)["seconds"] for _ in range(2)][1]
-               for size in given.batches}
-    print(f"  peer, {what}, 3 rows, seconds by batch size: " +
-          ", ".join(f"{size}: {value:.3g}" for size, value in seconds.items()), flush=True)
-    return min(seconds, key=seconds.get)
+    """Tried on the base and one adapter, in rounds of some seconds together after one to warm up; the fastest of each counts."""
+    def seconds(size):
+        return peer.ask(do=what, rows=min(2, given.rows), batch=size)["seconds"]
+
+    seconds(given.batches[0])
+    best = {size: seconds(size) for size in given.batches}
+    for _ in range(min(5, int(5 / sum(best.values())))):
+        best = {size: min(best[size], seconds(size)) for size in best}
+    print(f"  peer, {what}, 2 rows, seconds by batch size: " +
+          ", ".join(f"{size}: {value:.3g}" for size, value in best.items()), flush=True)
+    return min(best, key=best.get)
 
 
 def take_turns(rocket, peer, rocket_command, peer_command, repeats):
-    """Last answers, all seconds of both, and how many times less processor time rocket's median took: less moved by a busy machine."""
+    """Last answers, all seconds of both, and the ratio of the medians of processor time, which a busy machine moves less."""
     answers = [(rocket.ask(**rocket_command), peer.ask(**peer_command)) for _ in range(repeats)]
     seconds, cpu = ({who: [pair[i][what] for pair in answers] for i, who in enumerate(("rocket", "peer"))}
                     for what in ("seconds", "cpu"))
@@ -60,7 +65,8 @@ def compare_nll(ours, theirs, dtype):
     error = float((abs(ours - theirs) / theirs).max())
     if not error <= NLL_TOLERANCE[dtype]:
         sys.exit(f"nll differs by {error:.2g} relatively, allowed {NLL_TOLERANCE[dtype]}: seconds of a wrong answer mean nothing")
-    return error
+    moved = float(np.median(abs(ours[1:] - ours[0]) / ours[0]))
+    return error, moved
 
 
 def compare_generated(ours, theirs, dtype):
@@ -115,7 +121,7 @@ class Comparison:
             half.forget_peak()
 
     def turns(self, what, ours, theirs):
-        self.rocket.ask(**{**ours, "rows": min(3, self.rows)})
+        self.rocket.ask(**{**ours, "rows": min(2, self.rows)})
         for half in self.halves.values():
             half.forget_peak()
         answers = take_turns(self.rocket, self.peer, ours, theirs, self.given.repeats)
@@ -125,20 +131,23 @@ class Comparison:
     def nll(self):
         peak = measured_peak(self.world, self.dtype, self.given.threads)
         size = best_batch(self.peer, "nll", self.given)
-        ours, theirs, seconds, by_cpu = self.turns("nll", {"do": "nll", "rows": self.rows}, {"do": "nll", "rows": self.rows, "batch": size})
+        command = {"do": "nll", "rows": self.rows}
+        ours, theirs, seconds, by_cpu = self.turns("nll", command, {**command, "batch": size})
         peak = max(peak, measured_peak(self.world, self.dtype, self.given.threads))
-        error = compare_nll(ours, theirs, self.dtype)
+        error, moved = compare_nll(ours, theirs, self.dtype)
         samples_table({"nll: rocket": seconds["rocket"], f"nll: PEFT, batches of {size}": seconds["peer"]})
         medians = {name: statistics.median(values) for name, values in seconds.items()}
-        work = {name: flops.nll_flops(self.world, self.rows, shared) for name, shared in (("each_alone", False), ("template_once", True))}
+        work = {name: flops.nll_flops(self.world, self.rows, name == "template_once") for name in ("each_alone", "template_once")}
         self.result["nll"] = {"seconds": seconds, "batch": size, "ratio": medians["peer"] / medians["rocket"],
-                              "ratio_of_cpu": by_cpu, "error": error,
+                              "ratio_of_cpu": by_cpu, "error": error, "moved": moved,
                               "flops": work, "peak_flops_per_second": peak,
-                              "share_of_peak": {who: {name: f / medians[who] / peak for name, f in work.items()} for who in medians}}
+                              "share_of_peak": {who: {name: value / medians[who] / peak for name, value in work.items()}
+                                                for who in medians}}
         self.show_nll(self.result["nll"])
 
     def show_nll(self, result):
-        print(f"  nll: {result['ratio']:.2f} x as fast as PEFT ({result['ratio_of_cpu']:.2f} x by processor time); largest relative difference {result['error']:.1g}")
+        print(f"  nll: {result['ratio']:.2f} x as fast as PEFT ({result['ratio_of_cpu']:.2f} x by processor time)")
+        print(f"  largest relative difference {result['error']:.1g}; adapters move the nll by {result['moved']:.1g} (median)")
         print(f"  matmul peak {result['peak_flops_per_second'] / 1e9:.0f} Gflop/s; share of it that the pass reaches:")
         table(["work", "Tflop", "rocket", "PEFT"],
               [[name, f"{work / 1e12:.4g}", *(f"{result['share_of_peak'][who][name]:.1%}" for who in ("rocket", "peer"))]
@@ -149,12 +158,13 @@ class Comparison:
         ours, theirs, seconds, by_cpu = self.turns("generate", {"do": "score", "rows": self.rows, "unit": list(self.given.unit)},
                                            {"do": "generate", "rows": self.rows, "batch": size})
         equal = compare_generated(ours, theirs, self.dtype)
-        samples_table({"nll + generation: rocket": seconds["rocket"], f"generation alone: PEFT, batches of {size}": seconds["peer"]})
+        samples_table({"nll + generation: rocket": seconds["rocket"],
+                       f"generation alone: PEFT, batches of {size}": seconds["peer"]})
         medians = {name: statistics.median(values) for name, values in seconds.items()}
         self.result["generate"] = {"seconds": seconds, "batch": size, "equal": equal,
                                    "ratio_to_generation_alone": medians["peer"] / medians["rocket"], "ratio_of_cpu": by_cpu}
-        print(f"  exact match: {medians['peer'] / medians['rocket']:.2f} x (rocket's nll + generation against PEFT's generation alone; "
-              f"{by_cpu:.2f} x by processor time)")
+        print(f"  exact match: {medians['peer'] / medians['rocket']:.2f} x ({by_cpu:.2f} x by processor time): rocket's nll and "
+              "generation against PEFT's generation alone")
         if "nll" in self.result:
             self.show_both(medians)
         print(f"  generations that are equal: {equal:.2%}\n", flush=True)
@@ -205,6 +215,7 @@ def seconds_of_job(folder, name, ranks, given):
 
 
 def ranks(folder, given):
+    print(f"ranks: {given.task}, the whole job (nll, generation, similarity)")
     seconds = {1: [], 2: []}
     for i in range(-1, given.repeats):
         for n, values in seconds.items():
@@ -217,25 +228,33 @@ def ranks(folder, given):
     return {"seconds": seconds, "ratio": ratio}
 
 
+def make_world(part, dtype, folder, given):
+    if part == "lab":
+        world = worlds.lab(given.task, given.new_tokens)
+    else:
+        world = worlds.random160m(Path(given.folder or folder, dtype), dtype, given.template, given.new_tokens)
+    return {**world, "shots": world["shots"][: given.shots]}
+
+
+def compare(part, dtype, folder, given):
+    world = make_world(part, dtype, folder, given)
+    comparison = Comparison(world, dtype, folder, given)
+    print(f"{part}, {dtype}, {given.threads} thread(s): {comparison.rows} rows x {len(world['shots'])} shots, "
+          f"{sum(len(shot['ids']) for shot in world['shots'])} tokens a row", flush=True)
+    return comparison.run()
+
+
 def main():
     given = arguments()
-    about = machine()
-    results = {"machine": about, "arguments": vars(given)}
-    print(f"{about}\n", flush=True)
+    results = {"machine": machine(), "arguments": vars(given)}
+    print(f"{results['machine']}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for part in given.parts:
             if part == "ranks":
-                print(f"ranks: {given.task}, whole job (nll, generation, similarity)")
                 results[part] = ranks(folder, given)
                 continue
-            world = worlds.lab(given.task, given.new_tokens) if part == "lab" else worlds.random160m(
-                given.folder or folder, given.template, given.new_tokens)
-            world["shots"] = world["shots"][: given.shots]
             for dtype in given.dtype or (["float32"] if part == "lab" else ["float32", "bfloat16"]):
-                comparison = Comparison(world, dtype, folder, given)
-                print(f"{part}, {dtype}, {given.threads} thread(s): {comparison.rows} rows x {len(world['shots'])} shots, "
-                      f"{sum(len(s['ids']) for s in world['shots'])} tokens a row", flush=True)
-                results[f"{part}-{dtype}"] = comparison.run()
+                results[f"{part}-{dtype}"] = compare(part, dtype, folder, given)
     if given.json:
         Path(given.json).write_text(json.dumps(results, indent=1) + "\n")
 

@@ -8,10 +8,13 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/parity"))
 import oracle
+
+logging.disable_progress_bar()
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -35,20 +38,28 @@ def llama_160m():
                        bos_token_id=1, eos_token_id=2, pad_token_id=0)
 
 
-def write_base(folder, config):
+def write_base(folder, config, dtype):
     torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    # As they come, the logits are so flat that a wrong adapter would hardly move the nll.
+    model.lm_head.weight.data *= 8
+    model.to(dtype).save_pretrained(folder)
 
 
-def write_adapter(folder, shapes, r, targets, generator):
-    """`shapes`: {module: (outputs, inputs)}. Both factors random, so that the adapter changes what the base says."""
+def write_adapter(folder, shapes, r, targets, seed, dtype=torch.float32):
+    """`shapes`: {module: (outputs, inputs)}. Half of each factor is the same in all adapters of a rank: they are alike."""
+    generators = [torch.Generator().manual_seed(s) for s in (r, 1000 + seed)]
+
+    def factor(*shape):
+        return sum(torch.randn(shape, generator=generator) for generator in generators) / 2**0.5
+
     tensors = {}
     for module, (outputs, inputs) in shapes.items():
         if module.rsplit(".", 1)[1] not in targets:
             continue
         prefix = f"base_model.model.{module}"
-        tensors[f"{prefix}.lora_A.weight"] = torch.randn(r, inputs, generator=generator) / inputs**0.5
-        tensors[f"{prefix}.lora_B.weight"] = torch.randn(outputs, r, generator=generator) * 0.02
+        tensors[f"{prefix}.lora_A.weight"] = (factor(r, inputs) / inputs**0.5).to(dtype)
+        tensors[f"{prefix}.lora_B.weight"] = (factor(outputs, r) * 0.05).to(dtype)
     LoraConfig(r=r, lora_alpha=2 * r, target_modules=list(targets), task_type="CAUSAL_LM",
                base_model_name_or_path="random").save_pretrained(folder)
     save_file(tensors, f"{folder}/adapter_model.safetensors", metadata={"format": "pt"})
@@ -78,15 +89,15 @@ def random_shots(count, vocabulary, template, generator):
     return shots
 
 
-def random160m(folder, template=36, new_tokens=64, adapters=16, shots=50):
-    """A Llama of 162 M parameters and `adapters` LoRAs of rank 8, 16 and 32 on q, v or on all linear layers."""
-    config, generator = llama_160m(), torch.Generator().manual_seed(1)
+def random160m(folder, dtype, template, new_tokens, adapters=16, shots=50):
+    """A Llama of 162 M parameters and LoRAs of rank 8, 16 and 32 on q, v or on all linear layers, in files of `dtype`."""
+    config, generator = llama_160m(), torch.Generator().manual_seed(0)
     base, bank = Path(folder, "base"), Path(folder, "bank")
     if not base.exists():
-        write_base(base, config)
+        write_base(base, config, getattr(torch, dtype))
     for i in range(adapters):
         write_adapter(bank / f"adapter-{i:02}", linear_shapes(config), (8, 16, 32)[i % 3],
-                      LINEAR if i % 2 else ("q_proj", "v_proj"), generator)
+                      LINEAR if i % 2 else ("q_proj", "v_proj"), i, getattr(torch, dtype))
     return {"base": str(base), "bank": str(bank), "shots": random_shots(shots, config.vocab_size, template, generator),
             "max_new_tokens": new_tokens, "stop_ids": [2]}
 
