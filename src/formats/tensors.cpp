@@ -38,13 +38,6 @@ const DTypeInfo& info_of(DType dtype) {
   return *std::find_if(kDTypes.begin(), kDTypes.end(), [&](const auto& d) { return d.dtype == dtype; });
 }
 
-/// a * b, or nothing where it does not fit.
-std::optional<std::uint64_t> product(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t result;
-  if (__builtin_mul_overflow(a, b, &result)) return std::nullopt;
-  return result;
-}
-
 std::optional<std::uint64_t> as_offset(const json& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
   return value.get<std::uint64_t>();
@@ -83,11 +76,8 @@ std::vector<std::int64_t> shape_of(const json& value, const std::string& place) 
 }
 
 void check_length(const Entry& entry, const std::string& place) {
-  std::optional<std::uint64_t> bytes = static_cast<std::uint64_t>(size_of(entry.tensor.dtype));
-  for (const std::int64_t side : entry.tensor.shape) {
-    bytes = product(*bytes, static_cast<std::uint64_t>(side));
-    if (!bytes) fail_data("{}: its shape has more elements than a file can hold", place);
-  }
+  const auto bytes = bytes_of(entry.tensor.dtype, entry.tensor.shape);
+  if (!bytes) fail_data("{}: its shape has more elements than a file can hold", place);
   if (*bytes != entry.end - entry.begin)
     fail_data("{}: its shape and dtype need {} bytes, its offsets span {}", place, *bytes,
               entry.end - entry.begin);
@@ -174,10 +164,28 @@ std::string name_of(DType dtype) {
   return info_of(dtype).name;
 }
 
-SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_(path) {
-  const std::string file = path_.string();
-  const std::string_view text = header_text(file_.bytes(), file);
-  const auto data = file_.bytes().subspan(kLengthBytes + text.size());
+std::optional<std::uint64_t> bytes_of(DType dtype, std::span<const std::int64_t> shape) {
+  std::int64_t bytes = size_of(dtype);
+  for (const std::int64_t side : shape)
+    if (__builtin_mul_overflow(bytes, side, &bytes)) return std::nullopt;
+  return static_cast<std::uint64_t>(bytes);
+}
+
+bool TensorFile::add(StoredTensor tensor) {
+  if (!index_.emplace(tensor.name, tensors_.size()).second) return false;
+  tensors_.push_back(std::move(tensor));
+  return true;
+}
+
+const StoredTensor* TensorFile::find(const std::string& name) const {
+  const auto it = index_.find(name);
+  return it == index_.end() ? nullptr : &tensors_[it->second];
+}
+
+SafeTensors::SafeTensors(const std::filesystem::path& path) : TensorFile(path) {
+  const std::string file = path.string();
+  const std::string_view text = header_text(map(), file);
+  const auto data = map().subspan(kLengthBytes + text.size());
   const json header = parse_header(text, file);
   std::vector<Entry> entries;
   for (const auto& [name, value] : header.items()) {
@@ -193,14 +201,8 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   check_tiling(entries, data.size(), file);
   for (Entry& entry : entries) {
     entry.tensor.bytes = data.subspan(entry.begin, entry.end - entry.begin);
-    index_.emplace(entry.tensor.name, tensors_.size());
-    tensors_.push_back(std::move(entry.tensor));
+    add(std::move(entry.tensor));  // one of each name: parse_header has seen to it
   }
-}
-
-const StoredTensor* SafeTensors::find(const std::string& name) const {
-  const auto it = index_.find(name);
-  return it == index_.end() ? nullptr : &tensors_[it->second];
 }
 
 namespace {
@@ -240,8 +242,15 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
     for (const StoredTensor& tensor : files_.front().tensors()) index_.emplace(tensor.name, &tensor);
     return;
   }
-  if (!std::filesystem::exists(folder / kIndex, unreadable))
+  if (!std::filesystem::exists(folder / kIndex, unreadable)) {
+    for (const char* pickled : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
+      if (std::filesystem::exists(folder / pickled, unreadable))
+        fail_data(
+            "{}: its weights are in {}, of models only safetensors are read; save it again with "
+            "transformers: model.save_pretrained(folder, safe_serialization=True)",
+            folder.string(), pickled);
     fail_data("{}: no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
+  }
   read_shards(folder / kIndex);
 }
 

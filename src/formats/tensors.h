@@ -1,10 +1,11 @@
-// Stored tensors: safetensors files, read through a memory map and validated before a byte is used.
+// Stored tensors: files of tensors, read through a memory map and validated before a byte is used.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -29,24 +30,43 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-/// One .safetensors file. Format: https://github.com/huggingface/safetensors (8-byte length, JSON header,
-/// data).
-class SafeTensors {
+/// Bytes of a tensor; nothing where they are more than a file can hold.
+std::optional<std::uint64_t> bytes_of(DType dtype, std::span<const std::int64_t> shape);
+
+/// A file of tensors, whatever its form. May be moved; pointers and references that it returned stay valid.
+class TensorFile {
  public:
-  /// Throws data (65): header too long or no JSON, unknown dtype, offsets that overlap, leave gaps, lie
-  /// outside the file or do not fit the shape, duplicate names.
-  explicit SafeTensors(const std::filesystem::path& path);
+  virtual ~TensorFile() = default;
+  TensorFile(TensorFile&&) = default;
   const std::filesystem::path& path() const { return path_; }
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   /// nullptr if absent.
   const StoredTensor* find(const std::string& name) const;
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ protected:
+  /// Throws data (65) if the file cannot be opened.
+  explicit TensorFile(const std::filesystem::path& path) : path_(path), file_(path) {}
+  std::span<const std::byte> map() const { return file_.bytes(); }
+  /// False if there is one of this name.
+  bool add(StoredTensor tensor);
 
  private:
   std::filesystem::path path_;
   MappedFile file_;
   std::vector<StoredTensor> tensors_;
   std::unordered_map<std::string, std::size_t> index_;
+};
+
+/// One .safetensors file. Format: https://github.com/huggingface/safetensors (8-byte length, JSON header,
+/// data).
+class SafeTensors : public TensorFile {
+ public:
+  /// Throws data (65): header too long or no JSON, unknown dtype, offsets that overlap, leave gaps, lie
+  /// outside the file or do not fit the shape, duplicate names.
+  explicit SafeTensors(const std::filesystem::path& path);
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
   std::map<std::string, std::string> metadata_;
 };
 

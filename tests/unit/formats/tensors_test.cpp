@@ -145,6 +145,8 @@ TEST_F(TensorsTest, RefusesShapesThatDoNotFitTheirBytes) {
                    {"more elements"});
   expect_bad_entry(R"({"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]})",
                    {"more elements"});
+  expect_bad_entry(R"({"dtype":"F32","shape":[2305843009213693952,0],"data_offsets":[0,4]})",
+                   {"more elements"});
 }
 
 TEST_F(TensorsTest, RefusesGapsAndOverlaps) {
@@ -227,6 +229,11 @@ TEST_F(ModelWeightsTest, RefusesBrokenIndexes) {
 
 TEST_F(ModelWeightsTest, SaysThatThereAreNone) {
   expect_error([&] { ModelWeights w(scratch_.folder()); }, ExitCode::data, {"neither model.safetensors nor"});
+  for (const char* pickled : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+    save("x", pickled);
+    expect_error([&] { ModelWeights w(scratch_.folder()); }, ExitCode::data,
+                 {std::string("its weights are in ") + pickled, "safe_serialization=True"});
+  }
 }
 
 }  // namespace
