@@ -97,7 +97,7 @@ class ScoreBench {
   GenerateOptions options_;
 };
 
-void serve(const json& world) {
+void answer_commands(const json& world) {
   std::optional<ScoreBench> bench;
   for (std::string line; std::getline(std::cin, line);) {
     const json command = json::parse(line);
@@ -115,5 +115,5 @@ void serve(const json& world) {
 int main(int argc, char** argv) {
   if (argc != 2) return 64;
   rocket::configure_compute(1);
-  rocket::serve(nlohmann::json::parse(rocket::read_file(argv[1])));
+  rocket::answer_commands(nlohmann::json::parse(rocket::read_file(argv[1])));
 }
