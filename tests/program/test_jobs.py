@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import pathlib
+import shutil
 import tempfile
 import unittest
 
@@ -136,8 +137,25 @@ class Jobs(unittest.TestCase):
     def test_inspect_says_what_a_folder_is(self):
         base = json.loads(rocket("inspect", LAB / "base", "--format", "json").stdout)
         self.assertEqual((base["family"], base["parameters"], base["usable"]), ("llama", 777344, True))
+        self.assertEqual((base["rope"]["type"], base["window"], base["biases"], base["qk_norm"]), ("default", None, [], False))
         adapter = json.loads(rocket("inspect", LAB / "bank/price", "--format", "json").stdout)
         self.assertEqual((adapter["lora_r"], adapter["usable"], adapter["reason"]), (8, True, None))
+
+    def test_inspect_says_what_sets_a_family_apart(self):
+        def inspected(family, case):
+            tiny = LAB.parent / "data/families" / family
+            config = next(c["config"] for c in json.loads((tiny / "cases.json").read_text())["cases"] if c["name"] == case)
+            with tempfile.TemporaryDirectory() as folder:
+                for file in tiny.glob("model*"):
+                    shutil.copy(file, folder)
+                pathlib.Path(folder, "config.json").write_text(json.dumps(config))
+                self.assertIn(family, rocket("inspect", folder).stdout)
+                return json.loads(rocket("inspect", folder, "--format", "json").stdout)
+        mistral, qwen2, qwen3 = inspected("mistral", "window with yarn"), inspected("qwen2", "window from a layer on"), inspected("qwen3", "as it is")
+        self.assertEqual((mistral["family"], mistral["window"], mistral["biases"]), ("mistral", 11, []))
+        self.assertEqual(mistral["rope"], {"type": "yarn", "theta": 300.0, "factor": 4.0, "original_positions": 16})
+        self.assertEqual((qwen2["window"], qwen2["biases"], qwen2["tied_head"]), ([0, 5, 5], ["q", "k", "v"], True))
+        self.assertEqual((qwen3["qk_norm"], qwen3["biases"], qwen3["head_dim"]), (True, ["q", "k", "v", "o"], 8))
 
     def test_help_and_version(self):
         for job in ("run", "check", "score", "experts", "embed", "select", "finetune", "evaluate", "export", "report", "sweep", "inspect", "tokenize"):

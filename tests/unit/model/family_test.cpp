@@ -1,6 +1,7 @@
 // Every family, every rotary embedding and every place of a bias or a window, against transformers.
 #include <c10/core/GradMode.h>
 
+#include "base/error.h"
 #include "model/rope.h"
 #include "unit/model/families.h"
 
@@ -32,6 +33,27 @@ TEST_P(FamilyTest, NllAndGreedyIdsOfEveryConfiguration) {
   std::printf("%s: nll differs by at most %.2g\n", GetParam().c_str(), largest);
 }
 
+TEST_P(FamilyTest, BFloat16StaysNearFloat32) {
+  const c10::NoGradGuard no_grad;
+  const auto& one = file["cases"][0];
+  const Decoder decoder = test::load_family(GetParam(), one["config"], at::kBFloat16);
+  const at::Tensor nll = test::nll_of(decoder, sequences, nullptr);
+  EXPECT_EQ(nll.scalar_type(), at::kFloat);
+  const double largest = test::largest_nll_difference(nll, one["base"]["nll"]);
+  std::printf("%s: bfloat16 moves an nll by at most %.2g\n", GetParam().c_str(), largest);
+  EXPECT_GT(largest, 1e-4) << "computed in float32 after all";
+  EXPECT_LT(largest, 0.5);
+}
+
+TEST_P(FamilyTest, WeightsOfTheComputeTypeStayInTheMap) {
+  const auto type = GetParam() == "llama" ? at::kFloat : at::kBFloat16;
+  const Decoder decoder = test::load_family(GetParam(), file["cases"][0]["config"], type);
+  for (std::size_t m = 0; m < decoder.modules().size(); ++m) {
+    const bool mapped = !decoder.weight(static_cast<std::int64_t>(m)).storage().resizable();
+    EXPECT_EQ(mapped, GetParam() != "qwen2") << "whose file is float16";
+  }
+}
+
 TEST_P(FamilyTest, Gradients) {
   const auto& one = file["cases"][0];
   const Decoder decoder = test::load_family(GetParam(), one["config"]);
@@ -50,6 +72,23 @@ TEST_P(FamilyTest, Gradients) {
     EXPECT_LT(test::largest_difference(leaf.grad().flatten(), expected),
               2e-5 * expected.abs().max().item<double>())
         << name;
+  }
+}
+
+TEST(Families, NameTheTensorThatIsMissing) {
+  const auto file = test::read_reference(test::family_folder("mistral") / "cases.json");
+  const std::vector<std::pair<std::string, std::string>> missing = {{"qwen2", "self_attn.q_proj.bias"},
+                                                                    {"qwen3", "self_attn.q_norm.weight"}};
+  for (const auto& [family, tensor] : missing) {
+    nlohmann::json config = file["cases"][0]["config"];
+    config.update({{"model_type", family}, {"architectures", nullptr}});
+    try {
+      test::load_family("mistral", config);
+      FAIL() << family;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::data);
+      EXPECT_NE(std::string(e.what()).find(tensor), std::string::npos) << e.what();
+    }
   }
 }
 
