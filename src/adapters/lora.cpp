@@ -9,12 +9,12 @@
 
 #include "adapters/target.h"
 #include "base/error.h"
+#include "formats/torch_file.h"
 #include "model/device.h"
 
 namespace rocket {
 namespace {
 
-constexpr const char* kTensorFile = "adapter_model.safetensors";
 constexpr std::string_view kPrefix = "base_model.model.";
 
 // PEFT writes names without the adapter's own; a file that was saved from a state dict still has "default" in
@@ -23,6 +23,18 @@ constexpr std::pair<std::string_view, bool> kSuffixes[] = {{".lora_A.weight", tr
                                                            {".lora_A.default.weight", true},
                                                            {".lora_B.weight", false},
                                                            {".lora_B.default.weight", false}};
+
+/// What else PEFT saves, and why it is refused.
+constexpr std::pair<std::string_view, std::string_view> kReasons[] = {
+    {".lora_magnitude_vector", "DoRA rescales the weights of the base, which is not computed"},
+    {".lora_embedding_", "a LoRA of the token embeddings is not computed; only linear layers are adapted"},
+    {".lora_A.bias", "a bias inside the LoRA is not computed"},
+    {".lora_B.bias", "a bias inside the LoRA is not computed"},
+    {".token_adapter.", "new token embeddings (trainable_token_indices) are not computed"},
+    {".modules_to_save.", "it replaces a whole module of the base, which is not computed"},
+    {".embed_tokens.", "new token embeddings are not computed"},
+    {".lm_head.", "it replaces the output layer of the base, which is not computed"},
+    {".bias", "a retrained bias of the base (bias: all or lora_only) is not computed"}};
 
 struct Half {
   std::string module;
@@ -37,6 +49,8 @@ Half parse_name(std::string_view name) {
       return {std::string(name.substr(kPrefix.size(), name.size() - around)), is_a};
     }
   }
+  for (const auto& [part, reason] : kReasons)
+    if (name.find(part) != std::string_view::npos) fail_data("tensor '{}': {}", name, reason);
   fail_data("tensor '{}': no part of a LoRA adapter; expected {}<module>.lora_A.weight or .lora_B.weight",
             name, kPrefix);
 }
@@ -104,13 +118,12 @@ std::string folder_name(const std::filesystem::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-std::filesystem::path tensor_file(const std::filesystem::path& folder) {
-  const auto path = folder / kTensorFile;
-  if (!std::filesystem::exists(path) && std::filesystem::exists(folder / "adapter_model.bin")) {
-    fail_data("adapter_model.bin: only {} is read; save the adapter again with safe_serialization=True",
-              kTensorFile);
-  }
-  return path;
+/// The form that PEFT prefers, too.
+std::unique_ptr<const TensorFile> open_tensors(const std::filesystem::path& folder) {
+  const auto path = folder / "adapter_model.safetensors", pickled = folder / "adapter_model.bin";
+  if (!std::filesystem::exists(path) && std::filesystem::exists(pickled))
+    return std::make_unique<TorchFile>(pickled);
+  return std::make_unique<SafeTensors>(path);
 }
 
 }  // namespace
@@ -135,12 +148,12 @@ std::int64_t LoraAdapter::bytes() const {
 
 LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> modules)
     : name_(folder_name(folder)),
-      tensors_(
-          in_context(fmt::format("adapter '{}'", name_), [&] { return SafeTensors(tensor_file(folder)); })) {
+      tensors_(in_context(fmt::format("adapter '{}'", name_), [&] { return open_tensors(folder); })) {
   in_context(fmt::format("adapter '{}'", name_), [&] {
     const AdapterConfig config = read_adapter_config(folder);
-    in_context(kTensorFile, [&] {
-      for (auto& [module, weight] : pair_tensors(tensors_.tensors(), modules)) {
+    base_model_ = config.base_model;
+    in_context(tensors_->path().filename().string(), [&] {
+      for (auto& [module, weight] : pair_tensors(tensors_->tensors(), modules)) {
         weights_.push_back(weight);
         check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], config);
       }
@@ -153,20 +166,35 @@ const LoraFile::Weight* LoraFile::find(std::int64_t module) const {
   return at != weights_.end() && at->module == module ? &*at : nullptr;
 }
 
+std::int64_t LoraFile::stored_bytes() const {
+  std::int64_t sum = 0;
+  for (const Weight& w : weights_) sum += static_cast<std::int64_t>(w.a->bytes.size() + w.b->bytes.size());
+  return sum;
+}
+
+std::int64_t LoraFile::bytes(at::ScalarType dtype) const {
+  std::int64_t values = 0;
+  for (const Weight& w : weights_) values += w.lora_r * (w.a->shape[1] + w.b->shape[0]);
+  return values * static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
 LoraWeight LoraFile::read(const Weight& weight, at::ScalarType dtype, at::Device device) const {
-  return in_context(fmt::format("adapter '{}': {}", name_, kTensorFile), [&] {
+  return in_context(fmt::format("adapter '{}': {}", name_, tensors_->path().filename().string()), [&] {
     return LoraWeight{weight.module, read_tensor(*weight.a, dtype, device),
                       read_tensor(*weight.b, dtype, device), weight.scale};
   });
 }
 
-LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
-                         at::ScalarType dtype, at::Device device) {
-  const LoraFile file(folder, modules);
+LoraAdapter load_adapter(const LoraFile& file, at::ScalarType dtype, at::Device device) {
   LoraAdapter adapter{file.name(), {}};
   for (const LoraFile::Weight& weight : file.weights())
     adapter.weights.push_back(file.read(weight, dtype, device));
   return adapter;
+}
+
+LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
+                         at::ScalarType dtype, at::Device device) {
+  return load_adapter(LoraFile(folder, modules), dtype, device);
 }
 
 }  // namespace rocket

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,7 +33,8 @@ struct LoraAdapter {
   void convert(at::ScalarType dtype);
 };
 
-/// A PEFT folder, opened and checked in all but the values, which are mapped and read weight by weight.
+/// A PEFT folder, opened and checked in all but the values, which are mapped and read weight by weight. Its
+/// tensors are in adapter_model.safetensors or, where that is not there, in adapter_model.bin.
 class LoraFile {
  public:
   struct Weight {
@@ -50,6 +52,11 @@ class LoraFile {
   LoraFile(const std::filesystem::path& folder, std::span<const Module> modules);
 
   const std::string& name() const { return name_; }
+  /// base_model_name_or_path; may be empty.
+  const std::string& base_model() const { return base_model_; }
+  /// Of the weights as they are stored, and in memory in another type.
+  std::int64_t stored_bytes() const;
+  std::int64_t bytes(at::ScalarType dtype) const;
   /// By module, ascending.
   const std::vector<Weight>& weights() const { return weights_; }
   const Weight* find(std::int64_t module) const;
@@ -57,10 +64,13 @@ class LoraFile {
   LoraWeight read(const Weight& weight, at::ScalarType dtype, at::Device device) const;
 
  private:
-  std::string name_;
-  SafeTensors tensors_;
+  std::string name_, base_model_;
+  std::unique_ptr<const TensorFile> tensors_;
   std::vector<Weight> weights_;
 };
+
+/// All weights of a file. Throws as LoraFile::read does.
+LoraAdapter load_adapter(const LoraFile& file, at::ScalarType dtype, at::Device device);
 
 /// All weights of a PEFT folder. Throws as LoraFile does.
 LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,

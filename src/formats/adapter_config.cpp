@@ -28,16 +28,17 @@ const std::set<std::string> kComputed = {
     "rank_pattern",   "target_modules",          "use_rslora"};
 
 /// Say nothing about the function that the adapter computes. (qalora_group_size acts with use_qalora only,
-/// megatron_core with megatron_config only.)
-const std::set<std::string> kMetadata = {"auto_mapping",  "inference_mode", "lora_dropout",
-                                         "megatron_core", "peft_version",   "qalora_group_size",
-                                         "revision",      "runtime_config", "task_type"};
+/// megatron_core with megatron_config only; fan_in_fan_out PEFT switches off, with a warning, for the linear
+/// layers of all the families here.)
+const std::set<std::string> kMetadata = {"auto_mapping",      "fan_in_fan_out", "inference_mode",
+                                         "lora_dropout",      "megatron_core",  "peft_version",
+                                         "qalora_group_size", "revision",       "runtime_config",
+                                         "task_type"};
 
 const std::map<std::string, std::string> kReasons = {
-    {"use_dora", "DoRA rescales the weights of the base"},
+    {"use_dora", "DoRA rescales the weights of the base, for which a mixture of experts is not defined"},
     {"modules_to_save", "it replaces whole modules of the base"},
     {"lora_bias", "a bias inside the LoRA is not computed"},
-    {"fan_in_fan_out", "the linear layers of a Llama are not transposed"},
     {"layer_replication", "it changes the layers of the base"},
     {"trainable_token_indices", "it changes token embeddings"},
     {"target_parameters", "only linear layers are adapted"},
@@ -64,8 +65,9 @@ void refuse_what_is_not_computed(const JsonObject& config) {
 void check_kind(const JsonObject& config) {
   if (const auto type = config.text("peft_type"); type != "LORA")
     config.refuse("peft_type", fmt::format("'{}' is not supported (known: LORA)", type));
-  if (const auto bias = config.text("bias", "none"); bias != "none")
-    config.refuse("bias", fmt::format("'{}' is not supported (known: none)", bias));
+  // The base's own biases, retrained, would lie beside the tensors of the LoRA, where they are refused by name.
+  if (const auto bias = config.text("bias", "none"); bias != "none" && bias != "all" && bias != "lora_only")
+    config.refuse("bias", fmt::format("'{}' is not supported (known: none, all, lora_only)", bias));
   const Json* init = config.find("init_lora_weights");
   if (init && !init->is_boolean() && *init != "gaussian")
     config.refuse("init_lora_weights",

@@ -104,16 +104,36 @@ TEST_F(Lora, RefusesALoneFactor) {
 
 TEST_F(Lora, RefusesTensorsThatAreNoLoraOfTheBase) {
   auto tensors = pairs({0});
-  tensors.emplace_back("base_model.model.lm_head.weight", at::ones({3}));
+  tensors.emplace_back("base_model.model.other.weight", at::ones({3}));
   write(tensors);
-  EXPECT_THAT(refusal(),
-              AllOf(HasSubstr("'base_model.model.lm_head.weight'"), HasSubstr("no part of a LoRA")));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("'base_model.model.other.weight'"), HasSubstr("no part of a LoRA")));
   write({{a_name("model.layers.7.self_attn.q_proj"), at::ones({2, 6})}});
   EXPECT_THAT(refusal(), HasSubstr("the base has no linear layer 'model.layers.7.self_attn.q_proj'"));
   write({{a_name(kModules[0].name).substr(11), at::ones({2, 6})}});
   EXPECT_THAT(refusal(), HasSubstr("no part of a LoRA"));
   write({});
   EXPECT_THAT(refusal(), HasSubstr("no tensor"));
+}
+
+TEST_F(Lora, SaysWhatElsePeftSaves) {
+  const std::string q = "base_model.model." + kModules[0].name;
+  for (const auto& [name, reason] : std::vector<std::pair<std::string, std::string>>{
+           {q + ".lora_magnitude_vector.weight", "DoRA"},
+           {q + ".lora_magnitude_vector", "DoRA"},
+           {q + ".lora_B.bias", "bias inside the LoRA"},
+           {q + ".bias", "bias: all or lora_only"},
+           {q + ".base_layer.bias", "bias: all or lora_only"},
+           {"base_model.model.model.embed_tokens.lora_embedding_A", "LoRA of the token embeddings"},
+           {"base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta",
+            "new token embeddings"},
+           {"base_model.model.model.embed_tokens.weight", "new token embeddings"},
+           {"base_model.model.model.norm.modules_to_save.default.weight", "a whole module"},
+           {"base_model.model.lm_head.weight", "output layer"}}) {
+    auto tensors = pairs({0});
+    tensors.emplace_back(name, at::ones({3}));
+    write(tensors);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("'" + name + "'"), HasSubstr(reason)));
+  }
 }
 
 TEST_F(Lora, RefusesTheSameWeightTwice) {
@@ -163,10 +183,15 @@ TEST_F(Lora, TargetsMayBeNamesExpressionsOrAllLinear) {
   }
 }
 
-TEST_F(Lora, RefusesPickles) {
-  std::filesystem::create_directories(folder.path() / "home");
-  std::ofstream(folder.path() / "home/adapter_model.bin") << "x";
-  EXPECT_THAT(refusal(), HasSubstr("adapter_model.bin: only adapter_model.safetensors is read"));
+TEST_F(Lora, TakesAPickleWhereThereAreNoSafetensors) {
+  const auto pickled = folder.path() / "home/adapter_model.bin";
+  write(pairs({0}));
+  std::ofstream(pickled) << "x";
+  EXPECT_EQ(load().weights.size(), 1u);
+  std::filesystem::remove(folder.path() / "home/adapter_model.safetensors");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("adapter_model.bin"), HasSubstr("its directory is missing")));
+  std::filesystem::remove(pickled);
+  EXPECT_THAT(refusal(), HasSubstr("adapter_model.safetensors"));
 }
 
 TEST_F(Lora, WhatIsWrittenIsReadBack) {

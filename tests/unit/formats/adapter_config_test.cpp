@@ -125,7 +125,9 @@ TEST_F(AdapterConfigTest, RefusesEveryBrokenField) {
     expect_bad("peft_type", value, {"known: LORA"});
   expect_bad("peft_type", nullptr, {"a string"});
   expect_bad("base_model_name_or_path", 7, {"a string"});
-  for (const json& value : {json("all"), json("lora_only")}) expect_bad("bias", value, {"known: none"});
+  expect_bad("bias", "some", {"known: none, all, lora_only"});
+  expect_bad("bias", 1);
+  for (const char* bias : {"none", "all", "lora_only"}) EXPECT_NO_THROW(read(with("bias", bias)));
   for (const char* init : {"pissa", "pissa_niter_4", "olora", "loftq", "eva", "corda", "mica", "lora_ga"})
     expect_bad("init_lora_weights", init, {"gaussian"});
   expect_bad("init_lora_weights", 1);
@@ -161,7 +163,6 @@ TEST_F(AdapterConfigTest, BoundsTheWorkOfAPattern) {
 TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
   for (const char* key : {"use_dora",
                           "lora_bias",
-                          "fan_in_fan_out",
                           "use_qalora",
                           "ensure_weight_tying",
                           "made_up",
@@ -184,12 +185,17 @@ TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
     for (const json& value : {json(nullptr), json(false), json::array(), json::object()})
       EXPECT_NO_THROW(read(with(key, value))) << key;
   }
-  expect_bad("use_dora", true, {"DoRA"});
+  expect_bad("use_dora", true, {"DoRA rescales"});
+  expect_bad("modules_to_save", {"lm_head"}, {"replaces whole modules"});
+  expect_bad("lora_bias", true, {"bias inside the LoRA"});
+  expect_bad("trainable_token_indices", {1, 2}, {"token embeddings"});
+  expect_bad("layer_replication", json::array({{0, 2}}), {"changes the layers"});
+  expect_bad("target_parameters", {"x"}, {"only linear layers"});
   expect_bad("made_up", 1, {"not known"});
 }
 
 TEST_F(AdapterConfigTest, MetadataIsFree) {
-  for (const char* key : {"auto_mapping", "inference_mode", "lora_dropout", "megatron_core", "peft_version",
+  for (const char* key : {"auto_mapping", "fan_in_fan_out", "inference_mode", "lora_dropout", "megatron_core", "peft_version",
                           "qalora_group_size", "revision", "task_type"})
     for (const json& value : {json(true), json("x"), json{{"a", 1}}, json(0.5)})
       EXPECT_NO_THROW(read(with(key, value))) << key;
