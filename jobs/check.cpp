@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "adapters/bank.h"
+#include "adapters/bank_plan.h"
 #include "base/error.h"
 #include "evaluation/sandbox.h"
 #include "formats/tensors.h"
@@ -22,28 +22,24 @@ namespace {
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
   std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0;
-  std::int64_t base_parameters = 0, encoder_parameters = 0, largest_adapter_bytes = 0, adapter_bytes = 0;
+  std::int64_t base_parameters = 0, encoder_parameters = 0;
+  std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
+  std::vector<AdapterFacts> bank;
 };
 
 void check_base_and_bank(const Session& session, Findings& found) {
   const RunConfig& config = session.config;
   const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::kCPU);
+  const DecoderConfig& base = decoder.config();
   found.base_parameters = ModelWeights(config.base.path).parameters();
+  found.cache_bytes = config.scoring.batch_tokens * 2 * base.layers * base.kv_heads * base.head_dim *
+                      static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
   const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU, config.bank.memory.bytes);
-  bank.check_all();
+  found.bank = bank.check_all(config.bank.memory.bytes);
   found.adapters = bank.size();
-  for (const BankEntry& entry : bank.entries()) {
-    const LoraFile file(entry.folder, decoder.modules());
-    std::int64_t bytes = 0;
-    for (const LoraFile::Weight& w : file.weights())
-      bytes += w.lora_r * (decoder.modules()[w.module].inputs + decoder.modules()[w.module].outputs) * c10::elementSize(compute_type(config));
-    found.adapter_bytes += bytes;
-    found.largest_adapter_bytes = std::max(found.largest_adapter_bytes, bytes);
-  }
   const ExpertOptions experts = expert_options(config);
   for (const std::string& name : experts.names) {
-    if (std::none_of(bank.entries().begin(), bank.entries().end(), [&](const BankEntry& e) { return e.name == name; }))
-      fail_data("experts.names: '{}' is not in the bank", name);
+    if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
   }
   if (experts.names.empty() && experts.count > found.adapters)
     fail_data("experts.count is {}, but the bank holds {} adapters", experts.count, found.adapters);
@@ -75,25 +71,18 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
 }
 
-std::string size_text(std::int64_t bytes) {
-  const double mib = static_cast<double>(bytes) / (1 << 20);
-  return mib < 1024 ? fmt::format("{:.1f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
-}
-
 /// Floating-point operations are 2 a parameter and token; generation is counted at its limit.
 Table plan(const RunConfig& config, const Findings& f) {
   const double pass = 2.0 * static_cast<double>(f.base_parameters);
   const double rows = static_cast<double>(f.adapters + 1);
   const double generated = static_cast<double>(config.scoring.max_new_tokens);
   const double score_flops = pass * rows * (static_cast<double>(f.shot_tokens + f.prompt_tokens) + generated * static_cast<double>(f.shots));
-  const std::int64_t resident = std::min(f.adapter_bytes, std::max(config.bank.memory.bytes, f.largest_adapter_bytes));
   const std::int64_t most_records = std::min(f.records, config.selection.retrieve) + f.shots;
   const std::int64_t steps = config.training.epochs * ((most_records + config.training.global_batch - 1) / config.training.global_batch);
   const double systems = static_cast<double>(config.evaluation.rivals.size() + 1);
   Table table{{"job", "work", "at most"}, {}};
   table.rows = {
-      {"score", fmt::format("{} adapters and the base x {} shots; bank {} of which {} resident", f.adapters, f.shots,
-                            size_text(f.adapter_bytes), size_text(resident)),
+      {"score", fmt::format("{} adapters and the base x {} shots", f.adapters, f.shots),
        fmt::format("{:.2e} flop", score_flops)},
       {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates), ""},
       {"embed", fmt::format("{} records, encoder of {} parameters", f.records, f.encoder_parameters), ""},
@@ -103,6 +92,21 @@ Table plan(const RunConfig& config, const Findings& f) {
        fmt::format("{:.2e} flop", pass * systems * static_cast<double>(f.items) * generated)},
       {"export", "the mixture as PEFT folders", ""}};
   return table;
+}
+
+/// Bytes: of the bank, of the base and of the keys and values of a full batch.
+std::string memory(const Session& session, const Findings& f) {
+  const RunConfig& config = session.config;
+  const std::int64_t blocks = (f.shots + shots_per_unit - 1) / shots_per_unit;
+  const BankPlan plan = plan_bank(f.bank, config.bank.memory.bytes, session.comm.size(), blocks);
+  std::string text = describe(plan);
+  if (plan.paged())
+    text += "bank: larger than bank.memory, so only its headers were checked here; score reads every value before it begins\n";
+  if (const std::string note = note_on_bases(f.bank, config.base.path); !note.empty()) text += "note: " + note + "\n";
+  const std::int64_t base_bytes = f.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
+  return text + fmt::format("base: {} parameters, {} as {}; keys and values of scoring.batch_tokens: {}; device: {}; ranks: {}\n",
+                            f.base_parameters, size_text(base_bytes), config.base.dtype, size_text(f.cache_bytes),
+                            choose_device(config.device, 0).str(), session.comm.size());
 }
 
 }  // namespace
@@ -115,10 +119,7 @@ void check(Session& session) {
     check_task(session, found);
     check_corpus_and_encoder(session, found);
     const std::string text = fmt::format("{}: everything that the jobs will read is there and valid\n\n", session.config_file) +
-                             render(plan(session.config, found), TableFormat::text) +
-                             fmt::format("\nbase: {} parameters, {} as {}; device: {}; ranks: {}\n", found.base_parameters,
-                                         size_text(found.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(session.config)))),
-                                         session.config.base.dtype, choose_device(session.config.device, 0).str(), session.comm.size());
+                             render(plan(session.config, found), TableFormat::text) + "\n" + memory(session, found);
     std::fputs(text.c_str(), stdout);
   });
 }

@@ -1,8 +1,10 @@
 // The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of adapters.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "adapters/bank.h"
+#include "base/log.h"
 #include "evaluation/sandbox.h"
 #include "jobs.h"
 #include "model/device.h"
@@ -14,9 +16,8 @@ namespace rocket {
 
 namespace {
 
-// A unit is big enough to fill a batch and small enough that dozens of ranks find work in a bank of 38.
+// With shots_per_unit: big enough to fill a batch and small enough that dozens of ranks find work in a bank of 38.
 constexpr std::int64_t adapters_per_unit = 4;
-constexpr std::int64_t shots_per_unit = 25;
 
 /// Row 0 of the table is the base alone; adapter i of the bank is row i + 1.
 struct Block {
@@ -27,6 +28,7 @@ class BankOnShots {
  public:
   explicit BankOnShots(const Session& session)
       : config_(session.config),
+        ranks_(session.comm.size()),
         extractor_(answer_extractor(config_)),
         shots_(read_shots(config_, extractor_)),
         text_(config_),
@@ -39,7 +41,10 @@ class BankOnShots {
     for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
   }
 
-  void check_bank() { bank_.check_all(); }
+  void check_bank() const {
+    const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
+    if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty()) log::info("note: {}", note);
+  }
   const std::vector<Question>& shots() const { return shots_; }
   const std::vector<ShotTokens>& tokens() const { return tokens_; }
   const std::vector<BankEntry>& entries() const { return bank_.entries(); }
@@ -56,7 +61,10 @@ class BankOnShots {
   }
   void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const;
 
+  void read_ahead(std::int64_t unit);
+
   const RunConfig& config_;
+  std::int64_t ranks_;
   AnswerExtractor extractor_;
   std::vector<Question> shots_;
   BaseText text_;
@@ -81,8 +89,21 @@ void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
   std::vector<std::shared_ptr<const LoraAdapter>> adapters;
   for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
     adapters.push_back(row == 0 ? nullptr : bank_.get(row - 1));
+  read_ahead(unit);
   const auto scores = score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
   write_scores(b, scores, part);
+}
+
+/// Ranks take the units in turn, more or less: the adapters of the next two that may come here.
+void BankOnShots::read_ahead(std::int64_t unit) {
+  std::vector<std::int64_t> adapters;
+  for (const std::int64_t next : {unit + ranks_, unit + 2 * ranks_}) {
+    if (next >= units() - 1) break;
+    const Block b = block(next);
+    for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
+      if (row > 0) adapters.push_back(row - 1);
+  }
+  bank_.read_ahead(std::move(adapters));
 }
 
 void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const {

@@ -158,8 +158,8 @@ Mixture initial_mixture(const Session& session, std::span<const Module> modules,
   const std::vector<BankEntry> bank = configured_bank(session.config);
   std::vector<LoraAdapter> experts;
   for (const std::string& name : read_expert_choice(session.run).experts) {
-    const auto entry = std::find_if(bank.begin(), bank.end(), [&](const BankEntry& e) { return e.name == name; });
-    if (entry == bank.end()) fail_data("expert '{}' of experts.json is not in the bank", name);
+    const BankEntry* entry = find_entry(bank, name);
+    if (!entry) fail_data("expert '{}' of experts.json is not in the bank", name);
     experts.push_back(load_adapter(entry->folder, modules, at::kFloat, device));
   }
   return Mixture::assemble(experts, modules, mixture_options(session.config), device);

@@ -2,6 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <thread>
+
 #include "unit/adapters/support.h"
 
 namespace rocket {
@@ -57,6 +62,8 @@ TEST_F(BankTest, RefusesWhatIsNoBank) {
   refuse({folder.path() / "absent"}, {}, ExitCode::config, "no such folder");
   std::filesystem::create_directories(folder.path() / "bank/empty");
   refuse({folder.path() / "bank"}, {}, ExitCode::data, "bank/empty: no adapter");
+  std::filesystem::create_directories(folder.path() / "bank/more");
+  refuse({folder.path() / "bank"}, {}, ExitCode::data, "bank.exclude: [empty, more]");
 }
 
 TEST_F(BankTest, KeepsWithinItsMemory) {
@@ -87,14 +94,103 @@ TEST_F(BankTest, AnAdapterInUseOutlivesTheBudget) {
 
 TEST_F(BankTest, ChecksAllAndTellsAll) {
   for (const char* name : {"bank/a", "bank/d"}) add(name);
-  bank(1).check_all();
+  const std::int64_t one = 4 * (2 * 6 + 8 * 2);
+  const std::vector<AdapterFacts> facts = bank(1).check_all(1 << 20);
+  ASSERT_EQ(facts.size(), 2u);
+  EXPECT_EQ(facts[1].bytes, one);
+  EXPECT_EQ(facts[1].stored_bytes, one);
   add("bank/b", 3);
   test::write_peft(folder.path() / "bank/c", {{test::a_name(kModules[0].name), at::full({2, 6}, NAN)},
                                               {test::b_name(kModules[0].name), at::ones({8, 2})}});
-  const auto [code, message] = test::error_of([&] { bank(1).check_all(); });
-  EXPECT_EQ(code, ExitCode::data);
-  EXPECT_THAT(message,
-              testing::MatchesRegex("adapter 'b': [^\n]*expected[^\n]*\nadapter 'c': [^\n]*not finite"));
+  const auto refusal = [&](std::int64_t values_up_to) {
+    const auto [code, message] = test::error_of([&] { bank(1).check_all(values_up_to); });
+    EXPECT_EQ(code, ExitCode::data);
+    return message;
+  };
+  EXPECT_THAT(refusal(3 * one),
+              testing::MatchesRegex("adapter 'b': [^\n]*expected[^\n]*\nadapter 'c': [^\n]*not "
+                                    "finite[^\n]*\n[^\n]*bank.exclude: .b, c.*"));
+  EXPECT_THAT(refusal(3 * one - 1), testing::MatchesRegex("adapter 'b': [^\n]*\n[^\n]*bank.exclude: .b.*"))
+      << "values of a bank that is too large are not read";
+}
+
+TEST(NoteOnBases, CountsThoseThatNameAnother) {
+  using Facts = std::vector<AdapterFacts>;
+  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/base"}, {1, 1, ""}, {1, 1, "../base/"}}, "/data/base/"), "");
+  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/other"}, {1, 1, "base"}}, "/data/base"),
+            "1 of 2 adapters name another base than base (all of them: 'org/other'); their shapes fit it");
+  EXPECT_THAT(note_on_bases(Facts{{1, 1, "x"}, {1, 1, "y"}, {1, 1, "y"}}, "base"),
+              HasSubstr("3 of 3 adapters name another base than base (2 of them: 'y')"));
+}
+
+/// Waits until `done` or for long enough to call it never.
+bool eventually(const std::function<bool()>& done) {
+  for (int i = 0; i < 1000 && !done(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return done();
+}
+
+TEST_F(BankTest, ReadsAheadAndOnce) {
+  for (const char* name : {"bank/a", "bank/b", "bank/c"}) add(name);
+  Bank all = bank(1 << 20);
+  all.read_ahead({2, 0});
+  EXPECT_TRUE(eventually([&] { return all.resident() == std::vector<std::int64_t>{0, 2}; }));
+  std::filesystem::remove_all(folder.path() / "bank");  // what is asked for now must have been read before
+  EXPECT_EQ(all.get(0)->name, "a");
+  EXPECT_EQ(all.get(2)->name, "c");
+  EXPECT_EQ(all.get(0), all.get(0));
+  EXPECT_THROW(all.get(1), Error);
+}
+
+TEST_F(BankTest, ReadsAheadAsFarAsTheBudgetGoes) {
+  for (const char* name : {"bank/a", "bank/b", "bank/c", "bank/d"}) add(name);
+  const std::int64_t one = 4 * (2 * 6 + 8 * 2);
+  using Indices = std::vector<std::int64_t>;
+  Bank two = bank(2 * one);
+  auto a = two.get(0);
+  two.read_ahead({1, 2, 3});
+  EXPECT_TRUE(eventually([&] { return two.resident() == Indices{0, 1}; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(120));
+  EXPECT_EQ(two.resident(), (Indices{0, 1})) << "neither what is in use goes nor what is awaited";
+  a.reset();
+  EXPECT_TRUE(eventually([&] { return two.resident() == Indices{1, 2}; })) << "the released one makes room";
+  two.get(1);
+  EXPECT_TRUE(eventually([&] { return two.resident() == Indices{2, 3}; }));
+  two.get(0);
+  EXPECT_EQ(two.resident().size(), 2u) << "one that nobody expected takes the place of an awaited one";
+}
+
+TEST_F(BankTest, AFailureAheadIsThrownByTheGetThatAsks) {
+  add("bank/a");
+  add("bank/b", 3);
+  Bank one = bank(1 << 20);
+  std::ofstream(folder.path() / "bank/b/adapter_model.safetensors") << "broken";
+  one.read_ahead({1, 0});
+  EXPECT_TRUE(eventually([&] { return one.resident() == std::vector<std::int64_t>{0}; }));
+  EXPECT_EQ(one.get(0)->name, "a");
+  for (int i = 0; i < 2; ++i) {
+    const auto [code, message] = test::error_of([&] { one.get(1); });
+    EXPECT_EQ(code, ExitCode::data);
+    EXPECT_THAT(message, HasSubstr("adapter 'b': "));
+  }
+}
+
+TEST_F(BankTest, ServesManyThreads) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) add(std::string("bank/") + name);
+  Bank small = bank(2 * 4 * (2 * 6 + 8 * 2));
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 100; ++i) {
+        if (t == 0 && i % 3 == 0) small.read_ahead({i % 5, (i + 1) % 5, (i + 2) % 5});
+        const std::int64_t wanted = (i * (t + 1) + t) % 5;
+        if (small.get(wanted)->name != small.entries()[static_cast<std::size_t>(wanted)].name) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_LE(small.resident().size(), 2u);
 }
 
 }  // namespace
