@@ -3,8 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "formats/zip_archive.h"
 #include "fuzz/formats_targets.h"
 #include "fuzz/mutate.h"
+#include "fuzz/torch_targets.h"
 #include "unit/base/scratch.h"
 
 namespace rocket {
@@ -28,6 +30,24 @@ void run(void (*target)(std::string_view), const std::vector<std::string>& files
 
 TEST(MutationTest, Safetensors) {
   run(fuzz::safetensors, {"tests/data/formats/types.safetensors", "tests/data/formats/written.safetensors"});
+}
+
+TEST(MutationTest, TorchFile) {
+  run(fuzz::torch_file,
+      {"tests/data/formats/torch/all_types.bin", "tests/data/formats/torch/state_dict.bin"});
+}
+
+TEST(MutationTest, Pickle) {
+  std::vector<std::string> seeds;
+  for (const char* name : {"all_types", "state_dict", "protocol_4"}) {
+    const std::string path = fmt::format("tests/data/formats/torch/{}.bin", name);
+    const std::string file = read_file(path);
+    for (const ZipEntry& entry : read_zip(std::as_bytes(std::span(file)), path))
+      if (entry.name.ends_with("/data.pkl"))
+        seeds.emplace_back(reinterpret_cast<const char*>(entry.bytes.data()), entry.bytes.size());
+  }
+  ASSERT_EQ(seeds.size(), 3u);
+  run_on(fuzz::pickle, seeds);
 }
 
 TEST(MutationTest, AdapterConfig) {
