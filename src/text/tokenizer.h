@@ -46,7 +46,8 @@ class Tokenizer {
 };
 
 /// Reads tokenizer.json and tokenizer_config.json of a model folder. Without tokenizer.json the class decides
-/// (GPT2, Qwen2: vocab.json + merges.txt; Bert: vocab.txt). Throws data (65) naming the file and the part
+/// (GPT2, Qwen2: vocab.json + merges.txt; Bert: vocab.txt; Llama: tokenizer.model; XLMRoberta:
+/// sentencepiece.bpe.model, as transformers 5 reads them). Throws data (65) naming the file and the part
 /// that rocket does not know. encode and decode are safe from several threads at once.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 

@@ -1,57 +1,19 @@
 #include "text/tokenizer_json.h"
 
-#include <limits>
+#include <map>
 
 #include "base/error.h"
-#include "formats/json_reader.h"
+#include "text/base64.h"
+#include "text/tokenizer_json_fields.h"
+#include "text/tokenizer_json_model.h"
+#include "text/tokenizer_precompiled.h"
+#include "text/unicode.h"
 
 namespace rocket {
 
 namespace {
 
 using nlohmann::json;
-
-const json& member(const json& object, const std::string& key, const std::string& part) {
-  if (!object.is_object()) fail_data("{}: expected an object, found {}", part, object.type_name());
-  const auto found = object.find(key);
-  if (found == object.end()) fail_data("{}: `{}` is missing", part, key);
-  return *found;
-}
-
-bool is_absent(const json& object, const std::string& key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null();
-}
-
-std::string string_of(const json& value, const std::string& part) {
-  if (!value.is_string()) fail_data("{}: expected a string, found {}", part, value.type_name());
-  return value.get<std::string>();
-}
-
-std::string string_at(const json& object, const std::string& key, const std::string& part) {
-  return string_of(member(object, key, part), part + "." + key);
-}
-
-bool flag_at(const json& object, const std::string& key, bool absent, const std::string& part) {
-  if (is_absent(object, key)) return absent;
-  const json& value = object.at(key);
-  if (!value.is_boolean()) fail_data("{}.{}: expected true or false, found {}", part, key, value.type_name());
-  return value.get<bool>();
-}
-
-TokenId id_of(const json& value, const std::string& part) {
-  if (!value.is_number_integer()) fail_data("{}: expected a token id, found {}", part, value.type_name());
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<std::uint64_t>() < std::uint64_t{std::numeric_limits<TokenId>::max()}
-                        : value.get<std::int64_t>() >= 0;
-  if (!fits) fail_data("{}: {} is no token id", part, shown(value));
-  return value.get<TokenId>();
-}
-
-const json& list_of(const json& value, const std::string& part) {
-  if (!value.is_array()) fail_data("{}: expected a list, found {}", part, value.type_name());
-  return value;
-}
 
 /// Calls `use(step, part)` for the one step that `value` is, or for each of its list under `steps` if it is a
 /// Sequence. Null: no step.
@@ -72,29 +34,7 @@ void for_each_step(const json& value, const std::string& steps, const std::strin
   fail_data("{}: type '{}' is not supported (supported: {})", part, string_at(step, "type", part), known);
 }
 
-void add_normalizer(const json& step, const std::string& part, Normalizers& normalizers) {
-  const std::string type = string_at(step, "type", part);
-  if (type == "NFC")
-    normalizers.push_back(std::make_unique<UnicodeForm>(UnicodeForm::Form::nfc));
-  else if (type == "NFD")
-    normalizers.push_back(std::make_unique<UnicodeForm>(UnicodeForm::Form::nfd));
-  else if (type == "Lowercase")
-    normalizers.push_back(std::make_unique<Lowercase>());
-  else if (type == "StripAccents")
-    normalizers.push_back(std::make_unique<StripAccents>());
-  else if (type == "BertNormalizer") {
-    std::optional<bool> strip;
-    if (!is_absent(step, "strip_accents")) strip = flag_at(step, "strip_accents", false, part);
-    for (auto& part_step : bert_normalizer(flag_at(step, "clean_text", true, part),
-                                           flag_at(step, "handle_chinese_chars", true, part), strip,
-                                           flag_at(step, "lowercase", true, part)))
-      normalizers.push_back(std::move(part_step));
-  } else {
-    refuse_type(step, part, "NFC, NFD, Lowercase, StripAccents, BertNormalizer, Sequence");
-  }
-}
-
-Pattern split_pattern(const json& step, const std::string& part) {
+Pattern pattern_at(const json& step, const std::string& part) {
   const json& pattern = member(step, "pattern", part);
   return in_context(part, [&] {
     if (pattern.is_object() && pattern.contains("Regex"))
@@ -103,18 +43,97 @@ Pattern split_pattern(const json& step, const std::string& part) {
   });
 }
 
-std::unique_ptr<PreTokenizer> split_step(const json& step, const std::string& part) {
-  const std::string behavior = string_at(step, "behavior", part);
-  if (behavior != "Isolated" && behavior != "Removed")
-    fail_data("{}: behavior '{}' is not supported (supported: Isolated, Removed)", part, behavior);
-  return std::make_unique<Split>(
-      split_pattern(step, part),
-      behavior == "Isolated" ? Split::Behavior::isolated : Split::Behavior::removed,
-      flag_at(step, "invert", false, part));
+/// The library puts the content at surprising places where a pattern matches nothing.
+Pattern replaced_pattern_at(const json& step, const std::string& part) {
+  Pattern pattern = pattern_at(step, part);
+  if (pattern.find("", 0)) fail_data("{}: a pattern that matches the empty text is not supported", part);
+  return pattern;
+}
+
+std::unique_ptr<Normalizer> charsmap_at(const json& step, const std::string& part) {
+  const json& value = member(step, "precompiled_charsmap", part);
+  // Bytes stand there if the JSON was made from a SentencePiece model.
+  if (value.is_binary()) {
+    const auto& bytes = value.get_binary();
+    return std::make_unique<PrecompiledCharsmap>(
+        std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+  const auto bytes = from_base64(string_of(value, part + ".precompiled_charsmap"));
+  if (!bytes) fail_data("{}.precompiled_charsmap: expected base64", part);
+  return in_context(part, [&] { return std::make_unique<PrecompiledCharsmap>(*bytes); });
+}
+
+std::unique_ptr<Normalizer> plain_normalizer(const json& step, const std::string& part) {
+  const std::string type = string_at(step, "type", part);
+  if (type == "NFC") return std::make_unique<UnicodeForm>(UnicodeForm::Form::nfc);
+  if (type == "NFD") return std::make_unique<UnicodeForm>(UnicodeForm::Form::nfd);
+  if (type == "NFKC") return std::make_unique<UnicodeForm>(UnicodeForm::Form::nfkc);
+  if (type == "NFKD") return std::make_unique<UnicodeForm>(UnicodeForm::Form::nfkd);
+  if (type == "Lowercase") return std::make_unique<Lowercase>();
+  if (type == "StripAccents") return std::make_unique<StripAccents>();
+  if (type == "Nmt") return std::make_unique<Nmt>();
+  if (type == "Strip")
+    return std::make_unique<StripSpace>(flag_at(step, "strip_left", true, part),
+                                        flag_at(step, "strip_right", true, part));
+  if (type == "Replace")
+    return std::make_unique<Replace>(replaced_pattern_at(step, part), string_at(step, "content", part));
+  if (type == "Prepend") return std::make_unique<Prepend>(string_at(step, "prepend", part));
+  if (type == "Precompiled") return charsmap_at(step, part);
+  refuse_type(step, part,
+              "NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, Strip, Replace, Prepend, Precompiled, "
+              "BertNormalizer, Sequence");
+}
+
+void add_normalizer(const json& step, const std::string& part, Normalizers& normalizers) {
+  if (string_at(step, "type", part) != "BertNormalizer") {
+    normalizers.push_back(plain_normalizer(step, part));
+    return;
+  }
+  std::optional<bool> strip;
+  if (!is_absent(step, "strip_accents")) strip = flag_at(step, "strip_accents", false, part);
+  for (auto& part_step : bert_normalizer(flag_at(step, "clean_text", true, part),
+                                         flag_at(step, "handle_chinese_chars", true, part), strip,
+                                         flag_at(step, "lowercase", true, part)))
+    normalizers.push_back(std::move(part_step));
+}
+
+Behavior behavior_at(const json& step, const std::string& part) {
+  static const std::map<std::string, Behavior> kBehaviors = {
+      {"Isolated", Behavior::isolated},
+      {"Removed", Behavior::removed},
+      {"MergedWithPrevious", Behavior::merged_with_previous},
+      {"MergedWithNext", Behavior::merged_with_next},
+      {"Contiguous", Behavior::contiguous}};
+  const std::string name = string_at(step, "behavior", part);
+  const auto found = kBehaviors.find(name);
+  if (found == kBehaviors.end())
+    fail_data(
+        "{}: behavior '{}' is not supported (supported: Isolated, Removed, MergedWithPrevious, "
+        "MergedWithNext, Contiguous)",
+        part, name);
+  return found->second;
 }
 
 std::unique_ptr<PreTokenizer> isolating(const char* pattern) {
-  return std::make_unique<Split>(oniguruma_pattern(pattern), Split::Behavior::isolated, false);
+  return std::make_unique<Split>(oniguruma_pattern(pattern), Behavior::isolated, false);
+}
+
+bool is_punctuation(char32_t c) {
+  return bert_class(c) == BertClass::punctuation;
+}
+
+/// Files from before `prepend_scheme` have `add_prefix_space` instead.
+Metaspace::Prepend prepend_scheme(const json& step, const std::string& part) {
+  using Prepend = Metaspace::Prepend;
+  const bool prefixed = flag_at(step, "add_prefix_space", true, part);
+  if (is_absent(step, "prepend_scheme")) return prefixed ? Prepend::always : Prepend::never;
+  const std::string name = string_at(step, "prepend_scheme", part);
+  if (!prefixed && name != "never")
+    fail_data("{}: prepend_scheme '{}' and add_prefix_space false contradict each other", part, name);
+  if (name == "always") return Prepend::always;
+  if (name == "first") return Prepend::first;
+  if (name == "never") return Prepend::never;
+  fail_data("{}: prepend_scheme '{}' is not supported (supported: always, first, never)", part, name);
 }
 
 /// What the pre-tokenizers leave to the model: characters, or bytes in GPT-2's alphabet.
@@ -123,97 +142,69 @@ struct PreTokenizerChain {
   bool byte_level = false;
 };
 
+std::unique_ptr<PreTokenizer> plain_pre_tokenizer(const json& step, const std::string& part) {
+  const std::string type = string_at(step, "type", part);
+  if (type == "Split")
+    return std::make_unique<Split>(pattern_at(step, part), behavior_at(step, part),
+                                   flag_at(step, "invert", false, part));
+  if (type == "Digits")
+    return isolating(flag_at(step, "individual_digits", false, part) ? R"(\p{N})" : R"(\p{N}+)");
+  if (type == "Punctuation")
+    return std::make_unique<SplitAt>(
+        is_punctuation, is_absent(step, "behavior") ? Behavior::isolated : behavior_at(step, part));
+  if (type == "BertPreTokenizer") return std::make_unique<BertWords>();
+  if (type == "Whitespace") return std::make_unique<WordsAndSymbols>();
+  if (type == "WhitespaceSplit") return std::make_unique<SplitAt>(is_white_space, Behavior::removed);
+  if (type == "CharDelimiterSplit")
+    return std::make_unique<Split>(literal_pattern(mark_at(step, "delimiter", part)), Behavior::removed,
+                                   false);
+  if (type == "Metaspace")
+    return std::make_unique<Metaspace>(mark_at(step, "replacement", part), prepend_scheme(step, part),
+                                       flag_at(step, "split", true, part));
+  refuse_type(step, part,
+              "ByteLevel, Split, Digits, Punctuation, BertPreTokenizer, Whitespace, WhitespaceSplit, "
+              "CharDelimiterSplit, Metaspace, Sequence");
+}
+
 void add_pre_tokenizer(const json& step, const std::string& part, PreTokenizerChain& chain) {
   const std::string type = string_at(step, "type", part);
   if (chain.byte_level) fail_data("{}: '{}' behind ByteLevel is not supported", part, type);
-  if (type == "ByteLevel") {
-    if (flag_at(step, "add_prefix_space", true, part)) chain.steps.push_back(std::make_unique<PrefixSpace>());
-    if (flag_at(step, "use_regex", true, part)) chain.steps.push_back(isolating(kGpt2Pattern));
-    chain.byte_level = true;
-  } else if (type == "Split") {
-    chain.steps.push_back(split_step(step, part));
-  } else if (type == "Digits") {
-    chain.steps.push_back(
-        isolating(flag_at(step, "individual_digits", false, part) ? R"(\p{N})" : R"(\p{N}+)"));
-  } else if (type == "BertPreTokenizer") {
-    chain.steps.push_back(std::make_unique<BertWords>());
-  } else {
-    refuse_type(step, part, "ByteLevel, Split, Digits, BertPreTokenizer, Sequence");
+  if (type != "ByteLevel") {
+    chain.steps.push_back(plain_pre_tokenizer(step, part));
+    return;
   }
+  if (flag_at(step, "add_prefix_space", true, part)) chain.steps.push_back(std::make_unique<PrefixSpace>());
+  if (flag_at(step, "use_regex", true, part)) chain.steps.push_back(isolating(kGpt2Pattern));
+  chain.byte_level = true;
 }
 
-TokenMap read_vocabulary(const json& model) {
-  const json& entries = member(model, "vocab", "model");
-  if (!entries.is_object()) fail_data("model.vocab: expected an object, found {}", entries.type_name());
-  TokenMap vocabulary;
-  vocabulary.reserve(entries.size());
-  for (const auto& [token, id] : entries.items())
-    vocabulary.emplace(token, id_of(id, fmt::format("model.vocab '{}'", token)));
-  return vocabulary;
+std::string suffix_at(const json& step, const std::string& part) {
+  const std::string suffix = string_at(step, "suffix", part);
+  if (suffix.empty()) fail_data("{}.suffix: expected at least one character", part);
+  return suffix;
 }
 
-std::pair<std::string, std::string> read_merge(const json& merge, const std::string& part) {
-  if (merge.is_array() && merge.size() == 2) return {string_of(merge[0], part), string_of(merge[1], part)};
-  const std::string text = string_of(merge, part);
-  const std::size_t space = text.find(' ');
-  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-    fail_data("{}: expected two tokens and one space, found '{}'", part, text);
-  return {text.substr(0, space), text.substr(space + 1)};
-}
-
-void refuse_unless_off(const json& model, const std::string& key) {
-  if (is_absent(model, key)) return;
-  const json& value = model.at(key);
-  if (value == false || value == "" || value == 0.0) return;
-  fail_data("model: {} = {} is not supported for byte-level BPE", key, shown(value));
-}
-
-std::unique_ptr<TokenModel> bpe_model(const json& model, const TokenMap& vocabulary, bool byte_level) {
-  if (!byte_level) fail_data("model: BPE without a ByteLevel pre-tokenizer is not supported");
-  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"})
-    refuse_unless_off(model, key);
-  ByteLevelBpeOptions options;
-  const json& merges = list_of(member(model, "merges", "model"), "model.merges");
-  for (std::size_t i = 0; i < merges.size(); ++i)
-    options.merges.push_back(read_merge(merges[i], fmt::format("model.merges[{}]", i)));
-  if (!is_absent(model, "unk_token")) options.unk_token = string_at(model, "unk_token", "model");
-  options.fuse_unk = flag_at(model, "fuse_unk", false, "model");
-  options.ignore_merges = flag_at(model, "ignore_merges", false, "model");
-  return std::make_unique<ByteLevelBpe>(vocabulary, options);
-}
-
-std::unique_ptr<TokenModel> wordpiece_model(const json& model, const TokenMap& vocabulary, bool byte_level) {
-  if (byte_level) fail_data("model: WordPiece behind a ByteLevel pre-tokenizer is not supported");
-  WordPieceOptions options;
-  if (!is_absent(model, "unk_token")) options.unk_token = string_at(model, "unk_token", "model");
-  if (!is_absent(model, "continuing_subword_prefix"))
-    options.prefix = string_at(model, "continuing_subword_prefix", "model");
-  if (!is_absent(model, "max_input_chars_per_word"))
-    options.longest_word = id_of(model["max_input_chars_per_word"], "model.max_input_chars_per_word");
-  return std::make_unique<WordPiece>(vocabulary, options);
-}
-
-std::unique_ptr<TokenModel> make_model(const json& model, const TokenMap& vocabulary, bool byte_level) {
-  // Files from before the models had a type are told apart by their merges.
-  const std::string type = is_absent(model, "type") ? (model.contains("merges") ? "BPE" : "WordPiece")
-                                                    : string_at(model, "type", "model");
-  if (type == "BPE") return bpe_model(model, vocabulary, byte_level);
-  if (type == "WordPiece") return wordpiece_model(model, vocabulary, byte_level);
-  fail_data("model: type '{}' is not supported (supported: BPE, WordPiece)", type);
-}
-
-void add_decoder(const json& step, const std::string& part, TokenDecoders& decoders) {
+std::unique_ptr<TokenDecoder> decoder_of(const json& step, const std::string& part) {
   const std::string type = string_at(step, "type", part);
-  if (type == "ByteLevel")
-    decoders.push_back(std::make_unique<ByteLevelDecoder>());
-  else if (type == "Fuse")
-    decoders.push_back(std::make_unique<FuseDecoder>());
-  else if (type == "WordPiece")
-    decoders.push_back(
-        std::make_unique<WordPieceDecoder>(is_absent(step, "prefix") ? "##" : string_at(step, "prefix", part),
-                                           flag_at(step, "cleanup", true, part)));
-  else
-    refuse_type(step, part, "ByteLevel, WordPiece, Fuse, Sequence");
+  if (type == "ByteLevel") return std::make_unique<ByteLevelDecoder>();
+  if (type == "ByteFallback") return std::make_unique<ByteFallbackDecoder>();
+  if (type == "Fuse") return std::make_unique<FuseDecoder>();
+  if (type == "WordPiece")
+    return std::make_unique<WordPieceDecoder>(
+        is_absent(step, "prefix") ? "##" : string_at(step, "prefix", part),
+        flag_at(step, "cleanup", true, part));
+  if (type == "Metaspace")
+    return std::make_unique<MetaspaceDecoder>(mark_at(step, "replacement", part),
+                                              prepend_scheme(step, part) != Metaspace::Prepend::never);
+  if (type == "Strip")
+    return std::make_unique<StripDecoder>(mark_at(step, "content", part), count_at(step, "start", part),
+                                          count_at(step, "stop", part));
+  if (type == "Replace")
+    return std::make_unique<ReplaceDecoder>(replaced_pattern_at(step, part),
+                                            string_at(step, "content", part));
+  if (type == "BPEDecoder") return std::make_unique<BpeDecoder>(suffix_at(step, part));
+  refuse_type(step, part,
+              "ByteLevel, ByteFallback, Fuse, WordPiece, Metaspace, Strip, Replace, BPEDecoder, Sequence");
 }
 
 /// The ids that a template puts on either side of the text.
@@ -288,19 +279,19 @@ AddedToken added_token(const json& token, const std::string& part) {
 TokenizerParts tokenizer_parts(const json& tokenizer) {
   const json& model = member(tokenizer, "model", "the file");
   TokenizerParts parts;
-  parts.vocabulary = read_vocabulary(model);
   for_each_step(
       part_or_null(tokenizer, "normalizer"), "normalizers", "normalizer",
       [&](const json& step, const std::string& part) { add_normalizer(step, part, parts.normalizers); });
   PreTokenizerChain chain;
   for_each_step(part_or_null(tokenizer, "pre_tokenizer"), "pretokenizers", "pre_tokenizer",
                 [&](const json& step, const std::string& part) { add_pre_tokenizer(step, part, chain); });
-  parts.model = make_model(model, parts.vocabulary, chain.byte_level);
+  read_model(model, chain.byte_level, parts);
   parts.pre_tokenizers = std::move(chain.steps);
   for_each_step(part_or_null(tokenizer, "post_processor"), "processors", "post_processor",
                 [&](const json& step, const std::string& part) { add_post_processor(step, part, parts); });
-  for_each_step(part_or_null(tokenizer, "decoder"), "decoders", "decoder",
-                [&](const json& step, const std::string& part) { add_decoder(step, part, parts.decoders); });
+  for_each_step(
+      part_or_null(tokenizer, "decoder"), "decoders", "decoder",
+      [&](const json& step, const std::string& part) { parts.decoders.push_back(decoder_of(step, part)); });
   if (parts.decoders.empty()) parts.decoders.push_back(std::make_unique<SpacedDecoder>());
   read_added_tokens(tokenizer, parts);
   return parts;

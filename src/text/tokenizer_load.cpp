@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "formats/json_reader.h"
 #include "text/tokenizer_json.h"
+#include "text/tokenizer_sentencepiece.h"
 
 namespace rocket {
 
@@ -79,10 +80,9 @@ class TokenizerConfig {
     std::vector<AddedToken> tokens = described_tokens();
     for (const char* key :
          {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
-      if (const auto content = token(key)) tokens.push_back({*content, true});
+      add_special(value(key), key, tokens);
     for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
-      for (const json& entry : value(key))
-        if (const auto content = token_in(entry, key)) tokens.push_back({*content, true});
+      for (const json& entry : value(key)) add_special(entry, key, tokens);
     return tokens;
   }
 
@@ -93,6 +93,15 @@ class TokenizerConfig {
     if (!content.is_string())
       fail_data("tokenizer_config.json: {}: expected a token, found {}", key, shown(value));
     return content.get<std::string>();
+  }
+
+  static void add_special(const json& entry, const std::string& key, std::vector<AddedToken>& tokens) {
+    const auto content = token_in(entry, key);
+    if (!content) return;
+    AddedToken token{*content, true};
+    if (entry.is_object()) token = added_token(entry, "tokenizer_config.json: " + key);
+    token.special = true;
+    tokens.push_back(token);
   }
 
   /// `added_tokens_decoder` in the order of its ids.
@@ -116,7 +125,7 @@ class TokenizerConfig {
   json values_;
 };
 
-enum class Family { gpt2, qwen2, bert };
+enum class Family { gpt2, qwen2, bert, llama, xlm_roberta };
 
 /// `tokenizer_class` decides; old folders have none, but a model type that comes with one tokenizer only.
 Family family_of(const fs::path& folder, const TokenizerConfig& config) {
@@ -124,9 +133,19 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
   std::string name = config.token("tokenizer_class").value_or("");
   if (name.empty() && model.contains("model_type") && model["model_type"].is_string())
     name = model["model_type"];
-  if (name == "GPT2Tokenizer" || name == "GPT2TokenizerFast" || name == "gpt2") return Family::gpt2;
-  if (name == "Qwen2Tokenizer" || name == "Qwen2TokenizerFast" || name == "qwen2") return Family::qwen2;
-  if (name == "BertTokenizer" || name == "BertTokenizerFast" || name == "bert") return Family::bert;
+  static const std::map<std::string, Family> kFamilies = {{"GPT2Tokenizer", Family::gpt2},
+                                                          {"gpt2", Family::gpt2},
+                                                          {"Qwen2Tokenizer", Family::qwen2},
+                                                          {"qwen2", Family::qwen2},
+                                                          {"BertTokenizer", Family::bert},
+                                                          {"bert", Family::bert},
+                                                          {"LlamaTokenizer", Family::llama},
+                                                          {"llama", Family::llama},
+                                                          {"XLMRobertaTokenizer", Family::xlm_roberta},
+                                                          {"xlm-roberta", Family::xlm_roberta}};
+  const bool fast = name.ends_with("TokenizerFast");
+  const auto family = kFamilies.find(fast ? name.substr(0, name.size() - 4) : name);
+  if (family != kFamilies.end()) return family->second;
   if (name.empty())
     fail_data(
         "{}: no tokenizer.json, and neither tokenizer_class in tokenizer_config.json nor model_type in "
@@ -134,8 +153,8 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
         folder.string());
   fail_data(
       "{}: no tokenizer.json, and the tokenizer of '{}' is not supported without one (supported: "
-      "GPT2Tokenizer, "
-      "Qwen2Tokenizer, BertTokenizer); save it with transformers' save_pretrained",
+      "GPT2Tokenizer, Qwen2Tokenizer, BertTokenizer, LlamaTokenizer, XLMRobertaTokenizer); save it with "
+      "transformers' save_pretrained",
       folder.string(), name);
 }
 
@@ -204,11 +223,52 @@ json bert_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
           {"decoder", {{"type", "WordPiece"}}}};
 }
 
+json llama_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
+  const SentencePieceModel model = read_sentencepiece_model(folder / "tokenizer.model");
+  return in_context("tokenizer.model", [&] {
+    return llama_tokenizer(model, {.legacy = config.flag("legacy", false),
+                                   .add_prefix_space = config.flag("add_prefix_space", true)});
+  });
+}
+
+json xlm_roberta_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
+  const SentencePieceModel model = read_sentencepiece_model(folder / "sentencepiece.bpe.model");
+  const auto token = [&](const char* key) { return config.token(key).value_or(""); };
+  return in_context("sentencepiece.bpe.model", [&] {
+    return xlm_roberta_tokenizer(model, {.bos = token("bos_token"),
+                                         .pad = token("pad_token"),
+                                         .eos = token("eos_token"),
+                                         .unk = token("unk_token"),
+                                         .mask = token("mask_token"),
+                                         .add_prefix_space = config.flag("add_prefix_space", true)});
+  });
+}
+
+json old_files(Family family, const fs::path& folder, const TokenizerConfig& config) {
+  switch (family) {
+    case Family::gpt2:
+      return gpt2_tokenizer(folder, config);
+    case Family::qwen2:
+      return qwen2_tokenizer(folder, config);
+    case Family::bert:
+      return bert_tokenizer(folder, config);
+    case Family::llama:
+      return llama_tokenizer(folder, config);
+    case Family::xlm_roberta:
+      return xlm_roberta_tokenizer(folder, config);
+  }
+  fail_internal("a family of tokenizers without a reader");
+}
+
 /// What the class of the tokenizer names where tokenizer_config.json does not.
 json class_defaults(Family family) {
   const char* const end = "<|endoftext|>";
   if (family == Family::gpt2) return {{"bos_token", end}, {"eos_token", end}, {"unk_token", end}};
   if (family == Family::qwen2) return {{"eos_token", end}, {"pad_token", end}, {"unk_token", end}};
+  if (family == Family::llama) return {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+  if (family == Family::xlm_roberta)
+    return {{"bos_token", "<s>"},   {"eos_token", "</s>"},  {"sep_token", "</s>"},   {"cls_token", "<s>"},
+            {"unk_token", "<unk>"}, {"pad_token", "<pad>"}, {"mask_token", "<mask>"}};
   return {{"unk_token", "[UNK]"},
           {"sep_token", "[SEP]"},
           {"pad_token", "[PAD]"},
@@ -234,12 +294,8 @@ std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& va
   json with_defaults = class_defaults(family);
   with_defaults.update(values);
   const TokenizerConfig config(std::move(with_defaults));
-  return in_context(folder.string(), [&] {
-    const json tokenizer = family == Family::bert    ? bert_tokenizer(folder, config)
-                           : family == Family::qwen2 ? qwen2_tokenizer(folder, config)
-                                                     : gpt2_tokenizer(folder, config);
-    return finish(tokenizer_parts(tokenizer), config);
-  });
+  return in_context(folder.string(),
+                    [&] { return finish(tokenizer_parts(old_files(family, folder, config)), config); });
 }
 
 }  // namespace

@@ -31,11 +31,28 @@ SourceText rewrite_characters(const SourceText& text, Rewrite&& rewrite) {
   return rewriter.take();
 }
 
-/// Canonical decomposition of one character, in full.
-std::size_t decompose(char32_t c, utf8proc_int32_t (&out)[32]) {
+using Form = UnicodeForm::Form;
+
+int decomposition(Form form) {
+  const bool compatible = form == Form::nfkc || form == Form::nfkd;
+  return UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0);
+}
+
+/// Characters from after Unicode 9, whose tables the `tokenizers` library uses here: to it they stand for
+/// themselves and are no marks.
+bool is_too_new(char32_t c) {
+  if (c < 0x7FD) return false;
+  const bool mark = utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class != 0;
+  return (mark && !is_accent(c)) || c == 0x32FF || (c >= 0xA7F2 && c <= 0xA7F4) || c == 0xAB69 ||
+         (c >= 0x10781 && c <= 0x107BA) || c == 0x11938 || (c >= 0x1E030 && c <= 0x1E06D) || c == 0x1F16C ||
+         (c >= 0x1FBF0 && c <= 0x1FBF9);
+}
+
+/// Decomposition of one character, in full.
+std::size_t decompose(char32_t c, Form form, utf8proc_int32_t (&out)[32]) {
   int boundary = 0;
-  const auto n =
-      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), out, 32, UTF8PROC_DECOMPOSE, &boundary);
+  const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), out, 32,
+                                         static_cast<utf8proc_option_t>(decomposition(form)), &boundary);
   return n > 0 && n <= 32 ? static_cast<std::size_t>(n) : 0;
 }
 
@@ -45,7 +62,7 @@ const std::unordered_set<char32_t>& composing_starters() {
     std::unordered_set<char32_t> found;
     utf8proc_int32_t parts[32];
     for (char32_t c = 0xA0; c < 0x110000; ++c) {
-      const std::size_t n = decompose(c, parts);
+      const std::size_t n = decompose(c, Form::nfd, parts);
       for (std::size_t i = 1; i < n; ++i)
         if (utf8proc_get_property(parts[i])->combining_class == 0)
           found.insert(static_cast<char32_t>(parts[i]));
@@ -56,20 +73,20 @@ const std::unordered_set<char32_t>& composing_starters() {
 }
 
 /// Whether normalisation never looks across the place before `c`.
-bool starts_segment(char32_t c) {
-  if (c < 0x300) return true;
+bool starts_segment(char32_t c, Form form) {
+  if (c < 0x300 || is_too_new(c)) return true;
   utf8proc_int32_t parts[32];
-  if (decompose(c, parts) == 0) return true;
+  if (decompose(c, form, parts) == 0) return true;
   return utf8proc_get_property(parts[0])->combining_class == 0 &&
          !composing_starters().contains(static_cast<char32_t>(parts[0]));
 }
 
-Span next_segment(std::string_view text, std::size_t begin) {
+Span next_segment(std::string_view text, std::size_t begin, Form form) {
   std::size_t end = begin;
-  next_code_point(text, end);
+  if (is_too_new(next_code_point(text, end))) return {begin, end};
   while (end < text.size()) {
     std::size_t next = end;
-    if (starts_segment(next_code_point(text, next))) break;
+    if (starts_segment(next_code_point(text, next), form)) break;
     end = next;
   }
   return {begin, end};
@@ -77,7 +94,7 @@ Span next_segment(std::string_view text, std::size_t begin) {
 
 /// Decomposed, marks in canonical order. utf8proc orders by swapping neighbours, which on a long run of marks
 /// takes quadratic time; what comes out of here it leaves as it is.
-std::string decomposed_in_order(std::string_view segment) {
+std::string decomposed_in_order(std::string_view segment, Form form) {
   struct Mark {
     utf8proc_int32_t c;
     utf8proc_propval_t combining_class;
@@ -85,7 +102,7 @@ std::string decomposed_in_order(std::string_view segment) {
   std::vector<Mark> marks;
   utf8proc_int32_t parts[32];
   for (std::size_t at = 0; at < segment.size();) {
-    const std::size_t n = decompose(next_code_point(segment, at), parts);
+    const std::size_t n = decompose(next_code_point(segment, at), form, parts);
     for (std::size_t i = 0; i < n; ++i)
       marks.push_back({parts[i], utf8proc_get_property(parts[i])->combining_class});
   }
@@ -102,18 +119,31 @@ std::string decomposed_in_order(std::string_view segment) {
   return ordered;
 }
 
-std::string normal_form(std::string_view segment, UnicodeForm::Form form) {
+std::string normal_form(std::string_view segment, Form form) {
+  std::size_t first_end = 0;
+  if (is_too_new(next_code_point(segment, first_end))) return std::string(segment);
   std::string ordered;
-  if (segment.size() > 64) segment = ordered = decomposed_in_order(segment);
-  utf8proc_uint8_t* result = nullptr;
+  if (segment.size() > 64) segment = ordered = decomposed_in_order(segment, form);
+  const bool composes = form == Form::nfc || form == Form::nfkc;
   const int options =
-      UTF8PROC_STABLE | (form == UnicodeForm::Form::nfc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE);
+      composes ? (decomposition(form) & ~UTF8PROC_DECOMPOSE) | UTF8PROC_COMPOSE : decomposition(form);
+  utf8proc_uint8_t* result = nullptr;
   const auto n = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(segment.data()),
                               static_cast<utf8proc_ssize_t>(segment.size()), &result,
                               static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(result, std::free);
   if (n < 0) fail_internal("Unicode normalisation: {}", utf8proc_errmsg(n));
   return std::string(reinterpret_cast<const char*>(result), static_cast<std::size_t>(n));
+}
+
+bool is_nmt_control(char32_t c) {
+  return (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F ||
+         c == 0x9F;
+}
+
+bool is_nmt_space(char32_t c) {
+  return c == 0x09 || c == 0x0A || c == 0x0C || c == 0x0D || c == 0x1680 || (c >= 0x200B && c <= 0x200F) ||
+         c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
 }
 
 bool is_chinese(char32_t c) {
@@ -134,7 +164,7 @@ SourceText UnicodeForm::apply(SourceText text) const {
   if (is_ascii(text.text())) return text;
   std::optional<SourceRewriter> rewriter;  // most texts are in normal form already: begun at the first change
   for (std::size_t at = 0; at < text.size();) {
-    const Span span = next_segment(text.text(), at);
+    const Span span = next_segment(text.text(), at, form_);
     const std::string_view segment(text.text().data() + span.begin, span.end - span.begin);
     const std::string normal = is_ascii(segment) ? std::string(segment) : normal_form(segment, form_);
     if (normal != segment && !rewriter) rewriter.emplace(text).keep({0, span.begin});
@@ -183,6 +213,56 @@ SourceText SpaceChinese::apply(SourceText text) const {
     rewriter.put(" ", span);
     rewriter.keep(span);
     rewriter.put(" ", span);
+  });
+}
+
+SourceText StripSpace::apply(SourceText text) const {
+  Span rest{0, text.size()};
+  while (left_ && rest.begin < rest.end) {
+    std::size_t next = rest.begin;
+    if (!is_white_space(next_code_point(text.text(), next))) break;
+    rest.begin = next;
+  }
+  while (right_ && rest.begin < rest.end) {
+    const char32_t last = previous_code_point(text.text(), rest.end);
+    if (!is_white_space(last)) break;
+    std::string bytes;
+    append_utf8(bytes, last);
+    rest.end -= bytes.size();
+  }
+  return rest.end - rest.begin == text.size() ? text : text.slice(rest);
+}
+
+SourceText Replace::apply(SourceText text) const {
+  SourceRewriter rewriter(text);
+  std::size_t done = 0;
+  pattern_.for_each(text.text(), [&](Match match) {
+    rewriter.keep({done, match.begin});
+    rewriter.put(content_, {match.begin, match.end});
+    done = match.end;
+  });
+  if (done == 0 && rewriter.size() == 0) return text;
+  rewriter.keep({done, text.size()});
+  return rewriter.take();
+}
+
+SourceText Prepend::apply(SourceText text) const {
+  if (text.empty()) return text;
+  SourceRewriter rewriter(text);
+  std::size_t first_end = 0;
+  next_code_point(text.text(), first_end);
+  rewriter.put(content_, {0, first_end});
+  rewriter.keep({0, text.size()});
+  return rewriter.take();
+}
+
+SourceText Nmt::apply(SourceText text) const {
+  return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
+    if (is_nmt_control(c)) return;
+    if (is_nmt_space(c))
+      rewriter.put(" ", span);
+    else
+      rewriter.keep(span);
   });
 }
 

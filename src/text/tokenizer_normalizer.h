@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "text/pattern.h"
 #include "text/tokenizer_text.h"
 
 namespace rocket {
@@ -19,10 +21,10 @@ using Normalizers = std::vector<std::unique_ptr<Normalizer>>;
 
 SourceText normalize(const Normalizers& normalizers, SourceText text);
 
-/// Canonical decomposition, or decomposition and composition.
+/// Decomposition, or decomposition and composition; with K also of characters that are merely compatible.
 class UnicodeForm : public Normalizer {
  public:
-  enum class Form { nfc, nfd };
+  enum class Form { nfc, nfd, nfkc, nfkd };
   explicit UnicodeForm(Form form) : form_(form) {}
   SourceText apply(SourceText text) const override;
 
@@ -55,6 +57,44 @@ class CleanText : public Normalizer {
 
 /// A space on both sides of every Chinese character.
 class SpaceChinese : public Normalizer {
+ public:
+  SourceText apply(SourceText text) const override;
+};
+
+/// White space at the ends goes.
+class StripSpace : public Normalizer {
+ public:
+  StripSpace(bool left, bool right) : left_(left), right_(right) {}
+  SourceText apply(SourceText text) const override;
+
+ private:
+  bool left_, right_;
+};
+
+/// Every match of a pattern becomes `content`.
+class Replace : public Normalizer {
+ public:
+  Replace(Pattern pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  SourceText apply(SourceText text) const override;
+
+ private:
+  Pattern pattern_;
+  std::string content_;
+};
+
+/// A text in front of one that is not empty.
+class Prepend : public Normalizer {
+ public:
+  explicit Prepend(std::string content) : content_(std::move(content)) {}
+  SourceText apply(SourceText text) const override;
+
+ private:
+  std::string content_;
+};
+
+/// What SentencePiece calls nmt: some control characters go, some invisible ones become a space.
+class Nmt : public Normalizer {
  public:
   SourceText apply(SourceText text) const override;
 };

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -61,21 +63,87 @@ class TokenizerFolder : public testing::Test {
 
 const char* const kQwen = "tests/data/tokenizers/qwen2_like/tokenizer.json";
 const char* const kBert = "tests/data/tokenizers/bert_like/tokenizer.json";
+const char* const kLlama = "tests/data/tokenizers/llama2_like/tokenizer.json";
+const char* const kXlmr = "tests/data/tokenizers/xlmr_like/tokenizer.json";
+const char* const kT5 = "tests/data/tokenizers/t5_like/tokenizer.json";
 
 TEST_F(TokenizerFolder, RefusesUnknownPartsByName) {
-  EXPECT_THAT(refusal_of(kQwen, "/model/type", "Unigram"),
-              HasSubstr("tokenizer.json: model: type 'Unigram'"));
-  EXPECT_THAT(refusal_of(kQwen, "/normalizer/type", "Nmt"), HasSubstr("normalizer: type 'Nmt'"));
-  EXPECT_THAT(refusal_of(kQwen, "/pre_tokenizer/pretokenizers/0/type", "Metaspace"),
-              HasSubstr("pre_tokenizer.pretokenizers[0]: type 'Metaspace'"));
-  EXPECT_THAT(refusal_of(kQwen, "/pre_tokenizer/pretokenizers/0/behavior", "MergedWithNext"),
-              HasSubstr("MergedWithNext"));
-  EXPECT_THAT(refusal_of(kQwen, "/decoder/type", "ByteFallback"), HasSubstr("decoder: type 'ByteFallback'"));
+  EXPECT_THAT(refusal_of(kQwen, "/model/type", "WordLevel"),
+              HasSubstr("tokenizer.json: model: type 'WordLevel'"));
+  EXPECT_THAT(refusal_of(kQwen, "/normalizer/type", "ByteLevel"), HasSubstr("normalizer: type 'ByteLevel'"));
+  for (const char* type : {"UnicodeScripts", "FixedLength"})
+    EXPECT_THAT(refusal_of(kQwen, "/pre_tokenizer/pretokenizers/0/type", type),
+                HasSubstr(std::string("pre_tokenizer.pretokenizers[0]: type '") + type));
+  EXPECT_THAT(refusal_of(kQwen, "/pre_tokenizer/pretokenizers/0/behavior", "MergedWithAll"),
+              HasSubstr("MergedWithAll"));
+  EXPECT_THAT(refusal_of(kQwen, "/decoder/type", "CTC"), HasSubstr("decoder: type 'CTC'"));
   EXPECT_THAT(refusal_of(kQwen, "/post_processor/type", "Xyz"), HasSubstr("post_processor: type 'Xyz'"));
-  EXPECT_THAT(refusal_of(kQwen, "/pre_tokenizer", nullptr), HasSubstr("BPE without a ByteLevel"));
   EXPECT_THAT(refusal_of(kQwen, "/model/dropout", 0.1), HasSubstr("dropout"));
   EXPECT_THAT(refusal_of(kQwen, "/model/end_of_word_suffix", "</w>"), HasSubstr("end_of_word_suffix"));
+  EXPECT_THAT(refusal_of(kLlama, "/model/continuing_subword_prefix", "##"),
+              HasSubstr("continuing_subword_prefix"));
   EXPECT_THAT(refusal_of(kQwen, "/model/byte_fallback", true), HasSubstr("byte_fallback"));
+  EXPECT_THAT(refusal_of(kXlmr, "/pre_tokenizer", json{{"type", "ByteLevel"}}),
+              HasSubstr("Unigram behind a ByteLevel"));
+}
+
+TEST_F(TokenizerFolder, RefusesWhatNamesNothing) {
+  EXPECT_THAT(refusal_of(kLlama, "/model/unk_token", "[NO]"), HasSubstr("model.unk_token"));
+  EXPECT_THAT(refusal_of(kXlmr, "/model/unk_id", 100'000), HasSubstr("model.unk_id: 100000"));
+  EXPECT_THAT(refusal_of(kXlmr, "/model/unk_id", nullptr), HasSubstr("model.unk_id"));
+  EXPECT_THAT(refusal_of(kXlmr, "/model/vocab/5", json{"<s>", -1.0}), HasSubstr("'<s>' is there twice"));
+  EXPECT_THAT(refusal_of(kXlmr, "/model/vocab/5", json{"x"}), HasSubstr("model.vocab[5]"));
+  EXPECT_THAT(refusal_of(kXlmr, "/model/vocab", json::array()), HasSubstr("vocabulary of 0 tokens"));
+  const std::string space = "/pre_tokenizer/pretokenizers/1";
+  EXPECT_THAT(refusal_of(kXlmr, space + "/replacement", "ab"), HasSubstr("expected one character"));
+  EXPECT_THAT(refusal_of(kXlmr, space + "/prepend_scheme", "last"), HasSubstr("prepend_scheme 'last'"));
+  EXPECT_THAT(refusal_of(kXlmr, space + "/add_prefix_space", false), HasSubstr("contradict each other"));
+  EXPECT_THAT(refusal_of(kLlama, "/normalizer/normalizers/1/pattern/String", ""), HasSubstr("empty text"));
+  const std::string map = "/normalizer/normalizers/0/precompiled_charsmap";
+  for (const char* broken : {"", "!!!!", "AAA", "AAAA", "/////w=="})
+    EXPECT_THAT(refusal_of(kT5, map, broken), HasSubstr("precompiled_charsmap")) << broken;
+}
+
+/// Keys that are read only with others, or not at all.
+bool is_ignored(const std::string& place) {
+  for (const char* key : {"/version", "/id", "/type_id", "/pair", "/tokens", "/trim_offsets", "/Sequence"})
+    if (place.ends_with(key) || place.find(std::string(key) + "/") != std::string::npos) return true;
+  if (place.starts_with("/post_processor") && place.ends_with("/add_prefix_space")) return true;
+  if (place.ends_with("/cls/0") || place.ends_with("/sep/0")) return true;
+  const bool byte_level = place.ends_with("/use_regex") || place.ends_with("/add_prefix_space");
+  return place.starts_with("/decoder") && (byte_level || place.ends_with("/split"));
+}
+
+/// The last two names on the way to a value; numbers count to the list's.
+std::vector<std::string> last_names(json::json_pointer place) {
+  std::vector<std::string> names;
+  for (; !place.empty() && names.size() < 2; place.pop_back())
+    if (place.back().find_first_not_of("0123456789") != std::string::npos) names.push_back(place.back());
+  return names;
+}
+
+TEST_F(TokenizerFolder, NamesEveryFieldThatIsBroken) {
+  std::size_t broken = 0;
+  for (const auto& entry : fs::directory_iterator("tests/fuzz/corpus/tokenizer_json")) {
+    const json good = read(entry.path()), flat = good.flatten();
+    for (const auto& [place, value] : flat.items()) {
+      // Every value on the way is broken as well, and of the vocabulary its beginning.
+      for (json::json_pointer at(place); !at.empty(); at.pop_back()) {
+        if (is_ignored(at.to_string())) continue;
+        json tokenizer = good;
+        tokenizer[at] = tokenizer[at].is_structured() ? json(7.5) : json{{"x", "y"}};
+        write("tokenizer.json", tokenizer);
+        const std::string message = refusal();
+        EXPECT_THAT(message, HasSubstr("tokenizer.json")) << at.to_string();
+        const auto names = last_names(at);
+        EXPECT_TRUE(std::ranges::any_of(
+            names, [&](const std::string& name) { return message.find(name) != std::string::npos; }))
+            << entry.path() << at.to_string() << ": " << message;
+        ++broken;
+      }
+    }
+  }
+  EXPECT_GT(broken, 500u);
 }
 
 TEST_F(TokenizerFolder, RefusesBrokenParts) {
@@ -169,8 +237,8 @@ TEST_F(TokenizerFolder, WithoutTokenizerJsonTheClassDecides) {
   write("tokenizer_config.json", json{{"tokenizer_class", "Qwen2Tokenizer"}, {"eos_token", "<|im_end|>"}});
   EXPECT_EQ(ids("ab12"), (std::vector<TokenId>{4, 2, 3}));
   EXPECT_TRUE(load_tokenizer(folder_)->leading_specials().empty());
-  write("tokenizer_config.json", json{{"tokenizer_class", "LlamaTokenizer"}});
-  EXPECT_THAT(refusal(), HasSubstr("'LlamaTokenizer' is not supported without one"));
+  write("tokenizer_config.json", json{{"tokenizer_class", "T5Tokenizer"}});
+  EXPECT_THAT(refusal(), HasSubstr("'T5Tokenizer' is not supported without one"));
   write("tokenizer_config.json", json::object());
   EXPECT_THAT(refusal(), HasSubstr("no tokenizer.json, and neither tokenizer_class"));
   write("config.json", json{{"model_type", "gpt2"}});
@@ -186,6 +254,53 @@ TEST_F(TokenizerFolder, ReadsBertFromItsVocabulary) {
   EXPECT_EQ(ids("Cafés."), (std::vector<TokenId>{2, 7, 6, 8, 3}));
   write("vocab.txt", std::string("[UNK]\ncafe\n"));
   EXPECT_THAT(refusal(), HasSubstr("[CLS]"));
+}
+
+TEST_F(TokenizerFolder, SentencePieceModelsAreOfTheKindThatTheClassReads) {
+  fs::copy("tests/data/tokenizers/llama_model/tokenizer.model", folder_ / "sentencepiece.bpe.model");
+  write("tokenizer_config.json", json{{"tokenizer_class", "XLMRobertaTokenizer"}});
+  EXPECT_THAT(refusal(), HasSubstr("sentencepiece.bpe.model: trainer_spec: a model of kind BPE"));
+  fs::copy("tests/data/tokenizers/xlmr_model/sentencepiece.bpe.model", folder_ / "tokenizer.model");
+  write("tokenizer_config.json", json{{"tokenizer_class", "LlamaTokenizer"}});
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer.model: trainer_spec: a model of kind Unigram"));
+}
+
+/// Fields of protobuf's wire format.
+std::string field(int number, const std::string& bytes) {
+  return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
+}
+std::string field(int number, char value) {
+  return {static_cast<char>(number << 3), value};
+}
+
+TEST_F(TokenizerFolder, BrokenSentencePieceModelsAreRefused) {
+  write("tokenizer_config.json", json{{"tokenizer_class", "LlamaTokenizer"}});
+  const std::string score("\x15\0\0\x80\x3f", 5), endless("\x15\0\0\x80\x7f", 5);
+  const std::string pieces = field(1, field(1, "<unk>") + field(3, '\x02')) + field(1, field(1, "a") + score);
+  const std::string bpe = field(2, field(3, '\x02'));
+  write("tokenizer.model", pieces + bpe);
+  EXPECT_EQ(ids("a"), std::vector<TokenId>{1});
+  for (const auto& [model, part] : std::map<std::string, std::string>{
+           {bpe, "no pieces"},
+           {"", "no pieces"},
+           {pieces + pieces + bpe, "pieces: '<unk>' is there twice"},
+           {pieces + field(2, field(3, '\x07')), "trainer_spec: model_type 7"},
+           {pieces + field(2, field(3, "x")), "trainer_spec: model_type of wire type 2"},
+           {pieces + bpe + field(1, ""), "pieces[2]: expected a text"},
+           {pieces + bpe + field(1, field(1, "\xff")), "pieces[2]: expected a text"},
+           {pieces + bpe + field(1, field(1, "b") + field(2, 'x')), "pieces[2]: score of wire type 0"},
+           {pieces + bpe + field(1, field(1, "b") + endless), "pieces[2]: the score inf"},
+           {pieces + bpe + field(1, field(1, "b") + field(3, '\x09')), "pieces[2]: type 9"},
+           {pieces + bpe + field(3, field(2, '\x01')), "normalizer_spec: precompiled_charsmap of wire type"},
+           {pieces + bpe + field(4, "abc").substr(0, 3), "bytes more than there are"},
+           {pieces + bpe + "\x23", "wire type 3"},
+           {pieces + bpe + std::string("\x02\x00", 2), "field 0"},
+           {pieces + bpe + "\x20" + std::string(11, '\xff'), "more than 64 bits"}}) {
+    write("tokenizer.model", model);
+    const std::string message = refusal();
+    EXPECT_THAT(message, HasSubstr("tokenizer.model"));
+    EXPECT_THAT(message, HasSubstr(part));
+  }
 }
 
 TEST_F(TokenizerFolder, FilesThatAreNotThereAreNamed) {

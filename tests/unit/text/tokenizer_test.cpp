@@ -6,7 +6,9 @@
 #include <random>
 #include <thread>
 
+#include "text/base64.h"
 #include "text/pattern.h"
+#include "text/prefix_tree.h"
 #include "text/tokenizer_pretokenizer.h"
 #include "text/unicode.h"
 
@@ -35,7 +37,12 @@ std::string random_letters(std::size_t n) {
 TEST(Tokenizer, AMegabyteWithoutASpaceTakesAboutAsLongAsOneWith) {
   const auto base = load_tokenizer("tests/lab/base");
   const auto qwen = load_tokenizer("tests/data/tokenizers/qwen2_like");
-  for (const Tokenizer* tokenizer : {base.get(), qwen.get()}) {
+  std::vector<std::unique_ptr<Tokenizer>> others;
+  for (const char* name : {"llama2_like", "mistral_like", "xlmr_like", "xlmr_model", "pieces_like"})
+    others.push_back(load_tokenizer(std::string("tests/data/tokenizers/") + name));
+  std::vector<const Tokenizer*> all = {base.get(), qwen.get()};
+  for (const auto& other : others) all.push_back(other.get());
+  for (const Tokenizer* tokenizer : all) {
     // Quadratic work on 10^6 symbols would take minutes.
     EXPECT_LT(seconds_for(*tokenizer, random_letters(1'000'000)), 5);
     for (const char* part : {"a", "ab", " ", "\n", "1", "!", "é", "\t \n"})
@@ -67,6 +74,39 @@ TEST(Tokenizer, WhatIsNoUtf8IsReadAsReplacementCharacters) {
   for (std::size_t i = 0; i < tokens.size(); ++i) EXPECT_EQ(tokens[i].id, clean[i].id);
   EXPECT_EQ(tokens.back().begin, 4);
   EXPECT_EQ(tokens.back().end, 5);
+}
+
+TEST(Tokenizer, ALongTextDecodesInAboutItsOwnTime) {
+  for (const char* name : {"llama2_like", "xlmr_like", "symbols_like"}) {
+    const auto tokenizer = load_tokenizer(std::string("tests/data/tokenizers/") + name);
+    const std::vector<TokenId> ids = tokenizer->ids_with_specials(repeated("a b\u00e9 ", 200'000));
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_GT(tokenizer->decode(ids, false).size(), 500'000u);
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 5) << name;
+  }
+}
+
+TEST(PrefixTree, FindsAllPrefixes) {
+  const PrefixTree tree({{"b", 7}, {"ab", 1}, {"", 9}, {"abc", 2}, {"a", 0}, {"ab", 3}, {"\xff", 4}});
+  std::vector<std::pair<std::size_t, std::int32_t>> found;
+  const auto collect = [&](std::size_t length, std::int32_t id) { found.emplace_back(length, id); };
+  tree.for_each_prefix("xabcd", 1, collect);
+  EXPECT_EQ(found, (std::vector<std::pair<std::size_t, std::int32_t>>{{1, 0}, {2, 3}, {3, 2}}));
+  found.clear();
+  tree.for_each_prefix("\xff", 0, collect);
+  EXPECT_EQ(found, (std::vector<std::pair<std::size_t, std::int32_t>>{{1, 4}}));
+  found.clear();
+  PrefixTree().for_each_prefix("a", 0, collect);
+  tree.for_each_prefix("xa", 0, collect);
+  EXPECT_TRUE(found.empty());
+}
+
+TEST(Base64, ReadsWhatIsPadded) {
+  EXPECT_EQ(from_base64(""), "");
+  EXPECT_EQ(from_base64("aGVsbG8="), "hello");
+  EXPECT_EQ(from_base64("+/8AAA=="), std::string("\xfb\xff\0\0", 4));
+  for (const char* broken : {"a", "ab", "abc", "ab=c", "a===", "====", "aGV bG8="})
+    EXPECT_FALSE(from_base64(broken)) << broken;
 }
 
 TEST(Tokenizer, UnknownIdsDecodeToNothing) {

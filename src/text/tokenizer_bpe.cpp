@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -11,10 +13,10 @@ namespace rocket {
 
 namespace {
 
-constexpr std::size_t kCachedWords = 1 << 15;
-constexpr std::size_t kLongestCachedWord = 48;
 constexpr std::size_t kLongestWord = std::size_t{1} << 30;
 constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
+constexpr char32_t kSpaceMark = 0x2581;  // stands for a space in vocabularies of SentencePiece
+constexpr std::string_view kSpaceMarkBytes = "\xE2\x96\x81";
 
 /// GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 and up, in order.
 std::array<char32_t, 256> byte_alphabet() {
@@ -39,6 +41,21 @@ const std::array<int, 0x144>& alphabet_bytes() {
   return bytes;
 }
 
+std::optional<TokenId> find_token(const TokenMap& vocabulary, std::string_view token) {
+  const auto found = vocabulary.find(token);
+  if (found == vocabulary.end()) return std::nullopt;
+  return found->second;
+}
+
+/// Where behind `from` the next space mark stands that has no other right before it, or npos.
+std::size_t next_space_mark(std::string_view text, std::size_t from) {
+  for (std::size_t at = from;; at += kSpaceMarkBytes.size()) {
+    at = text.find(kSpaceMarkBytes, at);
+    if (at == std::string_view::npos) return at;
+    if (at > from && !text.substr(0, at).ends_with(kSpaceMarkBytes)) return at;
+  }
+}
+
 std::uint64_t pair_of(TokenId left, TokenId right) {
   return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
          static_cast<std::uint32_t>(right);
@@ -55,6 +72,10 @@ std::optional<std::string> bytes_of_token(std::string_view token) {
     bytes += static_cast<char>(byte);
   }
   return bytes;
+}
+
+std::string byte_token(unsigned char byte) {
+  return fmt::format("<0x{:02X}>", byte);
 }
 
 MergeTable::MergeTable(std::size_t expected) {
@@ -81,7 +102,7 @@ const MergeTable::Merge* MergeTable::find(TokenId left, TokenId right) const {
 }
 
 /// Merges the symbols of one word; keeps its buffers from word to word.
-class ByteLevelBpe::Merger {
+class Bpe::Merger {
  public:
   explicit Merger(const MergeTable& merges) : merges_(merges) {}
 
@@ -148,83 +169,81 @@ class ByteLevelBpe::Merger {
   std::priority_queue<Candidate> queue_;
 };
 
-/// Tokens of words seen before; a word that falls on the place of another replaces it.
-struct ByteLevelBpe::Cache {
-  struct Entry {
-    std::string word;
-    std::vector<Piece> pieces;
-  };
-  std::vector<Entry> entries = std::vector<Entry>(kCachedWords);
-
-  Entry& entry(std::string_view word) { return entries[std::hash<std::string_view>{}(word) % kCachedWords]; }
-};
-
-ByteLevelBpe::ByteLevelBpe(const TokenMap& vocabulary, const ByteLevelBpeOptions& options)
-    : fuse_unk_(options.fuse_unk), merges_(options.merges.size()), cache_(std::make_unique<Cache>()) {
-  const auto alphabet = byte_alphabet();
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    std::string letter;
-    append_utf8(letter, alphabet[byte]);
-    const auto found = vocabulary.find(letter);
-    byte_ids_[byte] = found == vocabulary.end() ? -1 : found->second;
-  }
+Bpe::Bpe(const TokenMap& vocabulary, const BpeOptions& options)
+    : byte_level_(options.byte_level), fuse_unk_(options.fuse_unk), merges_(options.merges.size()) {
+  std::ranges::fill(byte_ids_, -1);
+  if (byte_level_ || options.byte_fallback) read_bytes(vocabulary);
+  if (!byte_level_) read_characters(vocabulary);
   if (options.unk_token) {
-    const auto found = vocabulary.find(*options.unk_token);
-    if (found != vocabulary.end()) unk_ = found->second;
-    if (!unk_ && std::ranges::count(byte_ids_, -1) != 0)
-      fail_data("model: the vocabulary lacks some bytes and the unknown token '{}'", *options.unk_token);
+    unk_ = find_token(vocabulary, *options.unk_token);
+    const bool complete = byte_level_ && std::ranges::count(byte_ids_, -1) == 0;
+    if (!unk_ && !complete)
+      fail_data("model.unk_token: the vocabulary lacks '{}', and some bytes or characters need it",
+                *options.unk_token);
   }
   if (options.ignore_merges) read_words(vocabulary);
   read_merges(vocabulary, options);
 }
 
-ByteLevelBpe::~ByteLevelBpe() = default;
+void Bpe::read_bytes(const TokenMap& vocabulary) {
+  const auto alphabet = byte_alphabet();
+  for (std::size_t byte = 0; byte < 256; ++byte) {
+    std::string letter;
+    append_utf8(letter, alphabet[byte]);
+    const std::string token = byte_level_ ? letter : byte_token(static_cast<unsigned char>(byte));
+    byte_ids_[byte] = find_token(vocabulary, token).value_or(-1);
+  }
+}
 
-void ByteLevelBpe::read_words(const TokenMap& vocabulary) {
+void Bpe::read_characters(const TokenMap& vocabulary) {
+  for (const auto& [token, id] : vocabulary)
+    if (!token.empty() && utf8_length(token, 0) == token.size()) {
+      std::size_t at = 0;
+      character_ids_[next_code_point(token, at)] = id;
+    }
+}
+
+void Bpe::read_words(const TokenMap& vocabulary) {
+  if (!byte_level_) {
+    words_ = vocabulary;
+    return;
+  }
   for (const auto& [token, id] : vocabulary)
     if (const auto bytes = bytes_of_token(token)) words_[*bytes] = id;
 }
 
-void ByteLevelBpe::read_merges(const TokenMap& vocabulary, const ByteLevelBpeOptions& options) {
+void Bpe::read_merges(const TokenMap& vocabulary, const BpeOptions& options) {
   const auto id_of = [&](const std::string& token, std::size_t line) {
-    const auto found = vocabulary.find(token);
-    if (found == vocabulary.end())
-      fail_data("model: merge {}: token '{}' is not in the vocabulary", line, token);
-    return found->second;
+    const auto id = find_token(vocabulary, token);
+    if (!id) fail_data("model.merges[{}]: token '{}' is not in the vocabulary", line, token);
+    return *id;
   };
+  cut_at_spaces_ = !byte_level_ && words_.empty() && character_ids_.contains(kSpaceMark);
   for (std::size_t rank = 0; rank < options.merges.size(); ++rank) {
     const auto& [left, right] = options.merges[rank];
     const TokenId left_id = id_of(left, rank), right_id = id_of(right, rank);
     merges_.set(left_id, right_id, {static_cast<std::int32_t>(rank), id_of(left + right, rank)});
+    if (cut_at_spaces_) cut_at_spaces_ = next_space_mark(left + right, 0) == std::string::npos;
   }
 }
 
-void ByteLevelBpe::tokenize(std::string_view text, std::span<const Span> words,
-                            std::vector<Piece>& pieces) const {
+void Bpe::tokenize(std::string_view text, std::span<const Span> words, std::vector<Piece>& pieces) const {
   Merger merger(merges_);
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  for (const Span span : words) {
-    const std::string_view word = text.substr(span.begin, span.end - span.begin);
-    const std::size_t first = pieces.size();
-    if (!lock || word.size() > kLongestCachedWord) {
-      tokenize_word(word, merger, pieces);
-    } else {
-      Cache::Entry& entry = cache_->entry(word);
-      if (entry.word != word) {
-        entry.word = word;
-        entry.pieces.clear();
-        tokenize_word(word, merger, entry.pieces);
-      }
-      pieces.insert(pieces.end(), entry.pieces.begin(), entry.pieces.end());
+  const auto tokenize = [&](std::string_view word, std::vector<Piece>& found) {
+    tokenize_word(word, merger, found);
+  };
+  if (!cut_at_spaces_) return cache_.tokenize(text, words, pieces, tokenize);
+  std::vector<Span> parts;
+  for (const Span word : words)
+    for (std::size_t begin = word.begin; begin < word.end;) {
+      const std::size_t end = std::min(next_space_mark(text.substr(0, word.end), begin), word.end);
+      parts.push_back({begin, end});
+      begin = end;
     }
-    for (std::size_t i = first; i < pieces.size(); ++i) {
-      pieces[i].span.begin += span.begin;
-      pieces[i].span.end += span.begin;
-    }
-  }
+  cache_.tokenize(text, parts, pieces, tokenize);
 }
 
-void ByteLevelBpe::tokenize_word(std::string_view word, Merger& merger, std::vector<Piece>& pieces) const {
+void Bpe::tokenize_word(std::string_view word, Merger& merger, std::vector<Piece>& pieces) const {
   if (word.size() > kLongestWord)
     fail_data("a word of {} bytes: the longest that rocket takes is 1 GiB", word.size());
   const auto whole = words_.find(word);
@@ -235,16 +254,34 @@ void ByteLevelBpe::tokenize_word(std::string_view word, Merger& merger, std::vec
     if (unknown) merger.add(*unk_, unknown->begin, unknown->end);
     unknown.reset();
   };
-  for (std::size_t at = 0; at < word.size(); ++at) {
-    const TokenId id = byte_ids_[static_cast<unsigned char>(word[at])];
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t begin = at;
+    const TokenId id = next_symbol(word, at);
+    // The library puts these before unknown characters that it has not added yet.
+    if (id < 0 && add_fallback(word, {begin, at}, merger)) continue;
     if (id >= 0 || !fuse_unk_) add_unknown();
     if (id >= 0)
-      merger.add(id, at, at + 1);
+      merger.add(id, begin, at);
     else if (unk_)
-      unknown = Span{unknown ? unknown->begin : at, at + 1};
+      unknown = Span{unknown ? unknown->begin : begin, at};
   }
   add_unknown();
   merger.finish(pieces);
+}
+
+TokenId Bpe::next_symbol(std::string_view word, std::size_t& at) const {
+  if (byte_level_) return byte_ids_[static_cast<unsigned char>(word[at++])];
+  const auto found = character_ids_.find(next_code_point(word, at));
+  return found == character_ids_.end() ? -1 : found->second;
+}
+
+bool Bpe::add_fallback(std::string_view word, Span character, Merger& merger) const {
+  if (byte_level_) return false;
+  const auto id = [&](std::size_t at) { return byte_ids_[static_cast<unsigned char>(word[at])]; };
+  for (std::size_t at = character.begin; at < character.end; ++at)
+    if (id(at) < 0) return false;
+  for (std::size_t at = character.begin; at < character.end; ++at) merger.add(id(at), at, at + 1);
+  return true;
 }
 
 }  // namespace rocket
