@@ -1,8 +1,11 @@
-// Fuzz target of the records: any bytes are either refused or read into records with places.
+// Fuzz targets of src/text: any bytes are either refused or read into records with places, and into
+// tokenizers whose ids are of their vocabulary.
 #pragma once
 
 #include "fuzz/reader_target.h"
 #include "text/record.h"
+#include "text/tokenizer_json.h"
+#include "text/tokenizer_sentencepiece.h"
 
 namespace rocket::fuzz {
 
@@ -20,6 +23,43 @@ inline void records_named(const std::string& name, std::string_view bytes) {
 inline void records(std::string_view bytes) {
   records_named("x.jsonl", bytes);
   records_named("x.json", bytes);
+}
+
+/// Tokens lie in the text, and come back as text.
+inline void use(const Tokenizer& tokenizer) {
+  const std::string text =
+      "Hi  w\u00f6rld, it's 12.5%\n\t\u2581\uff21e\u0301 <s>\u4f60\U0001f44d\u200d\xff</s> ";
+  try {
+    std::vector<TokenId> ids = tokenizer.ids_with_specials(text);
+    for (const Token& token : tokenizer.encode(text)) {
+      require(token.id >= 0 && token.id < tokenizer.vocabulary());
+      require(token.begin >= 0 && token.begin <= token.end);
+      require(token.end <= static_cast<std::int64_t>(text.size()));
+    }
+    ids.push_back(-1);
+    tokenizer.decode(ids, true);
+    tokenizer.decode(ids, false);
+  } catch (const Error& e) {  // a pattern may backtrack without end
+    if (e.code() != ExitCode::data) throw;
+  }
+}
+
+inline void tokenizer_json(std::string_view bytes) {
+  read_as_file("tokenizer.json", bytes,
+               [](const std::filesystem::path& folder) { use(*load_tokenizer(folder)); });
+}
+
+inline void sentencepiece_model(std::string_view bytes) {
+  read_as_file("x.model", bytes, [](const std::filesystem::path& folder) {
+    const SentencePieceModel model = read_sentencepiece_model(folder / "x.model");
+    require(!model.pieces.empty());
+    in_context("x.model", [&] {
+      const bool bpe = model.kind == SentencePieceModel::Kind::bpe;
+      const XlmRobertaOptions xlm{"<s>", "<pad>", "</s>", "<unk>", "<mask>", true};
+      use(*make_tokenizer(
+          tokenizer_parts(bpe ? llama_tokenizer(model, {}) : xlm_roberta_tokenizer(model, xlm)), {}));
+    });
+  });
 }
 
 }  // namespace rocket::fuzz
