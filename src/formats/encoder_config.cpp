@@ -98,9 +98,8 @@ EncoderConfig read_encoder_config(const fs::path& folder) {
   EncoderConfig e;
   e.family = family_of(config);
   if (e.family != "bert")
-    config.refuse(
-        "model_type",
-        fmt::format("an encoder of family '{}' is not supported (known: bert)", e.family));
+    config.refuse("model_type",
+                  fmt::format("an encoder of family '{}' is not supported (known: bert)", e.family));
   check_bert(config);
   read_modules(folder);
   e.hidden = config.integer("hidden_size", 1, kMaxWidth, 768);
