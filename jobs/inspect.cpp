@@ -7,6 +7,7 @@
 #include "adapters/lora.h"
 #include "base/error.h"
 #include "formats/adapter_config.h"
+#include "formats/adapter_tensors.h"
 #include "formats/model_config.h"
 #include "formats/tensors.h"
 #include "jobs.h"
@@ -42,14 +43,14 @@ void describe_adapter(const fs::path& folder, ordered_json& object) {
   object["rslora"] = config.rslora;
   object["scale"] = config.rslora ? config.alpha / std::sqrt(static_cast<double>(config.r)) : config.alpha / static_cast<double>(config.r);
   object["target_modules"] = config.target_modules;
-  const SafeTensors file(folder / "adapter_model.safetensors");
+  const auto file = open_adapter_tensors(folder);
   std::int64_t parameters = 0;
   std::map<std::string, int> types;
-  for (const StoredTensor& tensor : file.tensors()) {
+  for (const StoredTensor& tensor : file->tensors()) {
     parameters += static_cast<std::int64_t>(tensor.bytes.size()) / size_of(tensor.dtype);
     ++types[name_of(tensor.dtype)];
   }
-  object["adapted_weights"] = file.tensors().size() / 2;
+  object["adapted_weights"] = file->tensors().size() / 2;
   object["parameters"] = parameters;
   object["tensor_types"] = types;
 }

@@ -9,7 +9,7 @@
 
 #include "adapters/target.h"
 #include "base/error.h"
-#include "formats/torch_file.h"
+#include "formats/adapter_tensors.h"
 #include "model/device.h"
 
 namespace rocket {
@@ -118,14 +118,6 @@ std::string folder_name(const std::filesystem::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-/// The form that PEFT prefers, too.
-std::unique_ptr<const TensorFile> open_tensors(const std::filesystem::path& folder) {
-  const auto path = folder / "adapter_model.safetensors", pickled = folder / "adapter_model.bin";
-  if (!std::filesystem::exists(path) && std::filesystem::exists(pickled))
-    return std::make_unique<TorchFile>(pickled);
-  return std::make_unique<SafeTensors>(path);
-}
-
 }  // namespace
 
 const LoraWeight* LoraAdapter::find(std::int64_t module) const {
@@ -148,7 +140,7 @@ std::int64_t LoraAdapter::bytes() const {
 
 LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> modules)
     : name_(folder_name(folder)),
-      tensors_(in_context(fmt::format("adapter '{}'", name_), [&] { return open_tensors(folder); })) {
+      tensors_(in_context(fmt::format("adapter '{}'", name_), [&] { return open_adapter_tensors(folder); })) {
   in_context(fmt::format("adapter '{}'", name_), [&] {
     const AdapterConfig config = read_adapter_config(folder);
     base_model_ = config.base_model;
