@@ -55,44 +55,21 @@ enum Op : unsigned char {
   kFrame = 0x95
 };
 
-/// Names of what is refused.
-constexpr std::pair<unsigned char, const char*> kRefused[] = {{'i', "INST"},
-                                                              {'o', "OBJ"},
-                                                              {0x81, "NEWOBJ"},
-                                                              {0x92, "NEWOBJ_EX"},
-                                                              {0x82, "EXT1"},
-                                                              {0x83, "EXT2"},
-                                                              {0x84, "EXT4"},
-                                                              {'P', "PERSID"},
-                                                              {'p', "PUT"},
-                                                              {'g', "GET"},
-                                                              {'0', "POP"},
-                                                              {'1', "POP_MARK"},
-                                                              {'2', "DUP"},
-                                                              {'I', "INT"},
-                                                              {'L', "LONG"},
-                                                              {0x8b, "LONG4"},
-                                                              {'F', "FLOAT"},
-                                                              {'S', "STRING"},
-                                                              {'T', "BINSTRING"},
-                                                              {'U', "SHORT_BINSTRING"},
-                                                              {'V', "UNICODE"},
-                                                              {'B', "BINBYTES"},
-                                                              {'C', "SHORT_BINBYTES"},
-                                                              {0x8e, "BINBYTES8"},
-                                                              {0x96, "BYTEARRAY8"},
-                                                              {0x97, "NEXT_BUFFER"},
-                                                              {0x98, "READONLY_BUFFER"},
-                                                              {'l', "LIST"},
-                                                              {'d', "DICT"},
-                                                              {0x8f, "EMPTY_SET"},
-                                                              {0x90, "ADDITEMS"},
-                                                              {0x91, "FROZENSET"}};
+/// What is refused, and its names in the same order.
+constexpr std::string_view kRefused =
+    "\x69\x6f\x81\x92\x82\x83\x84\x50\x70\x67\x30\x31\x32\x49\x4c\x8b"
+    "\x46\x53\x54\x55\x56\x42\x43\x8e\x96\x97\x98\x6c\x64\x8f\x90\x91";
+constexpr std::string_view kRefusedNames =
+    "INST OBJ NEWOBJ NEWOBJ_EX EXT1 EXT2 EXT4 PERSID PUT GET POP POP_MARK DUP INT LONG LONG4 "
+    "FLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 NEXT_BUFFER "
+    "READONLY_BUFFER LIST DICT EMPTY_SET ADDITEMS FROZENSET";
 
 std::string name_of_opcode(unsigned char code) {
-  for (const auto& [known, name] : kRefused)
-    if (known == code) return fmt::format("{} (0x{:02x})", name, code);
-  return fmt::format("0x{:02x}", code);
+  const std::size_t known = kRefused.find(static_cast<char>(code));
+  if (known == std::string_view::npos) return fmt::format("0x{:02x}", code);
+  std::string_view names = kRefusedNames;
+  for (std::size_t i = 0; i < known; ++i) names.remove_prefix(names.find(' ') + 1);
+  return fmt::format("{} (0x{:02x})", names.substr(0, names.find(' ')), code);
 }
 
 bool is_utf8(const std::string& text) {
@@ -164,10 +141,11 @@ class Machine {
     return value;
   }
 
-  PickleValue& push(PickleValue value) {
-    values_.push_back(std::move(value));
-    stack_.push_back(&values_.back());
-    return values_.back();
+  void push(PickleValue value) { stack_.push_back(&values_.emplace_back(std::move(value))); }
+  /// The same, for the ends of cases.
+  bool pushed(PickleValue value) {
+    push(std::move(value));
+    return true;
   }
   PickleValue* pop() {
     if (stack_.size() <= floor()) refuse("the stack is empty");
@@ -227,38 +205,27 @@ bool Machine::scalar(unsigned char code) {
       number(8);
       return true;
     case kNone:
-      push({Kind::none});
-      return true;
+      return pushed({Kind::none});
     case kNewTrue:
-      push({Kind::boolean, 1});
-      return true;
+      return pushed({Kind::boolean, 1});
     case kNewFalse:
-      push({Kind::boolean, 0});
-      return true;
+      return pushed({Kind::boolean, 0});
     case kBinInt:
-      push({Kind::integer, signed_number(4)});
-      return true;
+      return pushed({Kind::integer, signed_number(4)});
     case kBinInt1:
-      push({Kind::integer, static_cast<std::int64_t>(number(1))});
-      return true;
+      return pushed({Kind::integer, static_cast<std::int64_t>(number(1))});
     case kBinInt2:
-      push({Kind::integer, static_cast<std::int64_t>(number(2))});
-      return true;
+      return pushed({Kind::integer, static_cast<std::int64_t>(number(2))});
     case kLong1:
-      push({Kind::integer, signed_number(number(1))});
-      return true;
+      return pushed({Kind::integer, signed_number(number(1))});
     case kBinFloat:
-      push({Kind::real, 0, std::bit_cast<double>(__builtin_bswap64(number(8)))});
-      return true;
+      return pushed({Kind::real, 0, std::bit_cast<double>(__builtin_bswap64(number(8)))});
     case kBinUnicode:
-      push({Kind::text, 0, 0, text(number(4))});
-      return true;
+      return pushed({Kind::text, 0, 0, text(number(4))});
     case kShortBinUnicode:
-      push({Kind::text, 0, 0, text(number(1))});
-      return true;
+      return pushed({Kind::text, 0, 0, text(number(1))});
     case kBinUnicode8:
-      push({Kind::text, 0, 0, text(number(8))});
-      return true;
+      return pushed({Kind::text, 0, 0, text(number(8))});
     default:
       return false;
   }
@@ -266,33 +233,26 @@ bool Machine::scalar(unsigned char code) {
 
 bool Machine::container(unsigned char code) {
   const auto push_tuple = [&](std::vector<const PickleValue*> items) {
-    push({Kind::tuple, 0, 0, {}, std::move(items)});
+    return pushed({Kind::tuple, 0, 0, {}, std::move(items)});
   };
   switch (code) {
     case kMark:
       marks_.push_back(stack_.size());
       return true;
     case kEmptyTuple:
-      push_tuple({});
-      return true;
+      return push_tuple({});
     case kTuple:
-      push_tuple(pop_to_mark());
-      return true;
+      return push_tuple(pop_to_mark());
     case kTuple1:
-      push_tuple(pop_several(1));
-      return true;
+      return push_tuple(pop_several(1));
     case kTuple2:
-      push_tuple(pop_several(2));
-      return true;
+      return push_tuple(pop_several(2));
     case kTuple3:
-      push_tuple(pop_several(3));
-      return true;
+      return push_tuple(pop_several(3));
     case kEmptyList:
-      push({Kind::list});
-      return true;
+      return pushed({Kind::list});
     case kEmptyDict:
-      push({Kind::dict});
-      return true;
+      return pushed({Kind::dict});
     case kSetItem:
       set_items(pop_several(2));
       return true;

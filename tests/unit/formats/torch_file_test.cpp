@@ -216,7 +216,8 @@ TEST_F(TorchFileTest, RefusesEveryOtherOpcode) {
   }
   expect_bad_pickle("(cos\nsystem\noX", {"\"os system\"", "nothing was run"});
   expect_bad_pickle("(ios\nsystem\n", {"INST"});
-  expect_bad_pickle("}\x81.", {"NEWOBJ"});
+  expect_bad_pickle("}\x81.", {"NEWOBJ (0x81)"});
+  expect_bad_pickle("}\x91.", {"FROZENSET (0x91)"});
 }
 
 TEST_F(TorchFileTest, RefusesGlobalsThatTensorsDoNotNeed) {
