@@ -41,12 +41,6 @@ const std::array<int, 0x144>& alphabet_bytes() {
   return bytes;
 }
 
-std::optional<TokenId> find_token(const TokenMap& vocabulary, std::string_view token) {
-  const auto found = vocabulary.find(token);
-  if (found == vocabulary.end()) return std::nullopt;
-  return found->second;
-}
-
 /// Where behind `from` the next space mark stands that has no other right before it, or npos.
 std::size_t next_space_mark(std::string_view text, std::size_t from) {
   for (std::size_t at = from;; at += kSpaceMarkBytes.size()) {
@@ -72,6 +66,12 @@ std::optional<std::string> bytes_of_token(std::string_view token) {
     bytes += static_cast<char>(byte);
   }
   return bytes;
+}
+
+std::optional<TokenId> find_token(const TokenMap& vocabulary, std::string_view token) {
+  const auto found = vocabulary.find(token);
+  if (found == vocabulary.end()) return std::nullopt;
+  return found->second;
 }
 
 std::string byte_token(unsigned char byte) {

@@ -27,6 +27,8 @@ struct StringHash {
 
 using TokenMap = std::unordered_map<std::string, TokenId, StringHash, std::equal_to<>>;
 
+std::optional<TokenId> find_token(const TokenMap& vocabulary, std::string_view token);
+
 /// A token and the bytes of the text (or, inside a word, of the word) that it stands for.
 struct Piece {
   TokenId id = 0;

@@ -8,15 +8,9 @@ namespace rocket {
 
 namespace {
 
-std::optional<TokenId> find_in(const TokenMap& vocabulary, std::string_view token) {
-  const auto found = vocabulary.find(token);
-  if (found == vocabulary.end()) return std::nullopt;
-  return found->second;
-}
-
 AddedTokens added_tokens_of(const TokenizerParts& parts) {
   return AddedTokens(
-      parts.added, [&](std::string_view token) { return find_in(parts.vocabulary, token); },
+      parts.added, [&](std::string_view token) { return find_token(parts.vocabulary, token); },
       static_cast<std::int64_t>(parts.vocabulary.size()),
       [&](std::string_view text) {
         return normalize(parts.normalizers, SourceText(std::string(text))).text();
@@ -71,7 +65,7 @@ class PipelineTokenizer : public Tokenizer {
 
   std::optional<TokenId> id_of(std::string_view token) const override {
     const auto id = added_.id_of(token);
-    return id ? id : find_in(parts_.vocabulary, token);
+    return id ? id : find_token(parts_.vocabulary, token);
   }
 
   std::optional<TokenId> eos() const override { return eos_; }

@@ -84,21 +84,25 @@ SourceText PrecompiledCharsmap::apply(SourceText text) const {
   const std::string_view old = text.text();
   if (leaves_alone(old)) return text;
   SourceRewriter rewriter(text);
-  // The library counts what goes at the beginning to what then comes first.
-  const auto from = [&](Span span) { return Span{rewriter.size() == 0 ? 0 : span.begin, span.end}; };
+  const auto add = [&](Span span, std::optional<std::string_view> rule) {
+    const bool first = rewriter.size() == 0 && span.begin > 0;
+    if (!rule && !first) return rewriter.keep(span);
+    // The library counts what went at the beginning to what then comes first.
+    rewriter.put(rule.value_or(old.substr(span.begin, span.end - span.begin)),
+                 {first ? 0 : span.begin, span.end});
+  };
   for (std::size_t at = 0; at < old.size();) {
     const Span grapheme = next_grapheme(old, at);
     at = grapheme.end;
     const std::string_view whole = old.substr(grapheme.begin, grapheme.end - grapheme.begin);
     const auto rule = whole.size() < kLongGrapheme ? replacement(whole) : std::nullopt;
     if (rule) {
-      rewriter.put(*rule, from(grapheme));
+      add(grapheme, rule);
       continue;
     }
     for (std::size_t next = grapheme.begin, begin = next; next < grapheme.end; begin = next) {
       next_code_point(old, next);
-      const std::string_view character = old.substr(begin, next - begin);
-      rewriter.put(replacement(character).value_or(character), from({begin, next}));
+      add({begin, next}, replacement(old.substr(begin, next - begin)));
     }
   }
   return rewriter.take();
