@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "text/tokenizer.h"
@@ -108,10 +109,10 @@ TEST_F(TokenizerFolder, RefusesWhatNamesNothing) {
 bool is_ignored(const std::string& place) {
   for (const char* key : {"/version", "/id", "/type_id", "/pair", "/tokens", "/trim_offsets", "/Sequence"})
     if (place.ends_with(key) || place.find(std::string(key) + "/") != std::string::npos) return true;
-  if (place.starts_with("/post_processor") && place.ends_with("/add_prefix_space")) return true;
   if (place.ends_with("/cls/0") || place.ends_with("/sep/0")) return true;
   const bool byte_level = place.ends_with("/use_regex") || place.ends_with("/add_prefix_space");
-  return place.starts_with("/decoder") && (byte_level || place.ends_with("/split"));
+  if (place.starts_with("/decoder")) return byte_level || place.ends_with("/split");
+  return place.starts_with("/post_processor") && byte_level;
 }
 
 /// The last two names on the way to a value; numbers count to the list's.
@@ -123,13 +124,14 @@ std::vector<std::string> last_names(json::json_pointer place) {
 }
 
 TEST_F(TokenizerFolder, NamesEveryFieldThatIsBroken) {
-  std::size_t broken = 0;
+  std::size_t count = 0;
   for (const auto& entry : fs::directory_iterator("tests/fuzz/corpus/tokenizer_json")) {
     const json good = read(entry.path()), flat = good.flatten();
+    std::set<std::string> done;
     for (const auto& [place, value] : flat.items()) {
-      // Every value on the way is broken as well, and of the vocabulary its beginning.
+      // Every value on the way is broken as well.
       for (json::json_pointer at(place); !at.empty(); at.pop_back()) {
-        if (is_ignored(at.to_string())) continue;
+        if (is_ignored(at.to_string()) || !done.insert(at.to_string()).second) continue;
         json tokenizer = good;
         tokenizer[at] = tokenizer[at].is_structured() ? json(7.5) : json{{"x", "y"}};
         write("tokenizer.json", tokenizer);
@@ -139,11 +141,11 @@ TEST_F(TokenizerFolder, NamesEveryFieldThatIsBroken) {
         EXPECT_TRUE(std::ranges::any_of(
             names, [&](const std::string& name) { return message.find(name) != std::string::npos; }))
             << entry.path() << at.to_string() << ": " << message;
-        ++broken;
+        ++count;
       }
     }
   }
-  EXPECT_GT(broken, 500u);
+  EXPECT_GT(count, 500u);
 }
 
 TEST_F(TokenizerFolder, RefusesBrokenParts) {
