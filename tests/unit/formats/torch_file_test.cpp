@@ -320,6 +320,10 @@ TEST_F(TorchFileTest, BoundsWhatItCopies) {
   EXPECT_NO_THROW(
       TorchFile(save(torch_file_of(dict_of(tensor(storage(), whole(3), wholes({3, 2}), wholes({0, 1})))))));
   expect_bad_tensor(tensor(storage(), whole(0), wholes({1 << 20}), wholes({0})), {"more than 4 times"});
+  std::string many = "}(";
+  for (int i = 0; i < 20; ++i)
+    many += text(std::to_string(i)) + tensor(storage(), whole(0), wholes({500}), wholes({0}));
+  expect_bad_pickle(many + "u.", {"more than 4 times"});
 }
 
 }  // namespace
