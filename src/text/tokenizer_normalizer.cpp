@@ -136,6 +136,17 @@ std::string normal_form(std::string_view segment, Form form) {
   return std::string(reinterpret_cast<const char*>(result), static_cast<std::size_t>(n));
 }
 
+/// With the capitals of Unicode 16 and 17, which utf8proc may not know.
+char32_t lower_case(char32_t c) {
+  if (c >= 0x10D50 && c <= 0x10D65) return c + 0x20;
+  if (c >= 0x16EA0 && c <= 0x16EB8) return c + 0x1B;
+  if (c == 0xA7CB) return 0x264;
+  if (c == 0xA7DC) return 0x19B;
+  for (const char32_t capital : {0x1C89, 0xA7CC, 0xA7CE, 0xA7D2, 0xA7D4, 0xA7DA})
+    if (c == capital) return c + 1;
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
 bool is_nmt_control(char32_t c) {
   return (c >= 0x01 && c <= 0x08) || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || c == 0x8F ||
          c == 0x9F;
@@ -179,7 +190,7 @@ SourceText Lowercase::apply(SourceText text) const {
   return rewrite_characters(text, [](SourceRewriter& rewriter, char32_t c, Span span) {
     // The only character whose lower case is two.
     if (c == 0x130) return rewriter.put("i\xCC\x87", span);
-    const auto lower = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    const char32_t lower = lower_case(c);
     if (lower == c) return rewriter.keep(span);
     std::string bytes;
     append_utf8(bytes, lower);

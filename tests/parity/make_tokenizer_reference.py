@@ -49,7 +49,7 @@ TEXTS = [
     "<a><a b><a b c>", "<é> <e\u0301>", "aaa aaaa aaaaa aaaaaa", "the them then these", "\u02b0\u2e2f\ua788", "\u061d\u0890\u07fd",
     "\u1f21\u0c3c\u0301 e\u0345\u1abf\u0301", "\u32ff\U0001e030\ua7f2\U0001fbf5", "ｶﾞﾊﾟ \u1100ﾡ ㈱№ﬃ㎏",
     "\u200b\u200bx ﬁn½ e\u0301Ａ\u00a0\u0301…\r\n", "x\u2581y \u2581z\u2581\u2581 w", "  <|user|> hi <|user|>there  ", "a-B-c|D||e!?f 12|3",
-    "[INST] x [/INST]y", "``quoted`` ''t''", "<0x41><0xE2> <0x", "x <mask> y<mask>", "日本\x00語 \ue000\U0010ffff",
+    "[INST] x [/INST]y", "``quoted`` ''t''", "<0x41><0xE2> <0x", "x <mask> y<mask>", "日本\x00語 \ue000\U0010ffff", "\u1c89\ua7cb\ua7dc\U00010d50\U00016ea0 \U00013460x\u0897<word>",
 ]
 
 
