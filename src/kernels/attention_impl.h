@@ -1,0 +1,81 @@
+// Attention: blocks of rows against all keys that they see, softmax in place, times the values.
+#pragma once
+
+#include "kernels/product_impl.h"
+
+namespace rocket {
+namespace {
+
+constexpr std::int64_t kRowsPerBlock = 24;
+
+/// Rows whose scores are computed together, and the keys that each sees: [seen_from, seen_until + row * step).
+struct ScoreBlock {
+  std::int64_t rows = 0, stride = 0;
+  const float* q = nullptr;
+  float* out = nullptr;
+  std::int64_t first_position = 0, step = 0;  // of row 0 among all positions; 1 if rows are positions, 0 if heads
+};
+
+/// scores -> softmax(scale * scores) of one row, unnormalised; zero outside [from, until). Returns 1 / sum.
+/// A key's lane depends on its position alone, so that the sum's order does too.
+float softmax_row(float* scores, std::int64_t begin, std::int64_t end, std::int64_t from, std::int64_t until,
+                  float scale) {
+  for (std::int64_t i = begin; i < from; ++i) scores[i] = -__builtin_inff();
+  for (std::int64_t i = until; i < end; ++i) scores[i] = -__builtin_inff();
+  Vector top = same(-__builtin_inff());
+  for (std::int64_t i = begin; i < end; i += kLanes) {
+    const Vector s = load(scores + i) * scale;
+    store(scores + i, s);
+    top = greater(s, top);
+  }
+  const float high = largest(top);
+  Vector total{};
+  for (std::int64_t i = begin; i < end; i += kLanes) {
+    const Vector p = exponential(load(scores + i) - high);
+    store(scores + i, p);
+    total += p;
+  }
+  return 1.0f / sum(total);
+}
+
+void attend_block(const HeadAttention& a, const ScoreBlock& block) {
+  const std::int64_t positions = a.cached + a.fresh;
+  const auto until = [&](std::int64_t row) {
+    return a.causal ? block.first_position + row * block.step + 1 : positions;
+  };
+  const auto from = [&](std::int64_t row) {
+    return a.window > 0 ? most(0, block.first_position + row * block.step + 1 - a.window) : 0;
+  };
+  const std::int64_t begin = from(0) / kPanel * kPanel, end = until(block.rows - 1);
+  const std::int64_t padded = round_up(end, kLanes), width = round_up(positions, kPanel);
+  float* scores = a.scratch;
+  multiply({block.rows, a.dim, padded - begin, block.q, block.stride, {a.keys + begin, a.keys_stride, kPanel},
+            scores + begin, width, false});
+  float norms[kRowsPerBlock];
+  for (std::int64_t r = 0; r < block.rows; ++r)
+    norms[r] = softmax_row(scores + r * width, begin, padded, from(r), until(r), a.scale);
+  multiply({block.rows, end - begin, a.dim, scores + begin, width,
+            {a.values + begin * a.values_stride, a.values_stride, kPanel}, block.out, block.stride, false});
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    float* row = block.out + r * block.stride;
+    for (std::int64_t i = 0; i < a.dim; ++i) row[i] *= norms[r];
+  }
+}
+
+void attend(const HeadAttention& a) {
+  if (a.fresh == 1) {  // the query heads are the rows
+    for (std::int64_t h = 0; h < a.heads; h += kRowsPerBlock) {
+      attend_block(a, {least(kRowsPerBlock, a.heads - h), a.dim, a.q + h * a.dim, a.out + h * a.dim, a.cached, 0});
+    }
+    return;
+  }
+  for (std::int64_t h = 0; h < a.heads; ++h) {
+    for (std::int64_t row = 0; row < a.fresh; row += kRowsPerBlock) {
+      const std::int64_t at = row * a.row_stride + h * a.dim;
+      attend_block(a, {least(kRowsPerBlock, a.fresh - row), a.row_stride, a.q + at, a.out + at, a.cached + row, 1});
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rocket

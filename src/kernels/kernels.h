@@ -1,0 +1,93 @@
+// Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them.
+//
+// Every result is a function of its own row and of the weights alone: each sum runs over its terms in one order that
+// neither the other rows of a call, nor their number, nor the number of threads changes. No matrix library keeps to
+// that, and the one that LibTorch calls for float32 reaches less than half of what AMD's cores can do.
+// All kernels are serial; callers cut the rows or columns and use their own threads.
+#pragma once
+
+#include <cstdint>
+
+namespace rocket {
+
+/// Columns of a packed matrix that lie side by side; packed matrices have a multiple of it, filled with zeros.
+inline constexpr std::int64_t kPanel = 32;
+
+/// Right sides of products, attention keys and their rows may be read up to this many floats behind their last column.
+inline constexpr std::int64_t kReadAhead = 32;
+
+/// The right side of a product: b[k, j] = data[(j / kPanel) * panel_stride + k * row_stride + j % kPanel].
+/// Packed: row_stride = kPanel, panel_stride = inner * kPanel. Plain rows [inner, columns]: row_stride = their
+/// distance, panel_stride = kPanel.
+struct RightSide {
+  const float* data = nullptr;
+  std::int64_t row_stride = 0, panel_stride = 0;
+};
+
+/// c[rows, columns] = a[rows, inner] b (added to c where `add`); strides in floats.
+struct MatrixProduct {
+  std::int64_t rows = 0, inner = 0, columns = 0;
+  const float* a = nullptr;
+  std::int64_t a_stride = 0;
+  RightSide b;
+  float* c = nullptr;
+  std::int64_t c_stride = 0;
+  bool add = false;
+};
+
+/// Attention of the query heads of one key head of one sequence: the last `fresh` of `cached + fresh` positions.
+struct HeadAttention {
+  std::int64_t fresh = 0, cached = 0, heads = 0, dim = 0;
+  std::int64_t window = 0;  // keys that a row sees, itself included; 0 = all
+  bool causal = true;
+  float scale = 1;
+  const float* q = nullptr;  // row l, head h at q + l * row_stride + h * dim
+  float* out = nullptr;      // laid out as q
+  std::int64_t row_stride = 0;
+  const float* keys = nullptr;  // [dim, positions]
+  std::int64_t keys_stride = 0;
+  const float* values = nullptr;  // [positions, dim]
+  std::int64_t values_stride = 0;
+  float* scratch = nullptr;  // attention_scratch(cached + fresh) floats
+};
+
+/// One row's state of a sum over a vocabulary that is looked at chunk by chunk.
+struct LogSumExp {
+  float most = 0, sum = 0;
+};
+
+/// One row's largest logit so far; the lowest index on a tie.
+struct Best {
+  float value = 0;
+  std::int64_t index = -1;
+};
+
+struct Kernels {
+  const char* name;  // "avx512", "avx2", "portable"
+  void (*multiply)(const MatrixProduct& product);
+  /// Columns of a row-major [columns, inner] matrix as panels; `packed` holds packed_size(columns, inner) floats.
+  void (*pack)(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed);
+  void (*attend)(const HeadAttention& attention);
+  /// out = weight * (x / sqrt(mean(x^2) + eps)), [width].
+  void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t width, float* out);
+  /// gate = silu(gate) * up.
+  void (*silu_times)(float* gate, const float* up, std::int64_t count);
+  /// Half rotation of one head in place: pairs (i, i + half).
+  void (*rotate)(float* x, const float* cos, const float* sin, std::int64_t half);
+  /// Takes a chunk of a row's logits into its sum.
+  void (*add_logits)(const float* logits, std::int64_t count, LogSumExp& state);
+  /// Takes a chunk of a row's logits, the first of which has index `first`, into its largest.
+  void (*find_best)(const float* logits, std::int64_t count, std::int64_t first, Best& best);
+};
+
+/// The kernels of this machine's instruction set.
+const Kernels& kernels();
+/// Those of one set by name, null where the machine lacks it: for tests.
+const Kernels* kernels_named(const char* name);
+
+/// Floats of a packed [columns, inner] matrix, read-ahead included.
+std::int64_t packed_size(std::int64_t columns, std::int64_t inner);
+/// Floats of scratch for attention over so many positions.
+std::int64_t attention_scratch(std::int64_t positions);
+
+}  // namespace rocket

@@ -1,0 +1,173 @@
+// The matrix product: tiles of rows x vectors whose sums stay in registers, along the whole inner dimension in its order.
+#pragma once
+
+#include "kernels/kernels.h"
+#include "kernels/vector.h"
+
+namespace rocket {
+namespace {
+
+/// Registers for sums, beside those for the operands.
+constexpr std::int64_t kRowsPerTile = kLanes == 4 ? 4 : (kLanes == 8 ? 6 : 12);
+constexpr std::int64_t kVectorsPerTile = 2;
+/// Inner steps between two visits of the sums' memory: a panel's piece then stays in the first cache.
+constexpr std::int64_t kInnerPerPass = 1024;
+/// Rows of one band, whose left side stays in the second cache.
+constexpr std::int64_t kRowsPerBand = 240;
+
+struct Tile {
+  std::int64_t inner = 0;
+  const float* a = nullptr;
+  std::int64_t a_stride = 0;
+  const float* b = nullptr;
+  std::int64_t b_row_stride = 0, b_panel_stride = 0, column = 0;  // first column
+  float* c = nullptr;  // at the first column
+  std::int64_t c_stride = 0, columns = 0;
+  bool add = false;
+};
+
+/// Where tile column vectors end: whole ones by plain loads and stores, the last one maybe in part.
+template <bool whole>
+Vector load_sum(const float* from, std::int64_t left) {
+  if constexpr (whole) return load(from);
+  if (left >= kLanes) return load(from);
+  return left > 0 ? load_some(from, left, 0.0f) : Vector{};
+}
+
+template <bool whole>
+void store_sum(float* to, Vector v, std::int64_t left) {
+  if (whole || left >= kLanes) {
+    store(to, v);
+  } else if (left > 0) {
+    store_some(to, v, left);
+  }
+}
+
+/// One tile of `rows` x `vectors`: each sum runs over `inner` in order. All loops over the tile are unrolled, so that
+/// the sums live in registers from the first line to the last.
+template <int rows, int vectors, bool whole>
+void multiply_tile(const Tile& t) {
+  const float* b[vectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < vectors; ++v) {
+    const std::int64_t j = t.column + v * kLanes;
+    b[v] = t.b + j / kPanel * t.b_panel_stride + j % kPanel;
+  }
+  Vector sums[rows][vectors];
+  if (t.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v)
+        sums[r][v] = load_sum<whole>(t.c + r * t.c_stride + v * kLanes, t.columns - v * kLanes);
+    }
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sums[r][v] = Vector{};
+    }
+  }
+  for (std::int64_t k = 0; k < t.inner; ++k) {
+    Vector right[vectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v) right[v] = load(b[v] + k * t.b_row_stride);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      const float left = t.a[r * t.a_stride + k];
+#pragma GCC unroll 16
+      for (int v = 0; v < vectors; ++v) sums[r][v] += left * right[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < vectors; ++v)
+      store_sum<whole>(t.c + r * t.c_stride + v * kLanes, sums[r][v], t.columns - v * kLanes);
+  }
+}
+
+using MultiplyTile = void (*)(const Tile&);
+
+template <int vectors, bool whole, int rows>
+MultiplyTile tile_of(std::int64_t wanted) {
+  if constexpr (rows == 0) {
+    return nullptr;
+  } else {
+    return wanted == rows ? &multiply_tile<rows, vectors, whole> : tile_of<vectors, whole, rows - 1>(wanted);
+  }
+}
+
+template <int vectors, int rows>
+MultiplyTile tile_of(std::int64_t wanted, std::int64_t columns) {
+  return columns >= vectors * kLanes ? tile_of<vectors, true, rows>(wanted) : tile_of<vectors, false, rows>(wanted);
+}
+
+/// Few rows take more vectors side by side: a sum waits for its own last step, so there must be enough of them.
+struct TileShape {
+  std::int64_t vectors = kVectorsPerTile;
+  MultiplyTile multiply = nullptr;
+};
+
+TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
+  constexpr int all = kRowsPerTile, half = kRowsPerTile / 2, few = kRowsPerTile / 6 > 0 ? kRowsPerTile / 6 : 1;
+  if (columns <= kLanes) return {1, tile_of<1, all>(rows, columns)};
+  if (rows <= few && columns >= 8 * kLanes) return {8, tile_of<8, few>(rows, columns)};
+  if (rows <= half && columns >= 4 * kLanes) return {4, tile_of<4, half>(rows, columns)};
+  return {2, tile_of<2, all>(rows, columns)};
+}
+
+/// All columns of a few rows, for a piece of the inner dimension.
+void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, std::int64_t first_column,
+                   std::int64_t columns, std::int64_t first, std::int64_t inner) {
+  Tile tile{inner, p.a + row * p.a_stride + first, p.a_stride, p.b.data + first * p.b.row_stride,
+            p.b.row_stride, p.b.panel_stride, 0, nullptr, p.c_stride, 0, p.add || first > 0};
+  for (std::int64_t done = 0; done < columns;) {
+    const TileShape shape = tile_shape(rows, columns - done);
+    tile.column = first_column + done;
+    tile.columns = least(columns - done, shape.vectors * kLanes);
+    tile.c = p.c + row * p.c_stride + tile.column;
+    shape.multiply(tile);
+    done += tile.columns;
+  }
+}
+
+void multiply_band(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows) {
+  const std::int64_t tiles = (rows + kRowsPerTile - 1) / kRowsPerTile;
+  // Few rows pass a wide strip of columns at once, many a panel that stays in the first cache.
+  const std::int64_t strip = tiles > 1 ? kPanel : p.columns;
+  for (std::int64_t first = 0; first < p.inner; first += kInnerPerPass) {
+    const std::int64_t inner = least(kInnerPerPass, p.inner - first);
+    for (std::int64_t column = 0; column < p.columns; column += strip) {
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const std::int64_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
+        multiply_rows(p, first_row + begin, end - begin, column, least(strip, p.columns - column), first, inner);
+      }
+    }
+  }
+}
+
+void multiply(const MatrixProduct& p) {
+  const std::int64_t bands = (p.rows + kRowsPerBand - 1) / kRowsPerBand;
+  for (std::int64_t i = 0; i < bands; ++i) {
+    const std::int64_t begin = p.rows * i / bands, end = p.rows * (i + 1) / bands;
+    multiply_band(p, begin, end - begin);
+  }
+}
+
+void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {
+  constexpr std::int64_t kAtOnce = 16;  // a cache line of each row
+  for (std::int64_t first = 0; first < columns; first += kPanel, packed += inner * kPanel) {
+    const std::int64_t width = least(kPanel, columns - first);
+    for (std::int64_t k = 0; k < inner; k += kAtOnce) {
+      const std::int64_t end = least(inner, k + kAtOnce);
+      for (std::int64_t j = 0; j < kPanel; ++j) {
+        const float* row = rows + (first + j) * stride;
+        for (std::int64_t i = k; i < end; ++i) packed[i * kPanel + j] = j < width ? row[i] : 0.0f;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rocket
