@@ -1,26 +1,16 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <optional>
-#include <tuple>
 
+#include "kernels/kernels.h"
 #include "model/product.h"
+#include "model/threads.h"
 
 namespace rocket {
 namespace {
-
-/// Slots in order of length, so that sequences of equal length are neighbours.
-std::vector<CachedSequence> slots_by_length(const PackedRows& rows) {
-  const std::size_t n = rows.sequences.size();
-  std::vector<std::size_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  const auto length = [&](std::size_t s) { return rows.starts[s + 1] - rows.starts[s]; };
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) < length(b); });
-  std::vector<CachedSequence> sequences(n);
-  for (std::size_t i = 0; i < n; ++i) sequences[order[i]].slot = static_cast<std::int64_t>(i);
-  return sequences;
-}
 
 /// k or v for every query head: [n, G, M, K] -> [n, H, M, K].
 at::Tensor for_each_head(const at::Tensor& x_nGMK, std::int64_t heads) {
@@ -29,93 +19,141 @@ at::Tensor for_each_head(const at::Tensor& x_nGMK, std::int64_t heads) {
   return x_nGMK.unsqueeze(2).expand({n, groups, heads / groups, m, dim}).reshape({n, heads, m, dim});
 }
 
+/// Which of `keys` keys each of the last `rows` positions sees; nothing where SDPA's own mask says the same.
+std::optional<at::Tensor> allowed_keys(const Mask& mask, std::int64_t rows, std::int64_t keys,
+                                       const at::TensorOptions& options) {
+  const bool windowed = mask.causal && mask.window > 0 && mask.window < keys;
+  if (!mask.causal || (!windowed && keys == rows)) return std::nullopt;
+  at::Tensor allowed = at::ones({rows, keys}, options.dtype(at::kBool)).tril(keys - rows);
+  if (windowed) allowed = allowed.triu(keys - rows - mask.window + 1);
+  return allowed;
+}
+
+/// Sequences of one length, which LibTorch takes in one call.
+struct LengthGroup {
+  std::int64_t length = 0;
+  std::vector<std::int64_t> rows;  // of all its sequences
+};
+
+std::vector<LengthGroup> groups_by_length(const PackedRows& rows) {
+  std::vector<std::size_t> order(rows.sequences.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto length = [&](std::size_t s) { return rows.starts[s + 1] - rows.starts[s]; };
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) < length(b); });
+  std::vector<LengthGroup> groups;
+  for (const std::size_t s : order) {
+    if (length(s) == 0) continue;
+    if (groups.empty() || groups.back().length != length(s)) groups.push_back({length(s), {}});
+    for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row) groups.back().rows.push_back(row);
+  }
+  return groups;
+}
+
+at::Tensor attend_by_length(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                            const at::Tensor& v_TGK, const Mask& mask) {
+  std::vector<std::int64_t> order;
+  std::vector<at::Tensor> pieces;
+  for (const LengthGroup& group : groups_by_length(rows)) {
+    const at::Tensor index = at::tensor(group.rows, at::kLong).to(q_THK.device());
+    const auto batch = [&](const at::Tensor& x) {
+      return x.index_select(0, index).view({-1, group.length, x.size(1), x.size(2)}).transpose(1, 2);
+    };
+    pieces.push_back(attend_batch(batch(q_THK), batch(k_TGK), batch(v_TGK), mask).flatten(0, 1));
+    order.insert(order.end(), group.rows.begin(), group.rows.end());
+  }
+  std::vector<std::int64_t> inverse(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+  }
+  return at::cat(pieces).index_select(0, at::tensor(inverse, at::kLong).to(q_THK.device()));
+}
+
+/// Room for the keys and values of one sequence at a time.
+class Workspace {
+ public:
+  KeysAndValues of(std::int64_t key_heads, std::int64_t dim, std::int64_t length) {
+    const std::int64_t capacity = (length + kPanel - 1) / kPanel * kPanel;
+    const std::int64_t each = key_heads * dim * capacity;
+    if (!room_.defined() || room_.numel() < 2 * each + 2 * kReadAhead) {
+      room_ = at::empty({2 * each + 2 * kReadAhead}, at::kFloat);
+    }
+    float* start = room_.mutable_data_ptr<float>();
+    return {start, start + each + kReadAhead, capacity};
+  }
+
+ private:
+  at::Tensor room_;
+};
+
+void attend_head(const SequenceRows& s, const KeysAndValues& stored, std::int64_t key_head, const at::Tensor& q_THK,
+                 std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+  thread_local std::vector<float> scratch;
+  const std::int64_t dim = q_THK.size(2), heads = q_THK.size(1) / key_heads, stride = q_THK.size(1) * dim;
+  const std::int64_t floats = attention_scratch(s.cached + s.fresh);
+  if (static_cast<std::int64_t>(scratch.size()) < floats) scratch.resize(static_cast<std::size_t>(floats));
+  const std::int64_t at = s.first_row * stride + key_head * heads * dim;
+  kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal,
+                    1.0f / std::sqrt(static_cast<float>(dim)), q_THK.const_data_ptr<float>() + at,
+                    out.mutable_data_ptr<float>() + at, stride, stored.keys + key_head * dim * stored.capacity,
+                    stored.capacity, stored.values + key_head * dim * stored.capacity, dim, scratch.data()});
+}
+
+at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                       const at::Tensor& v_TGK, const Mask& mask) {
+  const at::Tensor q = q_THK.contiguous(), k = k_TGK.contiguous(), v = v_TGK.contiguous();
+  at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
+  on_threads(static_cast<std::int64_t>(rows.sequences.size()), [&](std::int64_t i) {
+    thread_local Workspace workspace;
+    const auto s = static_cast<std::size_t>(i);
+    const SequenceRows sequence{rows.starts[s], rows.starts[s + 1] - rows.starts[s], 0};
+    const KeysAndValues stored = workspace.of(k.size(1), k.size(2), sequence.fresh);
+    write_keys(sequence, k, v, stored);
+    for (std::int64_t g = 0; g < k.size(1); ++g) attend_head(sequence, stored, g, q, k.size(1), mask, out);
+  });
+  return out;
+}
+
 }  // namespace
 
-AttentionPlan::AttentionPlan(const PackedRows& rows) : AttentionPlan(rows, slots_by_length(rows)) {
-}
-
-AttentionPlan::AttentionPlan(const PackedRows& rows, std::span<const CachedSequence> cached) {
-  const std::size_t n = rows.sequences.size();
-  const auto fresh = [&](std::size_t s) { return rows.starts[s + 1] - rows.starts[s]; };
-  std::vector<std::size_t> sequences(n);
-  std::iota(sequences.begin(), sequences.end(), 0);
-  std::stable_sort(sequences.begin(), sequences.end(), [&](auto a, auto b) {
-    return std::tuple(cached[a].cached, fresh(a), cached[a].slot) <
-           std::tuple(cached[b].cached, fresh(b), cached[b].slot);
-  });
-  std::vector<std::int64_t> order;
-  order.reserve(static_cast<std::size_t>(rows.tokens()));
-  for (const std::size_t s : sequences) {
-    if (fresh(s) == 0) continue;
-    add_group_member(cached[s], fresh(s), static_cast<std::int64_t>(order.size()));
-    for (auto row = rows.starts[s]; row < rows.starts[s + 1]; ++row) order.push_back(row);
-  }
-  keep_order(order, rows.ids_T.device());
-}
-
-void AttentionPlan::add_group_member(const CachedSequence& sequence, std::int64_t fresh, std::int64_t row) {
-  if (!groups_.empty()) {
-    AttentionGroup& last = groups_.back();
-    if (last.cached == sequence.cached && last.fresh == fresh &&
-        last.first_slot + last.sequences == sequence.slot) {
-      ++last.sequences;
-      return;
-    }
-  }
-  groups_.push_back({row, 1, fresh, sequence.cached, sequence.slot});
-}
-
-void AttentionPlan::keep_order(const std::vector<std::int64_t>& order, at::Device device) {
-  if (std::is_sorted(order.begin(), order.end())) return;
-  std::vector<std::int64_t> inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i)
-    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  order_T_ = at::tensor(order, at::kLong).to(device);
-  inverse_T_ = at::tensor(inverse, at::kLong).to(device);
-}
-
-at::Tensor AttentionPlan::gather(const at::Tensor& x_T) const {
-  return order_T_.defined() ? x_T.index_select(0, order_T_) : x_T;
-}
-
-at::Tensor AttentionPlan::restore(const at::Tensor& x_T) const {
-  return inverse_T_.defined() ? x_T.index_select(0, inverse_T_) : x_T;
-}
-
-at::Tensor attend_group(const at::Tensor& q_nLHK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
-                        Mask mask) {
-  const auto n = q_nLHK.size(0), length = q_nLHK.size(1), heads = q_nLHK.size(2), dim = q_nLHK.size(3);
+at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
+                        const Mask& mask) {
   const SerialMatrixLibrary serial;
-  const auto key_heads = k_nGMK.size(1), keys = k_nGMK.size(2);
-  if (length == 1) {
-    // The query heads of one key head stand as its positions: nothing needs to be repeated or masked.
-    const at::Tensor q = q_nLHK.reshape({n, key_heads, heads / key_heads, dim});
-    return at::scaled_dot_product_attention(q, k_nGMK, v_nGMK).reshape({n, heads * dim});
-  }
-  std::optional<at::Tensor> allowed;
-  if (mask == Mask::causal && keys != length) {
-    allowed = at::ones({length, keys}, q_nLHK.options().dtype(at::kBool)).tril(keys - length);
-  }
-  const at::Tensor out = at::scaled_dot_product_attention(
-      q_nLHK.transpose(1, 2), for_each_head(k_nGMK, heads), for_each_head(v_nGMK, heads), allowed, 0.0,
-      mask == Mask::causal && keys == length);
-  return out.transpose(1, 2).reshape({n * length, heads * dim});
+  const auto heads = q_nHLK.size(1), length = q_nHLK.size(2), keys = k_nGMK.size(2);
+  const auto allowed = allowed_keys(mask, length, keys, q_nHLK.options());
+  return at::scaled_dot_product_attention(q_nHLK, for_each_head(k_nGMK, heads), for_each_head(v_nGMK, heads),
+                                          allowed, 0.0, mask.causal && !allowed && length > 1)
+      .transpose(1, 2)
+      .flatten(2);
 }
 
-at::Tensor rows_of_group(const at::Tensor& x_THK, const AttentionGroup& group) {
-  return x_THK.narrow(0, group.first_row, group.rows())
-      .view({group.sequences, group.fresh, x_THK.size(1), x_THK.size(2)});
+void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, const KeysAndValues& to) {
+  const std::int64_t key_heads = k_TGK.size(1), dim = k_TGK.size(2), stride = key_heads * dim;
+  const float* k = k_TGK.const_data_ptr<float>() + rows.first_row * stride;
+  const float* v = v_TGK.const_data_ptr<float>() + rows.first_row * stride;
+  for (std::int64_t g = 0; g < key_heads; ++g) {
+    float* keys = to.keys + g * dim * to.capacity + rows.cached;
+    for (std::int64_t i = 0; i < dim; ++i) {
+      for (std::int64_t l = 0; l < rows.fresh; ++l) keys[i * to.capacity + l] = k[l * stride + g * dim + i];
+    }
+    float* values = to.values + (g * to.capacity + rows.cached) * dim;
+    for (std::int64_t l = 0; l < rows.fresh; ++l) std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
+  }
 }
 
-at::Tensor attend(const AttentionPlan& plan, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                  const at::Tensor& v_TGK, Mask mask) {
-  const at::Tensor q = plan.gather(q_THK), k = plan.gather(k_TGK), v = plan.gather(v_TGK);
-  std::vector<at::Tensor> pieces;
-  for (const AttentionGroup& group : plan.groups()) {
-    pieces.push_back(attend_group(rows_of_group(q, group), rows_of_group(k, group).transpose(1, 2),
-                                  rows_of_group(v, group).transpose(1, 2), mask));
-  }
-  return plan.restore(pieces.size() == 1 ? pieces.front() : at::cat(pieces));
+void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vector<KeysAndValues>& stored,
+                      const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+  on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
+    const auto s = static_cast<std::size_t>(i);
+    for (std::int64_t g = 0; g < key_heads; ++g) {
+      attend_head(sequences[s], stored[s], g, q_THK, key_heads, mask, out);
+    }
+  });
+}
+
+at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                  const Mask& mask) {
+  if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK)) return attend_each(rows, q_THK, k_TGK, v_TGK, mask);
+  return attend_by_length(rows, q_THK, k_TGK, v_TGK, mask);
 }
 
 }  // namespace rocket

@@ -1,60 +1,48 @@
-// Attention over packed ragged rows: sequences of equal length share one call, and none is padded.
+// Attention over packed ragged rows: no sequence is padded.
 #pragma once
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "model/rows.h"
 
 namespace rocket {
 
-/// Sequences that one attention call serves: `fresh` new rows each behind `cached` earlier ones. Their slots
-/// (places in a cache) follow each other.
-struct AttentionGroup {
-  std::int64_t first_row = 0, sequences = 0, fresh = 0, cached = 0, first_slot = 0;
-  std::int64_t rows() const { return sequences * fresh; }
+/// What a row attends to: all of its sequence, or itself and what stands before it, the last `window` of these
+/// where that is not 0.
+struct Mask {
+  bool causal = true;
+  std::int64_t window = 0;
 };
 
-/// What a sequence of the batch finds in the cache; without a cache: nothing, and slots in order of length.
-struct CachedSequence {
-  std::int64_t cached = 0, slot = 0;
+/// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K] with G key heads (H a multiple of
+/// G). Returns [T, H * K].
+at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                  const at::Tensor& v_TGK, const Mask& mask);
+
+/// Keys and values as the kernels read them, float32: one sequence's, of one layer.
+struct KeysAndValues {
+  float* keys = nullptr;    // [G, K, capacity]
+  float* values = nullptr;  // [G, capacity, K], kReadAhead floats behind them
+  std::int64_t capacity = 0;
 };
 
-/// The rows of a batch, ordered group by group.
-class AttentionPlan {
- public:
-  explicit AttentionPlan(const PackedRows& rows);
-  AttentionPlan(const PackedRows& rows, std::span<const CachedSequence> cached);
-
-  const std::vector<AttentionGroup>& groups() const { return groups_; }
-  /// Rows in the plan's order.
-  at::Tensor gather(const at::Tensor& x_T) const;
-  /// Back to the order of the batch.
-  at::Tensor restore(const at::Tensor& x_T) const;
-
- private:
-  void add_group_member(const CachedSequence& sequence, std::int64_t fresh, std::int64_t row);
-  void keep_order(const std::vector<std::int64_t>& order, at::Device device);
-
-  std::vector<AttentionGroup> groups_;
-  at::Tensor order_T_, inverse_T_;  // undefined where the batch is in order already
+/// Rows of one sequence behind `cached` earlier ones.
+struct SequenceRows {
+  std::int64_t first_row = 0, fresh = 0, cached = 0;
 };
 
-enum class Mask { causal, none };
+/// On kernels: writes the rows' keys and values behind the cached ones.
+void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, const KeysAndValues& to);
 
-/// Attention of one group: q [n, L, H, K] (the last L positions), k and v [n, G, M, K] with G key heads
-/// (H a multiple of G). Returns [n * L, H * K].
-at::Tensor attend_group(const at::Tensor& q_nLHK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
-                        Mask mask);
+/// On kernels: attention of the rows of some sequences, each with its own keys and values, into out [T, H * K].
+void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vector<KeysAndValues>& stored,
+                      const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out);
 
-/// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K]. Returns [T, H * K].
-at::Tensor attend(const AttentionPlan& plan, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                  const at::Tensor& v_TGK, Mask mask);
-
-/// Rows of one group as [n, L, heads, K].
-at::Tensor rows_of_group(const at::Tensor& x_THK, const AttentionGroup& group);
+/// Through LibTorch: q [n, H, L, K] (the last L positions), k and v [n, G, M, K]. Returns [n, L, H * K].
+at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
+                        const Mask& mask);
 
 }  // namespace rocket

@@ -14,8 +14,12 @@ bool side_by_side(std::int64_t hidden, std::int64_t intermediate, at::Device dev
   return device.is_cpu() && hidden * intermediate <= small_weight;
 }
 
+std::int64_t workers_here() {
+  return threads_here();
+}
+
 std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side) {
-  constexpr std::int64_t cached_rows = 2048;
+  constexpr std::int64_t cached_rows = 1024;
   return side_by_side ? std::min(batch_tokens, cached_rows) : batch_tokens;
 }
 

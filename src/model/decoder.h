@@ -16,7 +16,6 @@
 
 namespace rocket {
 
-/// Keys and values of the sequences of a generation, by sequence index; grows with each forward.
 class KvCache;
 
 class Decoder {
@@ -34,15 +33,13 @@ class Decoder {
   const std::vector<Module>& modules() const;
 
   /// Hidden states after the final norm, [T, D] in the compute type. `delta` and `cache` may be null. With a
-  /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it.
+  /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it; it must be open.
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr) const;
 
-  /// Logits of chosen rows, [T', V], float32.
+  /// What the head makes of chosen rows: see model/head.h.
   at::Tensor logits(const at::Tensor& hidden_TD) const;
-
-  /// -log p of `targets_T` (int64) under the rows `hidden_TD`, [T'] float32, natural log. Computed in chunks of
-  /// rows, so that no [tokens, V] tensor exists; differentiable with respect to `hidden_TD`.
   at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
+  at::Tensor best(const at::Tensor& hidden_TD) const;
 
   /// The base's weight of a module, [O, I], compute type (for exports and merges).
   const at::Tensor& weight(std::int64_t module) const;

@@ -107,23 +107,22 @@ struct Encoder::Weights {
   }
 
   at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD,
-                           const AttentionPlan& plan) const {
+                           const PackedRows& rows) const {
     const auto heads = [&](const at::Tensor& x) {
       return x.view({-1, config.heads, config.hidden / config.heads});
     };
     const at::Tensor mixed =
-        attend(plan, heads(layer.query(x_TD)), heads(layer.key(x_TD)), heads(layer.value(x_TD)), Mask::none);
+        attend(rows, heads(layer.query(x_TD)), heads(layer.key(x_TD)), heads(layer.value(x_TD)), {.causal = false});
     const at::Tensor y_TD = layer.attention_norm(layer.attention_output(mixed) + x_TD);
     const at::Tensor inner = rocket::gelu(layer.intermediate(y_TD), config.activation == "gelu");
     return layer.output_norm(layer.output(inner) + y_TD);
   }
 
   at::Tensor hidden(const PackedRows& rows) const {
-    const AttentionPlan plan(rows);
     // transformers adds the type embedding to the words before the positions.
     at::Tensor x_TD =
         norm(words_VD.index_select(0, rows.ids_T) + type_D + positions_PD.index_select(0, rows.positions_T));
-    for (const EncoderLayer& layer : layers) x_TD = layer_forward(layer, x_TD, plan);
+    for (const EncoderLayer& layer : layers) x_TD = layer_forward(layer, x_TD, rows);
     return x_TD;
   }
 

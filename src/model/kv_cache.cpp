@@ -1,102 +1,233 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
-#include <numeric>
+
+#include "base/error.h"
+#include "kernels/kernels.h"
+#include "model/product.h"
 
 namespace rocket {
 namespace {
 
-/// A buffer of another size that starts with what the old one holds.
-at::Tensor enlarged(const at::Tensor& old_SGMK, std::int64_t slots, std::int64_t capacity) {
-  at::Tensor larger = at::empty({slots, old_SGMK.size(1), capacity, old_SGMK.size(3)}, old_SGMK.options());
-  larger.narrow(0, 0, old_SGMK.size(0)).narrow(2, 0, old_SGMK.size(2)).copy_(old_SGMK);
-  return larger;
-}
+/// For the kernels: each sequence has buffers of its own.
+class CpuKvCache : public KvCache {
+ public:
+  explicit CpuKvCache(const DecoderConfig& config)
+      : layers_(config.layers), key_heads_(config.kv_heads), dim_(config.head_dim) {}
+
+  void open(std::int64_t sequence, std::int64_t capacity) override {
+    const std::int64_t padded = (capacity + kPanel - 1) / kPanel * kPanel;
+    const std::int64_t each = key_heads_ * dim_ * padded + kReadAhead;
+    buffers_[sequence] = {at::empty({layers_, 2, each}, at::kFloat), padded};
+    length_[sequence] = 0;
+  }
+
+  void fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) override {
+    open(sequence, capacity);
+    for (std::int64_t layer = 0; layer < layers_; ++layer) {
+      const KeysAndValues source = stored(from, layer), target = stored(sequence, layer);
+      for (std::int64_t row = 0; row < key_heads_ * dim_; ++row) {
+        std::copy_n(source.keys + row * source.capacity, length, target.keys + row * target.capacity);
+      }
+      for (std::int64_t g = 0; g < key_heads_; ++g) {
+        std::copy_n(source.values + g * source.capacity * dim_, length * dim_,
+                    target.values + g * target.capacity * dim_);
+      }
+    }
+    length_[sequence] = length;
+  }
+
+  void close(std::int64_t sequence) override {
+    buffers_.erase(sequence);
+    length_.erase(sequence);
+  }
+
+  void arrange(const PackedRows& rows) override {
+    sequences_.clear();
+    order_ = rows.sequences;
+    for (std::size_t s = 0; s < order_.size(); ++s) {
+      sequences_.push_back({rows.starts[s], rows.starts[s + 1] - rows.starts[s], length_.at(order_[s])});
+    }
+  }
+
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                    const Mask& mask) override {
+    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
+    const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
+    std::vector<KeysAndValues> all;
+    for (std::size_t s = 0; s < order_.size(); ++s) {
+      all.push_back(stored(order_[s], layer));
+      write_keys(sequences_[s], k, v, all.back());
+    }
+    at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
+    attend_sequences(sequences_, all, q, key_heads_, mask, out);
+    return out.to(q_THK.scalar_type());
+  }
+
+ private:
+  struct Buffers {
+    at::Tensor floats;  // [layers, keys or values, ...]
+    std::int64_t capacity = 0;
+  };
+
+  KeysAndValues stored(std::int64_t sequence, std::int64_t layer) {
+    const Buffers& b = buffers_.at(sequence);
+    float* start = b.floats.mutable_data_ptr<float>() + layer * b.floats.stride(0);
+    return {start, start + b.floats.stride(1), b.capacity};
+  }
+
+  std::int64_t layers_, key_heads_, dim_;
+  std::unordered_map<std::int64_t, Buffers> buffers_;
+  std::vector<SequenceRows> sequences_;  // of the forward under way
+  std::vector<std::int64_t> order_;
+};
+
+/// For LibTorch's attention: one slot a sequence, in buffers [slots, G, capacity, K] a layer.
+class TensorKvCache : public KvCache {
+ public:
+  TensorKvCache(const DecoderConfig& config, const at::TensorOptions& options)
+      : keys_(static_cast<std::size_t>(config.layers), at::empty({0, config.kv_heads, 0, config.head_dim}, options)),
+        values_(keys_) {}
+
+  void open(std::int64_t sequence, std::int64_t capacity) override {
+    const bool reused = !free_.empty();
+    slot_[sequence] = reused ? free_.back() : static_cast<std::int64_t>(slot_.size());
+    if (reused) free_.pop_back();
+    length_[sequence] = 0;
+    make_room(slot_[sequence] + 1, capacity);
+  }
+
+  void fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) override {
+    open(sequence, capacity);
+    for (auto* buffers : {&keys_, &values_}) {
+      for (at::Tensor& x_SGMK : *buffers) {
+        x_SGMK.select(0, slot_.at(sequence)).narrow(1, 0, length)
+            .copy_(x_SGMK.select(0, slot_.at(from)).narrow(1, 0, length));
+      }
+    }
+    length_[sequence] = length;
+  }
+
+  void close(std::int64_t sequence) override {
+    free_.push_back(slot_.at(sequence));
+    slot_.erase(sequence);
+    length_.erase(sequence);
+  }
+
+  void arrange(const PackedRows& rows) override {
+    steps_ = {};
+    reads_.clear();
+    std::vector<std::int64_t> step_rows, step_slots, step_lengths;
+    for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+      const std::int64_t sequence = rows.sequences[s], fresh = rows.starts[s + 1] - rows.starts[s];
+      if (fresh != 1) {
+        reads_.push_back({slot_.at(sequence), {rows.starts[s], fresh, length_.at(sequence)}});
+        continue;
+      }
+      step_rows.push_back(rows.starts[s]);
+      step_slots.push_back(slot_.at(sequence));
+      step_lengths.push_back(length_.at(sequence));
+    }
+    if (step_rows.empty()) return;
+    const auto index = [&](const auto& values) { return at::tensor(values, at::kLong).to(keys_[0].device()); };
+    steps_ = {index(step_rows), index(step_slots), index(step_lengths),
+              *std::max_element(step_lengths.begin(), step_lengths.end()) + 1,
+              *std::max_element(step_slots.begin(), step_slots.end()) + 1};
+  }
+
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                    const Mask& mask) override {
+    at::Tensor& keys = keys_[static_cast<std::size_t>(layer)];
+    at::Tensor& values = values_[static_cast<std::size_t>(layer)];
+    at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+    for (const Read& read : reads_) {
+      const auto [first, fresh, cached] = read.rows;
+      const auto write = [&](at::Tensor& buffer, const at::Tensor& x) {
+        buffer.select(0, read.slot).narrow(1, cached, fresh).copy_(x.narrow(0, first, fresh).transpose(0, 1));
+        return buffer.select(0, read.slot).narrow(1, 0, cached + fresh).unsqueeze(0);
+      };
+      const at::Tensor k = write(keys, k_TGK), v = write(values, v_TGK);
+      const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
+      out.narrow(0, first, fresh).copy_(attend_batch(q, k, v, mask).squeeze(0));
+    }
+    if (steps_.rows.defined()) step(keys, values, q_THK, k_TGK, v_TGK, mask, out);
+    return out;
+  }
+
+ private:
+  /// A sequence that reads several rows.
+  struct Read {
+    std::int64_t slot;
+    SequenceRows rows;
+  };
+  /// The sequences that go on by one row, all in one call.
+  struct Steps {
+    at::Tensor rows, slots, lengths;
+    std::int64_t longest = 0, slots_used = 0;
+  };
+
+  /// The query heads of one key head stand as its positions: nothing is repeated. Slots that take no part see
+  /// key 0, and what they give is not looked at.
+  void step(at::Tensor& keys, at::Tensor& values, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+            const at::Tensor& v_TGK, const Mask& mask, at::Tensor& out) const {
+    keys.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths}, k_TGK.index_select(0, steps_.rows));
+    values.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths}, v_TGK.index_select(0, steps_.rows));
+    const std::int64_t key_heads = keys.size(1), dim = keys.size(3), n = steps_.slots_used;
+    at::Tensor q = at::zeros({n, key_heads, q_THK.size(1) / key_heads, dim}, q_THK.options());
+    q.index_copy_(0, steps_.slots, q_THK.index_select(0, steps_.rows).view({-1, key_heads, q.size(2), dim}));
+    at::Tensor last = at::zeros({n, 1}, steps_.lengths.options());
+    last.index_copy_(0, steps_.slots, steps_.lengths.unsqueeze(1));
+    const at::Tensor position = at::arange(steps_.longest, steps_.lengths.options()).unsqueeze(0);
+    at::Tensor allowed = position <= last;
+    if (mask.window > 0) allowed = allowed.logical_and(position > last - mask.window);
+    const auto used = [&](const at::Tensor& x) { return x.narrow(0, 0, n).narrow(2, 0, steps_.longest); };
+    const at::Tensor mixed =
+        at::scaled_dot_product_attention(q, used(keys), used(values), allowed.view({n, 1, 1, steps_.longest}));
+    out.index_copy_(0, steps_.rows, mixed.reshape({n, -1}).index_select(0, steps_.slots));
+  }
+
+  /// Buffers grow by doubling.
+  void make_room(std::int64_t slots, std::int64_t capacity) {
+    const at::Tensor& first = keys_.front();
+    if (first.size(0) >= slots && first.size(2) >= capacity) return;
+    const std::int64_t wider = first.size(0) >= slots ? first.size(0) : std::max(slots, 2 * first.size(0));
+    const std::int64_t longer = std::max(first.size(2), capacity);
+    for (auto* buffers : {&keys_, &values_}) {
+      for (at::Tensor& old : *buffers) {
+        at::Tensor larger = at::zeros({wider, old.size(1), longer, old.size(3)}, old.options());
+        larger.narrow(0, 0, old.size(0)).narrow(2, 0, old.size(2)).copy_(old);
+        old = larger;
+      }
+    }
+  }
+
+  std::vector<at::Tensor> keys_, values_;  // by layer
+  std::unordered_map<std::int64_t, std::int64_t> slot_;
+  std::vector<std::int64_t> free_;
+  std::vector<Read> reads_;  // of the forward under way
+  Steps steps_;
+};
 
 }  // namespace
 
-void KvCache::keep(std::span<const std::int64_t> sequences) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> kept;  // old slot, sequence
-  for (const std::int64_t s : sequences) {
-    if (const auto it = slot_of_.find(s); it != slot_of_.end()) kept.emplace_back(it->second, s);
-  }
-  std::sort(kept.begin(), kept.end());
-  std::vector<std::int64_t> slots, lengths;
-  slot_of_.clear();
-  for (const auto& [slot, sequence] : kept) {
-    slot_of_[sequence] = static_cast<std::int64_t>(slots.size());
-    slots.push_back(slot);
-    lengths.push_back(lengths_[static_cast<std::size_t>(slot)]);
-  }
-  lengths_ = std::move(lengths);
-  for (Buffers& layer : layers_) {
-    const at::Tensor index = at::tensor(slots, at::kLong).to(layer.keys_SGMK.device());
-    layer.keys_SGMK = layer.keys_SGMK.index_select(0, index);
-    layer.values_SGMK = layer.values_SGMK.index_select(0, index);
-  }
+std::unique_ptr<KvCache> KvCache::make(const DecoderConfig& config, at::ScalarType dtype, at::Device device) {
+  if (device.is_cpu()) return std::make_unique<CpuKvCache>(config);
+  return make_slotted(config, dtype, device);
 }
 
-void KvCache::add_slots(const PackedRows& rows) {
-  std::vector<std::size_t> fresh;
-  for (std::size_t i = 0; i < rows.sequences.size(); ++i) {
-    if (!slot_of_.contains(rows.sequences[i])) fresh.push_back(i);
-  }
-  const auto length = [&](std::size_t i) { return rows.starts[i + 1] - rows.starts[i]; };
-  std::stable_sort(fresh.begin(), fresh.end(), [&](auto a, auto b) { return length(a) < length(b); });
-  for (const std::size_t i : fresh) {
-    slot_of_[rows.sequences[i]] = static_cast<std::int64_t>(lengths_.size());
-    lengths_.push_back(0);
-  }
+std::unique_ptr<KvCache> KvCache::make_slotted(const DecoderConfig& config, at::ScalarType dtype, at::Device device) {
+  return std::make_unique<TensorKvCache>(config, at::TensorOptions().dtype(dtype).device(device));
 }
 
-AttentionPlan KvCache::plan(const PackedRows& rows) {
-  add_slots(rows);
-  slots_ = static_cast<std::int64_t>(lengths_.size());
-  needed_ = 0;
-  std::vector<CachedSequence> cached;
-  for (std::size_t i = 0; i < rows.sequences.size(); ++i) {
-    const std::int64_t slot = slot_of_.at(rows.sequences[i]);
-    cached.push_back({lengths_[static_cast<std::size_t>(slot)], slot});
-    needed_ = std::max(needed_, cached.back().cached + rows.starts[i + 1] - rows.starts[i]);
-  }
-  return {rows, cached};
-}
-
-void KvCache::make_room(Buffers& buffers, const at::Tensor& k_TGK) const {
-  if (!buffers.keys_SGMK.defined()) {
-    buffers.keys_SGMK = at::empty({0, k_TGK.size(1), 0, k_TGK.size(2)}, k_TGK.options());
-    buffers.values_SGMK = buffers.keys_SGMK;
-  }
-  const std::int64_t capacity = buffers.keys_SGMK.size(2);
-  if (capacity >= needed_ && buffers.keys_SGMK.size(0) >= slots_) return;
-  const std::int64_t wanted = capacity >= needed_ ? capacity : std::max(needed_, 2 * capacity);
-  buffers.keys_SGMK = enlarged(buffers.keys_SGMK, slots_, wanted);
-  buffers.values_SGMK = enlarged(buffers.values_SGMK, slots_, wanted);
-}
-
-at::Tensor KvCache::attend(std::int64_t layer, const AttentionPlan& plan, const at::Tensor& q_THK,
-                           const at::Tensor& k_TGK, const at::Tensor& v_TGK) {
-  if (static_cast<std::size_t>(layer) >= layers_.size()) layers_.resize(static_cast<std::size_t>(layer) + 1);
-  Buffers& buffers = layers_[static_cast<std::size_t>(layer)];
-  make_room(buffers, k_TGK);
-  const at::Tensor q = plan.gather(q_THK), k = plan.gather(k_TGK), v = plan.gather(v_TGK);
-  std::vector<at::Tensor> pieces;
-  for (const AttentionGroup& group : plan.groups()) {
-    const auto slots_of = [&](const at::Tensor& buffer, std::int64_t begin, std::int64_t count) {
-      return buffer.narrow(0, group.first_slot, group.sequences).narrow(2, begin, count);
-    };
-    slots_of(buffers.keys_SGMK, group.cached, group.fresh).copy_(rows_of_group(k, group).transpose(1, 2));
-    slots_of(buffers.values_SGMK, group.cached, group.fresh).copy_(rows_of_group(v, group).transpose(1, 2));
-    const std::int64_t keys = group.cached + group.fresh;
-    pieces.push_back(attend_group(rows_of_group(q, group), slots_of(buffers.keys_SGMK, 0, keys),
-                                  slots_of(buffers.values_SGMK, 0, keys), Mask::causal));
-  }
-  return plan.restore(pieces.size() == 1 ? pieces.front() : at::cat(pieces));
+void KvCache::truncate(std::int64_t sequence, std::int64_t length) {
+  std::int64_t& now = length_.at(sequence);
+  if (length > now) fail_internal("a cache of {} positions cannot be cut to {}", now, length);
+  now = length;
 }
 
 void KvCache::advance(const PackedRows& rows) {
-  for (std::size_t i = 0; i < rows.sequences.size(); ++i) {
-    lengths_[static_cast<std::size_t>(slot_of_.at(rows.sequences[i]))] += rows.starts[i + 1] - rows.starts[i];
+  for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+    length_.at(rows.sequences[s]) += rows.starts[s + 1] - rows.starts[s];
   }
 }
 

@@ -4,39 +4,44 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "formats/model_config.h"
 #include "model/attention.h"
 
 namespace rocket {
 
-/// One slot a sequence, in buffers [slots, G, capacity, K] a layer that grow by doubling. Not differentiable.
+/// By sequence; a sequence's memory is given back when it leaves. Not differentiable.
 class KvCache {
  public:
-  /// Forgets all sequences but these, and gives their memory back.
-  void keep(std::span<const std::int64_t> sequences);
+  /// On the CPU in float32, whatever the model computes in; on a GPU in `dtype`.
+  static std::unique_ptr<KvCache> make(const DecoderConfig& config, at::ScalarType dtype, at::Device device);
+  /// The form for GPUs, on any device: LibTorch's attention over slots.
+  static std::unique_ptr<KvCache> make_slotted(const DecoderConfig& config, at::ScalarType dtype, at::Device device);
+  virtual ~KvCache() = default;
 
-  /// How the rows of a forward meet the cache; sequences that it does not hold yet get a slot.
-  AttentionPlan plan(const PackedRows& rows);
+  /// A sequence of at most `capacity` positions joins, empty.
+  virtual void open(std::int64_t sequence, std::int64_t capacity) = 0;
+  /// The same, with a copy of the first `length` positions of another one.
+  virtual void fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) = 0;
+  virtual void close(std::int64_t sequence) = 0;
+  /// Forgets what stands behind the first `length` positions.
+  void truncate(std::int64_t sequence, std::int64_t length);
+  std::int64_t length(std::int64_t sequence) const { return length_.at(sequence); }
+
+  /// Called once before the layers: which open sequences the rows of a forward go on.
+  virtual void arrange(const PackedRows& rows) = 0;
   /// Writes the new keys and values of a layer, then attends: q [T, H, K], k and v [T, G, K] -> [T, H * K].
-  at::Tensor attend(std::int64_t layer, const AttentionPlan& plan, const at::Tensor& q_THK,
-                    const at::Tensor& k_TGK, const at::Tensor& v_TGK);
+  virtual at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                            const at::Tensor& v_TGK, const Mask& mask) = 0;
   /// Called once after all layers: the new rows have joined the cache.
   void advance(const PackedRows& rows);
 
- private:
-  struct Buffers {
-    at::Tensor keys_SGMK, values_SGMK;
-  };
-  void add_slots(const PackedRows& rows);
-  void make_room(Buffers& buffers, const at::Tensor& k_TGK) const;
-
-  std::unordered_map<std::int64_t, std::int64_t> slot_of_;  // by sequence
-  std::vector<std::int64_t> lengths_;                       // by slot
-  std::vector<Buffers> layers_;
-  std::int64_t slots_ = 0, needed_ = 0;  // of the forward under way
+ protected:
+  std::unordered_map<std::int64_t, std::int64_t> length_;  // by sequence
 };
 
 }  // namespace rocket

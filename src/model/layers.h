@@ -12,6 +12,8 @@
 namespace rocket {
 
 at::Tensor silu(const at::Tensor& x);
+/// silu(gate) * up; may use the memory of `gate`, which nobody else must hold.
+at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI);
 /// `exact`: with erf; else the tanh approximation ("gelu_new").
 at::Tensor gelu(const at::Tensor& x, bool exact);
 

@@ -6,18 +6,16 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdint>
 
+#include "kernels/kernels.h"
 #include "model/threads.h"
 
 namespace rocket {
 namespace {
 
-// Measured with MKL 2024.2 in its reproducible modes, one thread, K from 16 to 4096: pieces of at least 4
-// rows and 12 columns have the bits of the whole product; fewer rows or columns are summed in another order.
-constexpr std::int64_t kLeastRows = 4, kLeastColumns = 2;
-constexpr std::int64_t kRowsPerPiece = 16, kColumnsPerPiece = 64;
 constexpr std::int64_t kSerialMultiplications = 1 << 23;  // less than this is not worth a second thread
+constexpr std::int64_t kRowsPerPiece = 64;
+constexpr std::int64_t kColumnsPerPiece = 8 * kPanel;
 
 using SetThreads = int (*)(int);
 
@@ -27,39 +25,56 @@ SetThreads mkl_set_threads() {
   return function;
 }
 
-/// How a product is cut for the threads: into bands of rows, or of columns where rows are few.
-struct Bands {
-  bool rows = true;
-  std::int64_t count = 1;
+float* room_for(at::Tensor& scratch, std::int64_t floats) {
+  if (!scratch.defined() || scratch.numel() < floats) scratch = at::empty({floats}, at::kFloat);
+  return scratch.mutable_data_ptr<float>();
+}
+
+/// Pieces of a product: bands of rows where the right side is packed, else of columns, each packed by its thread.
+struct Piece {
+  std::int64_t first_row = 0, rows = 0, first_column = 0, columns = 0;
 };
 
-Bands bands_of(std::int64_t rows, std::int64_t inner, std::int64_t columns) {
-  const std::int64_t threads = threads_here();
-  if (threads == 1 || rows * inner * columns < kSerialMultiplications) return {};
-  if (rows >= kRowsPerPiece * threads) return {true, threads};
-  return {false, std::clamp<std::int64_t>(columns / kColumnsPerPiece, 1, threads)};
+std::vector<Piece> pieces_of(std::int64_t rows, std::int64_t inner, std::int64_t columns, bool packed) {
+  const bool whole = threads_here() == 1 || rows * inner * columns < kSerialMultiplications;
+  std::vector<Piece> pieces;
+  const std::int64_t row_step = !whole && packed && rows >= 2 * kRowsPerPiece ? kRowsPerPiece : rows;
+  const std::int64_t column_step = !packed || (!whole && row_step == rows) ? kColumnsPerPiece : columns;
+  for (std::int64_t row = 0; row < rows; row += row_step) {
+    for (std::int64_t column = 0; column < columns; column += column_step) {
+      pieces.push_back({row, std::min(row_step, rows - row), column, std::min(column_step, columns - column)});
+    }
+  }
+  return pieces;
 }
 
-/// The part of `x` that band `index` of `count` covers along `dim`.
-at::Tensor band(const at::Tensor& x, std::int64_t dim, std::int64_t index, std::int64_t count) {
-  const std::int64_t begin = x.size(dim) * index / count, end = x.size(dim) * (index + 1) / count;
-  return x.narrow(dim, begin, end - begin);
+/// The right side of the columns [first, first + count) of W^T, from `packed` or packed now.
+RightSide right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std::int64_t first, std::int64_t count,
+                     at::Tensor& scratch) {
+  const std::int64_t inner = weight_OI.size(1), panel = inner * kPanel;
+  if (packed.defined()) return {packed.const_data_ptr<float>() + first / kPanel * panel, kPanel, panel};
+  float* room = room_for(scratch, packed_size(count, inner));
+  kernels().pack(weight_OI.const_data_ptr<float>() + first * weight_OI.stride(0), count, inner, weight_OI.stride(0),
+                 room);
+  return {room, kPanel, panel};
 }
 
-void multiply(const at::Tensor& x_TI, const at::Tensor& weight_IO, at::Tensor& out_TO) {
-  const Bands bands = bands_of(x_TI.size(0), x_TI.size(1), weight_IO.size(1));
-  on_threads(bands.count, [&](std::int64_t i) {
+at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed) {
+  const at::Tensor x = x_TI.stride(1) == 1 || x_TI.size(1) == 1 ? x_TI : x_TI.contiguous();
+  const std::int64_t rows = x.size(0), inner = x.size(1), columns = weight_OI.size(0);
+  at::Tensor out_TO = at::empty({rows, columns}, x.options());
+  const auto pieces = pieces_of(rows, inner, columns, packed.defined());
+  const float* left = x.const_data_ptr<float>();
+  float* out = out_TO.mutable_data_ptr<float>();
+  on_threads(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
+    const Piece& p = pieces[static_cast<std::size_t>(i)];
     const c10::InferenceMode inference;  // a thread's mode is its own
-    const SerialMatrixLibrary serial;
-    at::Tensor out = band(out_TO, bands.rows ? 0 : 1, i, bands.count);
-    at::mm_out(out, bands.rows ? band(x_TI, 0, i, bands.count) : x_TI,
-               bands.rows ? weight_IO : band(weight_IO, 1, i, bands.count));
+    thread_local at::Tensor scratch;
+    kernels().multiply({p.rows, inner, p.columns, left + p.first_row * x.stride(0), x.stride(0),
+                        right_side(weight_OI, packed, p.first_column, p.columns, scratch),
+                        out + p.first_row * columns + p.first_column, columns, false});
   });
-}
-
-/// Rows of zeros behind x until it has `least`.
-at::Tensor with_rows(const at::Tensor& x, std::int64_t least) {
-  return x.size(0) >= least ? x : at::constant_pad_nd(x, {0, 0, 0, least - x.size(0)});
+  return out_TO;
 }
 
 }  // namespace
@@ -73,16 +88,30 @@ SerialMatrixLibrary::~SerialMatrixLibrary() {
   if (mkl_set_threads() != nullptr) mkl_set_threads()(before_);
 }
 
+bool on_kernels(const at::Tensor& x) {
+  return x.device().is_cpu() && x.scalar_type() == at::kFloat && !(c10::GradMode::is_enabled() && x.requires_grad());
+}
+
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
-  const bool differentiable =
-      c10::GradMode::is_enabled() && (x_TI.requires_grad() || weight_OI.requires_grad());
-  if (differentiable || !x_TI.device().is_cpu() || x_TI.scalar_type() != at::kFloat) {
-    return at::mm(x_TI, weight_OI.t());
-  }
-  const at::Tensor x = with_rows(x_TI, kLeastRows), weight = with_rows(weight_OI, kLeastColumns);
-  at::Tensor out_TO = at::empty({x.size(0), weight.size(0)}, x.options());
-  multiply(x, weight.t(), out_TO);
-  return out_TO.narrow(0, 0, x_TI.size(0)).narrow(1, 0, weight_OI.size(0));
+  if (!on_kernels(x_TI) || !on_kernels(weight_OI)) return at::mm(x_TI, weight_OI.t());
+  return multiply(x_TI, weight_OI.stride(1) == 1 ? weight_OI : weight_OI.contiguous(), at::Tensor());
+}
+
+LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::move(weight_OI)) {
+  if (!packed || !on_kernels(weight_OI_)) return;
+  packed_ = at::empty({packed_size(outputs(), inputs())}, at::kFloat);
+  kernels().pack(weight_OI_.const_data_ptr<float>(), outputs(), inputs(), inputs(), packed_.mutable_data_ptr<float>());
+}
+
+at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
+  if (!on_kernels(x_TI) || !on_kernels(weight_OI_)) return at::mm(x_TI, weight_OI_.t());
+  return multiply(x_TI, weight_OI_, packed_);
+}
+
+void LinearWeight::columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
+                           at::Tensor& scratch) const {
+  kernels().multiply({rows, inputs(), count, x, inputs(), right_side(weight_OI_, packed_, first, count, scratch), out,
+                      count, false});
 }
 
 }  // namespace rocket

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+
 namespace rocket {
 
 /// While it lives, the matrix library computes in the calling thread alone: with several threads it cuts a
@@ -18,9 +20,33 @@ class SerialMatrixLibrary {
   int before_ = 0;
 };
 
-/// x W^T. In float32 on the CPU, where nothing requires a gradient, a row's bits are a function of that row
-/// and the weight: neither other rows nor threads change them. With gradients: for four rows or more, as far
-/// as the matrix library keeps to it.
+/// Whether rocket's own kernels compute with x: float32 on the CPU, and no gradient flows through it.
+bool on_kernels(const at::Tensor& x);
+
+/// x W^T. On kernels a row's bits are a function of that row and the weight: neither other rows nor threads
+/// change them. With gradients: for four rows or more, as far as the matrix library keeps to it.
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
+
+/// A frozen weight of a linear layer, kept as the kernels read it where that pays.
+class LinearWeight {
+ public:
+  LinearWeight() = default;
+  /// `packed`: keeps a second copy of a float32 weight on the CPU, so that no product has to make one.
+  LinearWeight(at::Tensor weight_OI, bool packed);
+
+  const at::Tensor& tensor() const { return weight_OI_; }
+  std::int64_t outputs() const { return weight_OI_.size(0); }
+  std::int64_t inputs() const { return weight_OI_.size(1); }
+  /// x W^T, as product() computes it.
+  at::Tensor times(const at::Tensor& x_TI) const;
+  /// On kernels, serial: the columns [first, first + count) of x W^T for `rows` rows, written to `out` with a
+  /// distance of `count`. `first` is a multiple of kPanel. `scratch` may be enlarged.
+  void columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
+               at::Tensor& scratch) const;
+
+ private:
+  at::Tensor weight_OI_;
+  at::Tensor packed_;  // undefined: packed when needed
+};
 
 }  // namespace rocket

@@ -4,6 +4,9 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/kernels.h"
+#include "model/product.h"
+
 namespace rocket {
 namespace {
 
@@ -89,6 +92,18 @@ class Turns {
   float scale_;
 };
 
+at::Tensor rotate_on_kernels(at::Tensor x_THK, const Rotation& rotation) {
+  const std::int64_t heads = x_THK.size(1), half = x_THK.size(2) / 2;
+  const float *cos = rotation.cos.const_data_ptr<float>(), *sin = rotation.sin.const_data_ptr<float>();
+  float* x = x_THK.mutable_data_ptr<float>();
+  for (std::int64_t row = 0; row < x_THK.size(0); ++row) {
+    for (std::int64_t h = 0; h < heads; ++h, x += 2 * half) {
+      kernels().rotate(x, cos + row * half, sin + row * half, half);
+    }
+  }
+  return x_THK;
+}
+
 }  // namespace
 
 RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place)
@@ -128,8 +143,9 @@ Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& pos
           turns.sin.to(place_.device, place_.dtype).unsqueeze(1)};
 }
 
-at::Tensor rotate(const at::Tensor& x_THK, const Rotation& rotation) {
+at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) {
   const std::int64_t half = x_THK.size(2) / 2;
+  if (on_kernels(x_THK) && x_THK.is_contiguous()) return rotate_on_kernels(std::move(x_THK), rotation);
   const at::Tensor first = x_THK.narrow(2, 0, half), second = x_THK.narrow(2, half, half);
   return at::cat({first * rotation.cos - second * rotation.sin, second * rotation.cos + first * rotation.sin},
                  2);

@@ -32,6 +32,7 @@ class RopeTable {
 };
 
 /// x [T, H, K] turned by half rotation: the pairs are (i, i + K / 2), as in transformers.
-at::Tensor rotate(const at::Tensor& x_THK, const Rotation& rotation);
+/// May use the memory of x, which nobody else must hold.
+at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation);
 
 }  // namespace rocket

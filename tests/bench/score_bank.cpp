@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "adapters/bank.h"
+#include "adapters/bank_delta.h"
 #include "base/files.h"
 #include "model/device.h"
+#include "model/serve.h"
 #include "scoring/bank_scorer.h"
 
 namespace rocket {
@@ -44,6 +46,30 @@ class ScoreBench {
   json nll(const json& command) const {
     return timed([&](json& answer) {
       answer["nll"] = nll_block(decoder_, rows(command), shots_, options_.batch_tokens);
+    });
+  }
+
+  /// Prompts alone: what a generation costs that no nll goes with.
+  json generated(const json& command) const {
+    return timed([&](json& answer) {
+      const auto all = rows(command);
+      std::vector<Request> requests;
+      std::vector<std::shared_ptr<const LoraAdapter>> served;
+      for (std::size_t row = 0; row < all.size(); ++row) {
+        for (const ShotTokens& shot : shots_) {
+          requests.push_back({.ids = shot.prompt,
+                              .prompt = static_cast<std::int64_t>(shot.prompt.size()),
+                              .max_new_tokens = options_.max_new_tokens,
+                              .group = static_cast<std::int64_t>(row)});
+          served.push_back(all[row]);
+        }
+      }
+      const auto answers = serve(
+          decoder_, requests, [&] { return std::make_unique<BankDelta>(served); },
+          {options_.stop_ids, options_.batch_tokens});
+      for (std::size_t i = 0; i < answers.size(); ++i) {
+        answer["generated"][i / shots_.size()][i % shots_.size()] = answers[i].generated;
+      }
     });
   }
 
@@ -104,6 +130,7 @@ void answer_commands(const json& world) {
     json answer = json::object();
     if (command["do"] == "load") answer = bench.emplace(world).adapter_bytes();
     if (command["do"] == "nll") answer = bench->nll(command);
+    if (command["do"] == "generate") answer = bench->generated(command);
     if (command["do"] == "score") answer = bench->score(command);
     std::cout << answer << std::endl;
   }

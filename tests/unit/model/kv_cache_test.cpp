@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "support.h"
 
 namespace rocket {
@@ -27,13 +28,20 @@ PackedRows piece(const Sequences& sequences, const std::vector<std::int64_t>& ch
   return rows;
 }
 
-class KvCacheTest : public testing::Test {
+/// A cache of each kind; the second one is a GPU's, which computes on a CPU as well.
+class KvCacheTest : public testing::TestWithParam<at::DeviceType> {
  protected:
   c10::InferenceMode inference;
   const Decoder decoder = test::load_decoder("stories260k");
   const Sequences sequences{
       {1, 5, 9, 200, 7, 30, 77, 412}, {1, 2, 3, 4, 5, 6, 7, 8}, {9, 100, 8, 3, 3, 1, 0, 511}};
 
+  std::unique_ptr<KvCache> cache_of(const std::vector<std::int64_t>& open) const {
+    auto cache = GetParam() == at::kCPU ? KvCache::make(decoder.config(), at::kFloat, at::kCPU)
+                                        : KvCache::make_slotted(decoder.config(), at::kFloat, at::kCPU);
+    for (const std::int64_t s : open) cache->open(s, 8);
+    return cache;
+  }
   at::Tensor whole(std::size_t s) const {
     return decoder.hidden(pack(Sequences{sequences[s]}, at::kCPU), nullptr);
   }
@@ -43,13 +51,13 @@ class KvCacheTest : public testing::Test {
   }
 };
 
-TEST_F(KvCacheTest, PiecesOfAnyLengthAgreeWithTheWholeSequence) {
-  KvCache cache;
+TEST_P(KvCacheTest, PiecesOfAnyLengthAgreeWithTheWholeSequence) {
   const std::vector<std::int64_t> all{2, 0, 1};
+  const auto cache = cache_of(all);
   const std::vector<std::vector<std::int64_t>> cuts{{0, 0, 0}, {3, 1, 3}, {4, 4, 4}, {5, 7, 8}, {8, 8, 8}};
   for (std::size_t p = 0; p + 1 < cuts.size(); ++p) {
     const PackedRows rows = piece(sequences, all, cuts[p], cuts[p + 1]);
-    const at::Tensor hidden = decoder.hidden(rows, nullptr, &cache);
+    const at::Tensor hidden = decoder.hidden(rows, nullptr, cache.get());
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (cuts[p][i] == cuts[p + 1][i]) continue;
       expect_rows(test::rows_of(hidden, rows, i), static_cast<std::size_t>(all[i]), cuts[p][i]);
@@ -57,38 +65,94 @@ TEST_F(KvCacheTest, PiecesOfAnyLengthAgreeWithTheWholeSequence) {
   }
 }
 
-TEST_F(KvCacheTest, SequencesLeaveAndJoin) {
-  KvCache cache;
-  decoder.hidden(piece(sequences, {0, 1}, {0, 0}, {4, 6}), nullptr, &cache);
-  cache.keep(std::vector<std::int64_t>{1});
+TEST_P(KvCacheTest, SequencesLeaveAndJoin) {
+  const auto cache = cache_of({0, 1});
+  decoder.hidden(piece(sequences, {0, 1}, {0, 0}, {4, 6}), nullptr, cache.get());
+  cache->close(0);
+  cache->open(2, 8);
   const PackedRows rows = piece(sequences, {2, 1}, {0, 6}, {5, 7});
-  const at::Tensor hidden = decoder.hidden(rows, nullptr, &cache);
+  const at::Tensor hidden = decoder.hidden(rows, nullptr, cache.get());
   expect_rows(test::rows_of(hidden, rows, 0), 2, 0);
   expect_rows(test::rows_of(hidden, rows, 1), 1, 6);
+  cache->open(0, 8);
   const PackedRows again = piece(sequences, {0}, {0}, {8});
-  expect_rows(decoder.hidden(again, nullptr, &cache), 0, 0);
+  expect_rows(decoder.hidden(again, nullptr, cache.get()), 0, 0);
   const PackedRows last = piece(sequences, {1, 2}, {7, 5}, {8, 6});
-  const at::Tensor end = decoder.hidden(last, nullptr, &cache);
+  const at::Tensor end = decoder.hidden(last, nullptr, cache.get());
   expect_rows(test::rows_of(end, last, 0), 1, 7);
   expect_rows(test::rows_of(end, last, 1), 2, 5);
 }
 
-TEST_F(KvCacheTest, StepsHaveTheSameBitsWhateverCompanyAndThreads) {
+TEST_P(KvCacheTest, AForkGoesOnFromACopyAndACutOneFromWhatIsLeft) {
+  const auto cache = cache_of({0});
+  decoder.hidden(piece(sequences, {0}, {0}, {8}), nullptr, cache.get());
+  Sequences other = sequences;
+  other[1] = {1, 5, 9, 44, 45, 46, 47, 48};
+  cache->fork(0, 1, 3, 8);
+  EXPECT_EQ(cache->length(1), 3);
+  const PackedRows forked = piece(other, {1}, {3}, {8});
+  const at::Tensor expected = decoder.hidden(pack(Sequences{other[1]}, at::kCPU), nullptr).narrow(0, 3, 5);
+  EXPECT_LT(test::largest_difference(decoder.hidden(forked, nullptr, cache.get()), expected), 2e-5);
+  cache->truncate(0, 5);
+  const PackedRows rest = piece(sequences, {0}, {5}, {8});
+  expect_rows(decoder.hidden(rest, nullptr, cache.get()), 0, 5);
+  EXPECT_THROW(cache->truncate(0, 9), Error);
+}
+
+TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
+  DecoderConfig config = decoder.config();
+  const at::Tensor q = at::randn({6, config.heads, config.head_dim}), k = at::randn({6, config.kv_heads, config.head_dim});
+  const at::Tensor v = at::randn_like(k);
+  const Mask mask{.causal = true, .window = 3};
+  const PackedRows whole = pack(Sequences{{1, 2, 3, 4, 5, 6}}, at::kCPU);
+  const at::Tensor expected = attend(whole, q, k, v, mask);
+  const auto cache = cache_of({0});
+  for (const auto& [begin, end] : {std::pair{0, 4}, std::pair{4, 5}, std::pair{5, 6}}) {
+    const PackedRows rows = piece(sequences, {0}, {begin}, {end});
+    cache->arrange(rows);
+    const auto part = [&](const at::Tensor& x) { return x.narrow(0, begin, end - begin); };
+    const at::Tensor found = cache->attend(0, part(q), part(k), part(v), mask);
+    EXPECT_LT(test::largest_difference(found, part(expected)), 1e-6) << begin;
+    cache->advance(rows);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, KvCacheTest, testing::Values(at::kCPU, at::kCUDA));
+
+class KvCacheBits : public testing::Test {
+ protected:
+  c10::InferenceMode inference;
+  const Decoder decoder = test::load_decoder("stories260k");
+  const Sequences sequences{
+      {1, 5, 9, 200, 7, 30, 77, 412}, {1, 2, 3, 4, 5, 6, 7, 8}, {9, 100, 8, 3, 3, 1, 0, 511}};
+
+  at::Tensor whole(std::size_t s) const {
+    return decoder.hidden(pack(Sequences{sequences[s]}, at::kCPU), nullptr);
+  }
+};
+
+TEST_F(KvCacheBits, StepsHaveTheSameBitsWhateverCompanyAndThreads) {
+  const auto cache_of = [&](const std::vector<std::int64_t>& open) {
+    auto cache = KvCache::make(decoder.config(), at::kFloat, at::kCPU);
+    for (const std::int64_t s : open) cache->open(s, 8);
+    return cache;
+  };
   const auto alone = [&](std::int64_t s) {
-    KvCache cache;
-    decoder.hidden(piece(sequences, {s}, {0}, {5}), nullptr, &cache);
-    return decoder.hidden(piece(sequences, {s}, {5}, {6}), nullptr, &cache);
+    const auto cache = cache_of({s});
+    decoder.hidden(piece(sequences, {s}, {0}, {5}), nullptr, cache.get());
+    return decoder.hidden(piece(sequences, {s}, {5}, {6}), nullptr, cache.get());
   };
   const int before = at::get_num_threads();
   for (const int threads : {1, 2}) {
     at::set_num_threads(threads);
-    KvCache cache;
-    decoder.hidden(piece(sequences, {2, 0, 1}, {0, 0, 0}, {5, 5, 5}), nullptr, &cache);
+    const auto cache = cache_of({0, 1, 2});
+    decoder.hidden(piece(sequences, {2, 0, 1}, {0, 0, 0}, {5, 5, 5}), nullptr, cache.get());
     const at::Tensor together =
-        decoder.hidden(piece(sequences, {1, 2, 0}, {5, 5, 5}, {6, 6, 6}), nullptr, &cache);
-    EXPECT_TRUE(together.narrow(0, 0, 1).equal(alone(1)));
-    EXPECT_TRUE(together.narrow(0, 1, 1).equal(alone(2)));
-    EXPECT_TRUE(together.narrow(0, 2, 1).equal(alone(0)));
+        decoder.hidden(piece(sequences, {1, 2, 0}, {5, 5, 5}, {6, 6, 6}), nullptr, cache.get());
+    for (const auto& [row, s] : {std::pair{0, 1}, std::pair{1, 2}, std::pair{2, 0}}) {
+      EXPECT_TRUE(together.narrow(0, row, 1).equal(alone(s)));
+      EXPECT_TRUE(together.narrow(0, row, 1).equal(whole(static_cast<std::size_t>(s)).narrow(0, 5, 1)));
+    }
   }
   at::set_num_threads(before);
 }

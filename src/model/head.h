@@ -1,0 +1,31 @@
+// The head of a language model: from hidden states to the vocabulary, never as a [tokens, V] tensor.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "model/product.h"
+
+namespace rocket {
+
+class Head {
+ public:
+  Head() = default;
+  /// On the CPU sums are taken in float32 whatever the weight's type. `packed`: see LinearWeight.
+  Head(at::Tensor weight_VD, bool packed);
+
+  /// [T, V] float32.
+  at::Tensor logits(const at::Tensor& hidden_TD) const;
+  /// -log p of `targets_T` (int64) under the rows, [T] float32, natural log; differentiable with respect to
+  /// `hidden_TD`.
+  at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
+  /// The largest logit's id of each row, [T] int64 on the CPU; the lowest id on a tie.
+  at::Tensor best(const at::Tensor& hidden_TD) const;
+
+ private:
+  at::Tensor nll_with_gradient(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
+
+  at::Tensor weight_VD_;
+  LinearWeight float_;  // float32, CPU only
+};
+
+}  // namespace rocket

@@ -1,0 +1,313 @@
+#include "model/serve.h"
+
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <deque>
+#include <numeric>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "model/batches.h"
+#include "model/kv_cache.h"
+
+namespace rocket {
+namespace {
+
+/// A shorter common beginning is not worth a forward of its own.
+constexpr std::int64_t kLeastShared = 8;
+
+std::int64_t size_of(const Request& request) {
+  return static_cast<std::int64_t>(request.ids.size());
+}
+
+/// New ids that a request may get.
+std::int64_t room(const Request& request, const DecoderConfig& config) {
+  return std::max<std::int64_t>(0, std::min(request.max_new_tokens, config.max_positions - request.prompt));
+}
+
+/// Ids at the start of a request whose rows nobody looks at: all before the last of the prompt.
+std::int64_t shareable(const Request& request) {
+  const std::int64_t read = request.max_new_tokens > 0 ? request.prompt : size_of(request);
+  return std::min(read, request.scored_from >= 0 ? request.scored_from : read) - 1;
+}
+
+std::int64_t common_beginning(const Request& a, const Request& b, std::int64_t most) {
+  std::int64_t n = 0;
+  while (n < most && n < size_of(b) && a.ids[static_cast<std::size_t>(n)] == b.ids[static_cast<std::size_t>(n)]) ++n;
+  return n;
+}
+
+/// A sequence under way.
+struct Sequence {
+  std::int64_t request = 0;
+  std::int64_t cached = 0;  // positions in the cache
+  std::int64_t limit = 0;   // new ids at most
+  bool read = false;        // whether the request's own ids are in the cache
+  std::int64_t next = 0;    // the id to feed once it is
+};
+
+/// Requests of one group: the first one is read whole, the others go on from the beginning that they share.
+struct Group {
+  std::int64_t first = -1, shared = 0, waiting = 0;
+  bool read = false, first_done = false;
+};
+
+/// The rows of a forward whose hidden states are asked for.
+struct Questions {
+  std::vector<std::int64_t> scored_rows, targets, continued_rows;
+};
+
+class Worker {
+ public:
+  Worker(const Decoder& decoder, LinearDelta* delta, const ServeOptions& options, std::int64_t rows_per_forward,
+         std::span<const Request> requests, std::vector<Answer>& answers)
+      : decoder_(decoder),
+        delta_(delta),
+        stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
+        positions_left_(options.batch_tokens),
+        rows_per_forward_(rows_per_forward),
+        requests_(requests),
+        answers_(answers),
+        cache_(KvCache::make(decoder.config(), decoder.compute(), decoder.device())) {}
+
+  /// Serves the requests [begin, end).
+  void run(std::int64_t begin, std::int64_t end) {
+    line_up(begin, end);
+    form_groups();
+    while (!waiting_.empty() || !active_.empty()) {
+      admit();
+      forward();
+      drop_finished();
+    }
+  }
+
+ private:
+  const Request& request(std::int64_t r) const { return requests_[static_cast<std::size_t>(r)]; }
+  Group* group_of(std::int64_t r) {
+    const auto it = groups_.find(request(r).group);
+    return it == groups_.end() ? nullptr : &it->second;
+  }
+
+  void line_up(std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const bool full = request(r).scored_from < 0 && room(request(r), decoder_.config()) == 0;
+      if (!full) waiting_.push_back(r);
+    }
+  }
+
+  /// The first request of each group goes to the front of the line.
+  void form_groups() {
+    for (const std::int64_t r : waiting_) {
+      if (request(r).group < 0) continue;
+      Group& group = groups_[request(r).group];
+      if (group.first < 0) group = {r, shareable(request(r)), 0};
+      group.shared = common_beginning(request(group.first), request(r), std::min(group.shared, shareable(request(r))));
+      group.waiting += group.first != r ? 1 : 0;
+    }
+    std::erase_if(groups_, [](const auto& g) { return g.second.shared < kLeastShared || g.second.waiting == 0; });
+    std::ranges::stable_partition(waiting_, [&](std::int64_t r) {
+      const Group* group = group_of(r);
+      return group != nullptr && group->first == r;
+    });
+  }
+
+  std::int64_t capacity(std::int64_t r) const {
+    return std::max(size_of(request(r)), request(r).prompt + room(request(r), decoder_.config()));
+  }
+
+  std::int64_t fresh_rows(const Sequence& s) const { return s.read ? 1 : size_of(request(s.request)) - s.cached; }
+
+  /// Takes requests from the line while cache and forward have room for them; one at least where none is active.
+  void admit() {
+    std::int64_t rows = std::accumulate(active_.begin(), active_.end(), std::int64_t{0},
+                                        [&](std::int64_t sum, const Sequence& s) { return sum + fresh_rows(s); });
+    while (!waiting_.empty()) {
+      const std::int64_t r = waiting_.front();
+      Group* group = group_of(r);
+      const bool goes_on = group != nullptr && group->first != r;
+      const std::int64_t shared = goes_on ? group->shared : 0;
+      const bool fits = capacity(r) <= positions_left_ && rows + size_of(request(r)) - shared <= rows_per_forward_;
+      if ((goes_on && !group->read) || (!active_.empty() && !fits)) break;
+      waiting_.pop_front();
+      start(r, goes_on ? group : nullptr);
+      rows += fresh_rows(active_.back());
+    }
+    std::ranges::sort(active_, {}, &Sequence::request);  // those of one delta side by side
+  }
+
+  void start(std::int64_t r, Group* group) {
+    positions_left_ -= capacity(r);
+    active_.push_back({r, 0, room(request(r), decoder_.config())});
+    if (group == nullptr) {
+      cache_->open(r, capacity(r));
+      return;
+    }
+    cache_->fork(group->first, r, group->shared, capacity(r));
+    active_.back().cached = group->shared;
+    if (--group->waiting == 0 && group->first_done) close(group->first);
+  }
+
+  void close(std::int64_t r) {
+    cache_->close(r);
+    positions_left_ += capacity(r);
+  }
+
+  void forward() {
+    const PackedRows rows = fresh_rows_of_all();
+    const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get());
+    const Questions questions = ask(rows);
+    const auto chosen = [&](const std::vector<std::int64_t>& index) {
+      return hidden_TD.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()));
+    };
+    at::Tensor nll, next;
+    if (!questions.scored_rows.empty()) {
+      nll = decoder_.nll(chosen(questions.scored_rows), at::tensor(questions.targets, at::kLong).to(decoder_.device()));
+    }
+    if (!questions.continued_rows.empty()) next = decoder_.best(chosen(questions.continued_rows));
+    take(nll.defined() ? nll.cpu() : nll, next);
+  }
+
+  PackedRows fresh_rows_of_all() const {
+    PackedRows rows;
+    std::vector<std::int64_t> ids, positions;
+    rows.starts.push_back(0);
+    for (const Sequence& s : active_) {
+      if (s.read) {
+        ids.push_back(s.next);
+        positions.push_back(s.cached);
+      } else {
+        const auto& own = request(s.request).ids;
+        for (std::int64_t i = s.cached; i < size_of(request(s.request)); ++i) {
+          ids.push_back(own[static_cast<std::size_t>(i)]);
+          positions.push_back(i);
+        }
+      }
+      rows.sequences.push_back(s.request);
+      rows.starts.push_back(static_cast<std::int64_t>(ids.size()));
+    }
+    rows.ids_T = at::tensor(ids, at::kLong).to(decoder_.device());
+    rows.positions_T = at::tensor(positions, at::kLong).to(decoder_.device());
+    return rows;
+  }
+
+  Questions ask(const PackedRows& rows) const {
+    Questions questions;
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+      const Sequence& s = active_[i];
+      const Request& text = request(s.request);
+      const std::int64_t row_of_first_id = rows.starts[i] - s.cached;
+      if (!s.read && text.scored_from >= 0) {
+        for (std::int64_t id = text.scored_from; id < size_of(text); ++id) {
+          questions.scored_rows.push_back(row_of_first_id + id - 1);
+          questions.targets.push_back(text.ids[static_cast<std::size_t>(id)]);
+        }
+      }
+      if (s.limit > 0) questions.continued_rows.push_back(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1);
+    }
+    return questions;
+  }
+
+  /// What a forward has told each sequence.
+  void take(const at::Tensor& nll_T, const at::Tensor& next_S) {
+    const float* nll = nll_T.defined() ? nll_T.const_data_ptr<float>() : nullptr;
+    const auto* next = next_S.defined() ? next_S.const_data_ptr<std::int64_t>() : nullptr;
+    for (Sequence& s : active_) {
+      const Request& text = request(s.request);
+      Answer& answer = answers_[static_cast<std::size_t>(s.request)];
+      if (s.read) {
+        ++s.cached;
+      } else {
+        if (text.scored_from >= 0) {
+          const std::int64_t count = size_of(text) - text.scored_from;
+          answer.nll = std::accumulate(nll, nll + count, 0.0) / static_cast<double>(count);
+          nll += count;
+        }
+        if (Group* group = group_of(s.request); group != nullptr && group->first == s.request) group->read = true;
+        s.cached = s.limit > 0 ? text.prompt : size_of(text);
+        cache_->truncate(s.request, s.cached);
+        s.read = true;
+      }
+      if (s.limit == 0) continue;
+      s.next = *next++;
+      const bool stopped = stop_ids_.contains(static_cast<TokenId>(s.next));
+      if (!stopped) answer.generated.push_back(static_cast<TokenId>(s.next));
+      if (stopped || static_cast<std::int64_t>(answer.generated.size()) == s.limit) s.limit = 0;
+    }
+  }
+
+  void drop_finished() {
+    for (const Sequence& s : active_) {
+      if (s.limit > 0) continue;
+      Group* group = group_of(s.request);
+      const bool needed = group != nullptr && group->first == s.request && group->waiting > 0;
+      if (needed) group->first_done = true;
+      else close(s.request);
+    }
+    std::erase_if(active_, [](const Sequence& s) { return s.limit == 0; });
+  }
+
+  const Decoder& decoder_;
+  LinearDelta* delta_;
+  std::unordered_set<TokenId> stop_ids_;
+  std::int64_t positions_left_, rows_per_forward_;
+  std::span<const Request> requests_;
+  std::vector<Answer>& answers_;
+  std::unique_ptr<KvCache> cache_;
+  std::unordered_map<std::int64_t, Group> groups_;
+  std::deque<std::int64_t> waiting_;
+  std::vector<Sequence> active_;
+};
+
+void check(std::span<const Request> requests) {
+  for (std::size_t r = 0; r < requests.size(); ++r) {
+    const Request& request = requests[r];
+    if (request.ids.empty()) fail_data("text {} has no tokens: nothing to read", r);
+    const bool scored = request.scored_from == -1 ||
+                        (request.scored_from >= 1 && request.scored_from < size_of(request));
+    const bool continued = request.max_new_tokens == 0 || (request.prompt >= 1 && request.prompt <= size_of(request));
+    if (!scored || !continued) fail_internal("text {} asks for rows that it does not have", r);
+  }
+}
+
+/// Where the requests are cut for `workers`: runs of about the same number of positions.
+std::vector<std::int64_t> cuts_of(std::span<const Request> requests, const DecoderConfig& config, std::int64_t workers) {
+  std::vector<std::int64_t> until = {0};
+  for (const Request& request : requests) until.push_back(until.back() + size_of(request) + room(request, config));
+  std::vector<std::int64_t> cuts;
+  for (std::int64_t w = 0; w <= workers; ++w) {
+    cuts.push_back(std::ranges::lower_bound(until, until.back() * w / workers) - until.begin());
+  }
+  return cuts;
+}
+
+}  // namespace
+
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, LinearDelta* delta,
+                          const ServeOptions& options) {
+  check(requests);
+  const c10::InferenceMode inference;
+  std::vector<Answer> answers(requests.size());
+  Worker(decoder, delta, options, options.batch_tokens, requests, answers)
+      .run(0, static_cast<std::int64_t>(requests.size()));
+  return answers;
+}
+
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, const MakeDelta& make_delta,
+                          const ServeOptions& options) {
+  check(requests);
+  std::vector<Answer> answers(requests.size());
+  const DecoderConfig& config = decoder.config();
+  const bool threads = side_by_side(config.hidden, config.intermediate, decoder.device());
+  const std::int64_t workers = threads ? workers_here() : 1;
+  const auto cuts = cuts_of(requests, config, workers);
+  for_each_batch(workers, threads, [&](std::int64_t w) {
+    const auto delta = make_delta();
+    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads), requests, answers)
+        .run(cuts[static_cast<std::size_t>(w)], cuts[static_cast<std::size_t>(w) + 1]);
+  });
+  return answers;
+}
+
+}  // namespace rocket

@@ -1,0 +1,46 @@
+// Texts that are scored, continued, or both: read in packed forwards, continued in slots that refill.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "model/decoder.h"
+
+namespace rocket {
+
+/// One text. What it asks for is computed in one reading where `prompt` and target stand in one sequence.
+struct Request {
+  std::vector<TokenId> ids;
+  std::int64_t scored_from = -1;    // nll of ids[scored_from ..], at least 1; -1: of none
+  std::int64_t prompt = 0;          // the first ids, which the generation continues
+  std::int64_t max_new_tokens = 0;  // 0: no generation
+  std::int64_t group = -1;          // requests of one group have the same delta: what all begin with is read once
+};
+
+struct Answer {
+  double nll = 0;                  // mean over the scored ids, natural log
+  std::vector<TokenId> generated;  // without the stopping id; lowest id on a tie
+};
+
+struct ServeOptions {
+  std::vector<TokenId> stop_ids;
+  std::int64_t batch_tokens = 8192;  // bound on the positions in the cache, and on the rows of one forward
+};
+
+/// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.
+using MakeDelta = std::function<std::unique_ptr<LinearDelta>()>;
+
+/// An answer a request; in float32 on the CPU its bits are a function of the request and its delta alone. A
+/// text that reaches the model's max_positions ends there. Requests of one delta should follow each other. The
+/// workers of a small model run side by side on the threads. Throws data (65) for a request without ids.
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, const MakeDelta& make_delta,
+                          const ServeOptions& options);
+
+/// The same by one worker with a delta of the caller's.
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, LinearDelta* delta,
+                          const ServeOptions& options);
+
+}  // namespace rocket
