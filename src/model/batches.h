@@ -15,9 +15,8 @@ bool side_by_side(std::int64_t hidden, std::int64_t intermediate, at::Device dev
 /// How many calls of for_each_batch() would run at once.
 std::int64_t workers_here();
 
-/// Rows of one forward: `batch_tokens`, or less where batches that stay in the cache are as fast and there
-/// are then enough of them for the threads.
-std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side);
+/// Rows of one forward: `batch_tokens`, or less on the CPU, where batches that stay in the cache are as fast.
+std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side, at::Device device);
 
 /// Calls work(0) .. work(count - 1), in inference mode. `side_by_side`: on all threads of the rank at once,
 /// in any order. What `work` throws is thrown here.

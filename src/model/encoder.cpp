@@ -167,7 +167,7 @@ const EncoderConfig& Encoder::config() const {
 at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const {
   const bool threads =
       side_by_side(weights_->config.hidden, weights_->config.intermediate, weights_->place.device);
-  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads));
+  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads, weights_->place.device));
   std::vector<at::Tensor> blocks(batches.size());
   for_each_batch(static_cast<std::int64_t>(batches.size()), threads, [&](std::int64_t i) {
     const PackedRows rows = pack(batches[static_cast<std::size_t>(i)], weights_->place.device);

@@ -304,7 +304,7 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   const auto cuts = cuts_of(requests, config, workers);
   for_each_batch(workers, threads, [&](std::int64_t w) {
     const auto delta = make_delta();
-    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads), requests, answers)
+    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads, decoder.device()), requests, answers)
         .run(cuts[static_cast<std::size_t>(w)], cuts[static_cast<std::size_t>(w) + 1]);
   });
   return answers;

@@ -154,7 +154,7 @@ CASES = [
     ("no hidden size", "score", lambda w: edit_json(w.base / "config.json", hidden_size=1 << 60), DATA, ["config.json", "hidden_size"]),
     ("rope unknown", "score", lambda w: edit_json(w.base / "config.json", rope_parameters={"rope_type": "spiral", "rope_theta": 1e4}), DATA, ["config.json", "spiral"]),
     ("quantised", "score", lambda w: edit_json(w.base / "config.json", quantization_config={"bits": 4}), DATA, ["quantization_config"]),
-    ("attention bias", "score", lambda w: edit_json(w.base / "config.json", attention_bias=True), DATA, ["attention_bias"]),
+    ("attention bias", "score", lambda w: edit_json(w.base / "config.json", attention_bias=True), DATA, ["q_proj.bias"]),
     ("config is no JSON", "score", lambda w: write(w.base / "config.json", "{"), DATA, ["config.json"]),
     ("no weights", "score", lambda w: (w.base / "model.safetensors").unlink(), DATA, ["base", "safetensors"]),
     ("weights cut short", "score", lambda w: truncate(w.base / "model.safetensors", 100_000), DATA, ["model.safetensors"]),
