@@ -104,9 +104,9 @@ void Contest::compute(std::int64_t unit, H5Writer& part) const {
     prompts.push_back(text_.prompt(items_[i].record));
     questions.push_back(&items_[i]);
   }
-  const auto system = delta(systems_[system_of(unit)], items_of(unit));
+  const System& system = systems_[system_of(unit)];
   std::vector<std::string> generations;
-  for (const auto& ids : generate(decoder_, prompts, system.get(), generate_))
+  for (const auto& ids : generate(decoder_, prompts, [&] { return delta(system, items_of(unit)); }, generate_))
     generations.push_back(text_.generation(ids));
   part.write("correct", judge(extractor_, questions, generations));
   part.write_strings("generation", generations, {items_of(unit)});
