@@ -29,11 +29,13 @@ struct Findings {
 
 void check_base_and_bank(const Session& session, Findings& found) {
   const RunConfig& config = session.config;
-  const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::kCPU);
+  // On LibTorch's device without memory: names and shapes are checked, no weight is read.
+  const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::Device(at::kMeta));
   const DecoderConfig& base = decoder.config();
   found.base_parameters = ModelWeights(config.base.path).parameters();
+  const bool on_cpu = choose_device(config.device, 0).is_cpu();
   found.cache_bytes = config.scoring.batch_tokens * 2 * base.layers * base.kv_heads * base.head_dim *
-                      static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
+                      static_cast<std::int64_t>(c10::elementSize(on_cpu ? at::kFloat : compute_type(config)));
   const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU, config.bank.memory.bytes);
   found.bank = bank.check_all(config.bank.memory.bytes);
   found.adapters = bank.size();

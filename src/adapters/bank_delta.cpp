@@ -75,8 +75,8 @@ const BankDelta::SharedInput& BankDelta::shared_input(const LoraAdapter& adapter
   return shared;
 }
 
-void BankDelta::add_on_kernels(const Segment& segment, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
-                               std::span<at::Tensor> outputs_TO) {
+void BankDelta::add_on_kernels(const Segment& segment, const at::Tensor& x_TI,
+                               std::span<const std::int64_t> modules, std::span<at::Tensor> outputs_TO) {
   const SharedInput& shared = shared_input(*segment.adapter, modules);
   if (shared.outputs.empty()) return;
   const std::int64_t inputs = x_TI.size(1), columns = shared.columns;
@@ -86,15 +86,27 @@ void BankDelta::add_on_kernels(const Segment& segment, const at::Tensor& x_TI, s
     const std::int64_t begin = segment.rows * i / pieces, rows = segment.rows * (i + 1) / pieces - begin;
     const std::int64_t first = segment.first_row + begin;
     hidden.resize(static_cast<std::size_t>(rows * columns));
-    kernels().multiply({rows, inputs, columns, x_TI.const_data_ptr<float>() + first * inputs, inputs,
-                        {shared.packed_a.const_data_ptr<float>(), kPanel, inputs * kPanel}, hidden.data(), columns,
+    kernels().multiply({rows,
+                        inputs,
+                        columns,
+                        x_TI.const_data_ptr<float>() + first * inputs,
+                        inputs,
+                        {shared.packed_a.const_data_ptr<float>(), kPanel, inputs * kPanel},
+                        hidden.data(),
+                        columns,
                         false});
     for (const Output& output : shared.outputs) {
       at::Tensor& y_TO = outputs_TO[output.index];
       const std::int64_t width = y_TO.size(1);
-      kernels().multiply({rows, output.lora_r, width, hidden.data() + output.column, columns,
+      kernels().multiply({rows,
+                          output.lora_r,
+                          width,
+                          hidden.data() + output.column,
+                          columns,
                           {output.b_RO.const_data_ptr<float>(), width, kPanel},
-                          y_TO.mutable_data_ptr<float>() + first * width, width, true});
+                          y_TO.mutable_data_ptr<float>() + first * width,
+                          width,
+                          true});
     }
   });
 }

@@ -28,8 +28,8 @@ class BankDelta : public LinearDelta {
   };
   /// B of one of the modules that share an input, as the kernels read it: scale * B^T, [R, O padded].
   struct Output {
-    std::size_t index = 0;     // among the modules of the call
-    std::int64_t column = 0;   // of its first row of A among all
+    std::size_t index = 0;    // among the modules of the call
+    std::int64_t column = 0;  // of its first row of A among all
     std::int64_t lora_r = 0;
     at::Tensor b_RO;
   };

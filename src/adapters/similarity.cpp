@@ -10,7 +10,8 @@
 namespace rocket {
 namespace {
 
-// Rows of one Gram tile: bounds its memory to this times the bank's ranks, and what is computed below the diagonal.
+// Rows of one Gram tile: bounds its memory to this times the bank's ranks, and what is computed below the
+// diagonal.
 constexpr std::int64_t kTileRows = 256;
 
 /// The adapters that change one module: their A stacked, and their B, transposed and stacked likewise.

@@ -30,10 +30,9 @@ const std::set<std::string> kComputed = {
 /// Say nothing about the function that the adapter computes. (qalora_group_size acts with use_qalora only,
 /// megatron_core with megatron_config only; fan_in_fan_out PEFT switches off, with a warning, for the linear
 /// layers of all the families here.)
-const std::set<std::string> kMetadata = {"auto_mapping",      "fan_in_fan_out", "inference_mode",
-                                         "lora_dropout",      "megatron_core",  "peft_version",
-                                         "qalora_group_size", "revision",       "runtime_config",
-                                         "task_type"};
+const std::set<std::string> kMetadata = {
+    "auto_mapping", "fan_in_fan_out",    "inference_mode", "lora_dropout",   "megatron_core",
+    "peft_version", "qalora_group_size", "revision",       "runtime_config", "task_type"};
 
 const std::map<std::string, std::string> kReasons = {
     {"use_dora", "DoRA rescales the weights of the base, for which a mixture of experts is not defined"},
@@ -65,7 +64,8 @@ void refuse_what_is_not_computed(const JsonObject& config) {
 void check_kind(const JsonObject& config) {
   if (const auto type = config.text("peft_type"); type != "LORA")
     config.refuse("peft_type", fmt::format("'{}' is not supported (known: LORA)", type));
-  // The base's own biases, retrained, would lie beside the tensors of the LoRA, where they are refused by name.
+  // The base's own biases, retrained, would lie beside the tensors of the LoRA, where they are refused by
+  // name.
   if (const auto bias = config.text("bias", "none"); bias != "none" && bias != "all" && bias != "lora_only")
     config.refuse("bias", fmt::format("'{}' is not supported (known: none, all, lora_only)", bias));
   const Json* init = config.find("init_lora_weights");

@@ -8,12 +8,14 @@ namespace {
 
 constexpr std::int64_t kRowsPerBlock = 24;
 
-/// Rows whose scores are computed together, and the keys that each sees: [seen_from, seen_until + row * step).
+/// Rows whose scores are computed together, and the keys that each sees: [seen_from, seen_until + row *
+/// step).
 struct ScoreBlock {
   std::int64_t rows = 0, stride = 0;
   const float* q = nullptr;
   float* out = nullptr;
-  std::int64_t first_position = 0, step = 0;  // of row 0 among all positions; 1 if rows are positions, 0 if heads
+  std::int64_t first_position = 0,
+               step = 0;  // of row 0 among all positions; 1 if rows are positions, 0 if heads
 };
 
 /// scores -> softmax(scale * scores) of one row, unnormalised; zero outside [from, until). Returns 1 / sum.
@@ -49,13 +51,27 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
   const std::int64_t begin = from(0) / kPanel * kPanel, end = until(block.rows - 1);
   const std::int64_t padded = round_up(end, kLanes), width = round_up(positions, kPanel);
   float* scores = a.scratch;
-  multiply({block.rows, a.dim, padded - begin, block.q, block.stride, {a.keys + begin, a.keys_stride, kPanel},
-            scores + begin, width, false});
+  multiply({block.rows,
+            a.dim,
+            padded - begin,
+            block.q,
+            block.stride,
+            {a.keys + begin, a.keys_stride, kPanel},
+            scores + begin,
+            width,
+            false});
   float norms[kRowsPerBlock];
   for (std::int64_t r = 0; r < block.rows; ++r)
     norms[r] = softmax_row(scores + r * width, begin, padded, from(r), until(r), a.scale);
-  multiply({block.rows, end - begin, a.dim, scores + begin, width,
-            {a.values + begin * a.values_stride, a.values_stride, kPanel}, block.out, block.stride, false});
+  multiply({block.rows,
+            end - begin,
+            a.dim,
+            scores + begin,
+            width,
+            {a.values + begin * a.values_stride, a.values_stride, kPanel},
+            block.out,
+            block.stride,
+            false});
   for (std::int64_t r = 0; r < block.rows; ++r) {
     float* row = block.out + r * block.stride;
     for (std::int64_t i = 0; i < a.dim; ++i) row[i] *= norms[r];
@@ -65,14 +81,16 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
 void attend(const HeadAttention& a) {
   if (a.fresh == 1) {  // the query heads are the rows
     for (std::int64_t h = 0; h < a.heads; h += kRowsPerBlock) {
-      attend_block(a, {least(kRowsPerBlock, a.heads - h), a.dim, a.q + h * a.dim, a.out + h * a.dim, a.cached, 0});
+      attend_block(
+          a, {least(kRowsPerBlock, a.heads - h), a.dim, a.q + h * a.dim, a.out + h * a.dim, a.cached, 0});
     }
     return;
   }
   for (std::int64_t h = 0; h < a.heads; ++h) {
     for (std::int64_t row = 0; row < a.fresh; row += kRowsPerBlock) {
       const std::int64_t at = row * a.row_stride + h * a.dim;
-      attend_block(a, {least(kRowsPerBlock, a.fresh - row), a.row_stride, a.q + at, a.out + at, a.cached + row, 1});
+      attend_block(
+          a, {least(kRowsPerBlock, a.fresh - row), a.row_stride, a.q + at, a.out + at, a.cached + row, 1});
     }
   }
 }

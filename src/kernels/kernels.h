@@ -1,24 +1,26 @@
 // Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them.
 //
-// Every result is a function of its own row and of the weights alone: each sum runs over its terms in one order that
-// neither the other rows of a call, nor their number, nor the number of threads changes. No matrix library keeps to
-// that, and the one that LibTorch calls for float32 reaches less than half of what AMD's cores can do.
-// All kernels are serial; callers cut the rows or columns and use their own threads.
+// Every result is a function of its own row and of the weights alone: each sum runs over its terms in one
+// order that neither the other rows of a call, nor their number, nor the number of threads changes. No matrix
+// library keeps to that, and the one that LibTorch calls for float32 reaches less than half of what AMD's
+// cores can do. All kernels are serial; callers cut the rows or columns and use their own threads.
 #pragma once
 
 #include <cstdint>
 
 namespace rocket {
 
-/// Columns of a packed matrix that lie side by side; packed matrices have a multiple of it, filled with zeros.
+/// Columns of a packed matrix that lie side by side; packed matrices have a multiple of it, filled with
+/// zeros.
 inline constexpr std::int64_t kPanel = 32;
 
-/// Right sides of products, attention keys and their rows may be read up to this many floats behind their last column.
+/// Right sides of products, attention keys and their rows may be read up to this many floats behind their
+/// last column.
 inline constexpr std::int64_t kReadAhead = 32;
 
 /// The right side of a product: b[k, j] = data[(j / kPanel) * panel_stride + k * row_stride + j % kPanel].
-/// Packed: row_stride = kPanel, panel_stride = inner * kPanel. Plain rows [inner, columns]: row_stride = their
-/// distance, panel_stride = kPanel.
+/// Packed: row_stride = kPanel, panel_stride = inner * kPanel. Plain rows [inner, columns]: row_stride =
+/// their distance, panel_stride = kPanel.
 struct RightSide {
   const float* data = nullptr;
   std::int64_t row_stride = 0, panel_stride = 0;
@@ -35,7 +37,8 @@ struct MatrixProduct {
   bool add = false;
 };
 
-/// Attention of the query heads of one key head of one sequence: the last `fresh` of `cached + fresh` positions.
+/// Attention of the query heads of one key head of one sequence: the last `fresh` of `cached + fresh`
+/// positions.
 struct HeadAttention {
   std::int64_t fresh = 0, cached = 0, heads = 0, dim = 0;
   std::int64_t window = 0;  // keys that a row sees, itself included; 0 = all
@@ -65,8 +68,10 @@ struct Best {
 struct Kernels {
   const char* name;  // "avx512", "avx2", "portable"
   void (*multiply)(const MatrixProduct& product);
-  /// Columns of a row-major [columns, inner] matrix as panels; `packed` holds packed_size(columns, inner) floats.
-  void (*pack)(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed);
+  /// Columns of a row-major [columns, inner] matrix as panels; `packed` holds packed_size(columns, inner)
+  /// floats.
+  void (*pack)(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
+               float* packed);
   void (*attend)(const HeadAttention& attention);
   /// out = weight * (x / sqrt(mean(x^2) + eps)), [width].
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t width, float* out);

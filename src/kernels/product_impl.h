@@ -1,4 +1,5 @@
-// The matrix product: tiles of rows x vectors whose sums stay in registers, along the whole inner dimension in its order.
+// The matrix product: tiles of rows x vectors whose sums stay in registers, along the whole inner dimension
+// in its order.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -21,7 +22,7 @@ struct Tile {
   std::int64_t a_stride = 0;
   const float* b = nullptr;
   std::int64_t b_row_stride = 0, b_panel_stride = 0, column = 0;  // first column
-  float* c = nullptr;  // at the first column
+  float* c = nullptr;                                             // at the first column
   std::int64_t c_stride = 0, columns = 0;
   bool add = false;
 };
@@ -43,8 +44,8 @@ void store_sum(float* to, Vector v, std::int64_t left) {
   }
 }
 
-/// One tile of `rows` x `vectors`: each sum runs over `inner` in order. All loops over the tile are unrolled, so that
-/// the sums live in registers from the first line to the last.
+/// One tile of `rows` x `vectors`: each sum runs over `inner` in order. All loops over the tile are unrolled,
+/// so that the sums live in registers from the first line to the last.
 template <int rows, int vectors, bool whole>
 void multiply_tile(const Tile& t) {
   const float* b[vectors];
@@ -100,17 +101,20 @@ MultiplyTile tile_of(std::int64_t wanted) {
 
 template <int vectors, int rows>
 MultiplyTile tile_of(std::int64_t wanted, std::int64_t columns) {
-  return columns >= vectors * kLanes ? tile_of<vectors, true, rows>(wanted) : tile_of<vectors, false, rows>(wanted);
+  return columns >= vectors * kLanes ? tile_of<vectors, true, rows>(wanted)
+                                     : tile_of<vectors, false, rows>(wanted);
 }
 
-/// Few rows take more vectors side by side: a sum waits for its own last step, so there must be enough of them.
+/// Few rows take more vectors side by side: a sum waits for its own last step, so there must be enough of
+/// them.
 struct TileShape {
   std::int64_t vectors = kVectorsPerTile;
   MultiplyTile multiply = nullptr;
 };
 
 TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
-  constexpr int all = kRowsPerTile, half = kRowsPerTile / 2, few = kRowsPerTile / 6 > 0 ? kRowsPerTile / 6 : 1;
+  constexpr int all = kRowsPerTile, half = kRowsPerTile / 2,
+                few = kRowsPerTile / 6 > 0 ? kRowsPerTile / 6 : 1;
   if (columns <= kLanes) return {1, tile_of<1, all>(rows, columns)};
   if (rows <= few && columns >= 8 * kLanes) return {8, tile_of<8, few>(rows, columns)};
   if (rows <= half && columns >= 4 * kLanes) return {4, tile_of<4, half>(rows, columns)};
@@ -120,8 +124,17 @@ TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
 /// All columns of a few rows, for a piece of the inner dimension.
 void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, std::int64_t first_column,
                    std::int64_t columns, std::int64_t first, std::int64_t inner) {
-  Tile tile{inner, p.a + row * p.a_stride + first, p.a_stride, p.b.data + first * p.b.row_stride,
-            p.b.row_stride, p.b.panel_stride, 0, nullptr, p.c_stride, 0, p.add || first > 0};
+  Tile tile{inner,
+            p.a + row * p.a_stride + first,
+            p.a_stride,
+            p.b.data + first * p.b.row_stride,
+            p.b.row_stride,
+            p.b.panel_stride,
+            0,
+            nullptr,
+            p.c_stride,
+            0,
+            p.add || first > 0};
   for (std::int64_t done = 0; done < columns;) {
     const TileShape shape = tile_shape(rows, columns - done);
     tile.column = first_column + done;
@@ -141,7 +154,8 @@ void multiply_band(const MatrixProduct& p, std::int64_t first_row, std::int64_t 
     for (std::int64_t column = 0; column < p.columns; column += strip) {
       for (std::int64_t t = 0; t < tiles; ++t) {
         const std::int64_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
-        multiply_rows(p, first_row + begin, end - begin, column, least(strip, p.columns - column), first, inner);
+        multiply_rows(p, first_row + begin, end - begin, column, least(strip, p.columns - column), first,
+                      inner);
       }
     }
   }

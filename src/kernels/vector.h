@@ -1,6 +1,7 @@
 // Vectors of floats of the width that the including file asks for (ROCKET_VECTOR_BYTES).
-// Included by files that are compiled for different instruction sets: everything is in an anonymous namespace and
-// nothing of the standard library is instantiated, else the linker could give one set's code to a machine without it.
+// Included by files that are compiled for different instruction sets: everything is in an anonymous namespace
+// and nothing of the standard library is instantiated, else the linker could give one set's code to a machine
+// without it.
 #pragma once
 
 #include <cstdint>
@@ -72,8 +73,8 @@ inline float largest(Vector v) {
 /// e^x to about one unit in the last place (Cephes' polynomial); 0 below -87, e^88 above 88.
 inline Vector exponential(Vector x) {
   const Vector clamped = x < -87.0f ? same(-87.0f) : (x > 88.0f ? same(88.0f) : x);
-  const IntVector n = __builtin_convertvector(
-      clamped * 1.44269504f + (clamped < 0.0f ? same(-0.5f) : same(0.5f)), IntVector);
+  const IntVector n =
+      __builtin_convertvector(clamped * 1.44269504f + (clamped < 0.0f ? same(-0.5f) : same(0.5f)), IntVector);
   const Vector whole = __builtin_convertvector(n, Vector);
   const Vector r = (clamped - whole * 0.693359375f) + whole * 2.12194440e-4f;
   Vector p = same(1.9875691500e-4f);

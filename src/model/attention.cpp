@@ -44,7 +44,8 @@ std::vector<LengthGroup> groups_by_length(const PackedRows& rows) {
   for (const std::size_t s : order) {
     if (length(s) == 0) continue;
     if (groups.empty() || groups.back().length != length(s)) groups.push_back({length(s), {}});
-    for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row) groups.back().rows.push_back(row);
+    for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
+      groups.back().rows.push_back(row);
   }
   return groups;
 }
@@ -85,8 +86,8 @@ class Workspace {
   at::Tensor room_;
 };
 
-void attend_head(const SequenceRows& s, const KeysAndValues& stored, std::int64_t key_head, const at::Tensor& q_THK,
-                 std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+void attend_head(const SequenceRows& s, const KeysAndValues& stored, std::int64_t key_head,
+                 const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
   thread_local std::vector<float> scratch;
   const std::int64_t dim = q_THK.size(2), heads = q_THK.size(1) / key_heads, stride = q_THK.size(1) * dim;
   const std::int64_t floats = attention_scratch(s.cached + s.fresh);
@@ -94,8 +95,9 @@ void attend_head(const SequenceRows& s, const KeysAndValues& stored, std::int64_
   const std::int64_t at = s.first_row * stride + key_head * heads * dim;
   kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal,
                     1.0f / std::sqrt(static_cast<float>(dim)), q_THK.const_data_ptr<float>() + at,
-                    out.mutable_data_ptr<float>() + at, stride, stored.keys + key_head * dim * stored.capacity,
-                    stored.capacity, stored.values + key_head * dim * stored.capacity, dim, scratch.data()});
+                    out.mutable_data_ptr<float>() + at, stride,
+                    stored.keys + key_head * dim * stored.capacity, stored.capacity,
+                    stored.values + key_head * dim * stored.capacity, dim, scratch.data()});
 }
 
 at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
@@ -126,7 +128,8 @@ at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, cons
       .flatten(2);
 }
 
-void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, const KeysAndValues& to) {
+void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                const KeysAndValues& to) {
   const std::int64_t key_heads = k_TGK.size(1), dim = k_TGK.size(2), stride = key_heads * dim;
   const float* k = k_TGK.const_data_ptr<float>() + rows.first_row * stride;
   const float* v = v_TGK.const_data_ptr<float>() + rows.first_row * stride;
@@ -136,7 +139,8 @@ void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Ten
       for (std::int64_t l = 0; l < rows.fresh; ++l) keys[i * to.capacity + l] = k[l * stride + g * dim + i];
     }
     float* values = to.values + (g * to.capacity + rows.cached) * dim;
-    for (std::int64_t l = 0; l < rows.fresh; ++l) std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
+    for (std::int64_t l = 0; l < rows.fresh; ++l)
+      std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
   }
 }
 
@@ -150,9 +154,10 @@ void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vec
   });
 }
 
-at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
-                  const Mask& mask) {
-  if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK)) return attend_each(rows, q_THK, k_TGK, v_TGK, mask);
+at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                  const at::Tensor& v_TGK, const Mask& mask) {
+  if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK))
+    return attend_each(rows, q_THK, k_TGK, v_TGK, mask);
   return attend_by_length(rows, q_THK, k_TGK, v_TGK, mask);
 }
 

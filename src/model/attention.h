@@ -10,15 +10,15 @@
 
 namespace rocket {
 
-/// What a row attends to: all of its sequence, or itself and what stands before it, the last `window` of these
-/// where that is not 0.
+/// What a row attends to: all of its sequence, or itself and what stands before it, the last `window` of
+/// these where that is not 0.
 struct Mask {
   bool causal = true;
   std::int64_t window = 0;
 };
 
-/// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K] with G key heads (H a multiple of
-/// G). Returns [T, H * K].
+/// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K] with G key heads (H a multiple
+/// of G). Returns [T, H * K].
 at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                   const at::Tensor& v_TGK, const Mask& mask);
 
@@ -35,9 +35,11 @@ struct SequenceRows {
 };
 
 /// On kernels: writes the rows' keys and values behind the cached ones.
-void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, const KeysAndValues& to);
+void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                const KeysAndValues& to);
 
-/// On kernels: attention of the rows of some sequences, each with its own keys and values, into out [T, H * K].
+/// On kernels: attention of the rows of some sequences, each with its own keys and values, into out [T, H *
+/// K].
 void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vector<KeysAndValues>& stored,
                       const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out);
 

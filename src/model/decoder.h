@@ -20,8 +20,8 @@ class KvCache;
 
 class Decoder {
  public:
-  /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a gradient.
-  /// Throws data (65) naming the tensor that is absent or misshapen.
+  /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a
+  /// gradient. Throws data (65) naming the tensor that is absent or misshapen.
   static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
@@ -33,7 +33,8 @@ class Decoder {
   const std::vector<Module>& modules() const;
 
   /// Hidden states after the final norm, [T, D] in the compute type. `delta` and `cache` may be null. With a
-  /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it; it must be open.
+  /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it; it must
+  /// be open.
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr) const;
 
   /// What the head makes of chosen rows: see model/head.h.

@@ -106,13 +106,12 @@ struct Encoder::Weights {
     for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.layer(i));
   }
 
-  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD,
-                           const PackedRows& rows) const {
+  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const PackedRows& rows) const {
     const auto heads = [&](const at::Tensor& x) {
       return x.view({-1, config.heads, config.hidden / config.heads});
     };
-    const at::Tensor mixed =
-        attend(rows, heads(layer.query(x_TD)), heads(layer.key(x_TD)), heads(layer.value(x_TD)), {.causal = false});
+    const at::Tensor mixed = attend(rows, heads(layer.query(x_TD)), heads(layer.key(x_TD)),
+                                    heads(layer.value(x_TD)), {.causal = false});
     const at::Tensor y_TD = layer.attention_norm(layer.attention_output(mixed) + x_TD);
     const at::Tensor inner = rocket::gelu(layer.intermediate(y_TD), config.activation == "gelu");
     return layer.output_norm(layer.output(inner) + y_TD);

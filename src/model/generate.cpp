@@ -3,8 +3,8 @@
 namespace rocket {
 namespace {
 
-std::vector<Request> requests_of(std::span<const std::vector<TokenId>> prompts, const GenerateOptions& options,
-                                 std::int64_t group) {
+std::vector<Request> requests_of(std::span<const std::vector<TokenId>> prompts,
+                                 const GenerateOptions& options, std::int64_t group) {
   std::vector<Request> requests;
   for (const auto& prompt : prompts) {
     requests.push_back({.ids = prompt,

@@ -15,8 +15,8 @@ namespace {
 
 /// Elements of logits that exist at one time where LibTorch computes them.
 constexpr std::int64_t kLogitsPerChunk = std::int64_t{1} << 22;
-/// Logits of so many rows and ids at one time stay in the second cache. The ids of a chunk bound the sums that
-/// make up a row's, so its size decides bits.
+/// Logits of so many rows and ids at one time stay in the second cache. The ids of a chunk bound the sums
+/// that make up a row's, so its size decides bits.
 constexpr std::int64_t kRowsPerBlock = 240;
 constexpr std::int64_t kIdsPerChunk = 32 * kPanel;
 
@@ -26,7 +26,8 @@ template <class See>
 void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, const See& see) {
   const std::int64_t rows = hidden_TD.size(0), vocabulary = weight.outputs();
   const float* hidden = hidden_TD.const_data_ptr<float>();
-  const std::int64_t wanted = std::max((rows + kRowsPerBlock - 1) / kRowsPerBlock, std::min(threads_here(), rows));
+  const std::int64_t wanted =
+      std::max((rows + kRowsPerBlock - 1) / kRowsPerBlock, std::min(threads_here(), rows));
   on_threads(wanted, [&](std::int64_t b) {
     const c10::InferenceMode inference;
     const std::int64_t begin = rows * b / wanted, count = rows * (b + 1) / wanted - begin;
@@ -44,19 +45,22 @@ at::Tensor plain_rows(const at::Tensor& hidden_TD) {
   return hidden_TD.to(at::kFloat).contiguous();
 }
 
-at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD, const at::Tensor& targets_T) {
+at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD,
+                          const at::Tensor& targets_T) {
   const std::int64_t rows = hidden_TD.size(0);
   std::vector<LogSumExp> sums(static_cast<std::size_t>(rows));
   std::vector<float> right(static_cast<std::size_t>(rows));
   const at::Tensor targets = targets_T.contiguous();
   const auto* target = targets.const_data_ptr<std::int64_t>();
-  for_each_chunk(weight, plain_rows(hidden_TD), [&](auto begin, auto count, auto first, auto ids, const float* logits) {
-    for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
-      const auto r = static_cast<std::size_t>(row);
-      kernels().add_logits(logits, ids, sums[r]);
-      if (target[row] >= first && target[row] < first + ids) right[r] = logits[target[row] - first];
-    }
-  });
+  for_each_chunk(weight, plain_rows(hidden_TD),
+                 [&](auto begin, auto count, auto first, auto ids, const float* logits) {
+                   for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
+                     const auto r = static_cast<std::size_t>(row);
+                     kernels().add_logits(logits, ids, sums[r]);
+                     if (target[row] >= first && target[row] < first + ids)
+                       right[r] = logits[target[row] - first];
+                   }
+                 });
   at::Tensor nll_T = at::empty({rows}, at::kFloat);
   float* out = nll_T.mutable_data_ptr<float>();
   for (std::size_t r = 0; r < sums.size(); ++r) out[r] = std::log(sums[r].sum) + (sums[r].most - right[r]);
@@ -65,11 +69,12 @@ at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_T
 
 at::Tensor best_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD) {
   std::vector<Best> best(static_cast<std::size_t>(hidden_TD.size(0)));
-  for_each_chunk(weight, plain_rows(hidden_TD), [&](auto begin, auto count, auto first, auto ids, const float* logits) {
-    for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
-      kernels().find_best(logits, ids, first, best[static_cast<std::size_t>(row)]);
-    }
-  });
+  for_each_chunk(weight, plain_rows(hidden_TD),
+                 [&](auto begin, auto count, auto first, auto ids, const float* logits) {
+                   for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
+                     kernels().find_best(logits, ids, first, best[static_cast<std::size_t>(row)]);
+                   }
+                 });
   at::Tensor ids_T = at::empty({hidden_TD.size(0)}, at::kLong);
   std::ranges::transform(best, ids_T.mutable_data_ptr<std::int64_t>(), &Best::index);
   return ids_T;

@@ -50,8 +50,8 @@ class CpuKvCache : public KvCache {
     }
   }
 
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
-                    const Mask& mask) override {
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                    const at::Tensor& v_TGK, const Mask& mask) override {
     const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
     const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
     std::vector<KeysAndValues> all;
@@ -86,7 +86,8 @@ class CpuKvCache : public KvCache {
 class TensorKvCache : public KvCache {
  public:
   TensorKvCache(const DecoderConfig& config, const at::TensorOptions& options)
-      : keys_(static_cast<std::size_t>(config.layers), at::empty({0, config.kv_heads, 0, config.head_dim}, options)),
+      : keys_(static_cast<std::size_t>(config.layers),
+              at::empty({0, config.kv_heads, 0, config.head_dim}, options)),
         values_(keys_) {}
 
   void open(std::int64_t sequence, std::int64_t capacity) override {
@@ -101,7 +102,8 @@ class TensorKvCache : public KvCache {
     open(sequence, capacity);
     for (auto* buffers : {&keys_, &values_}) {
       for (at::Tensor& x_SGMK : *buffers) {
-        x_SGMK.select(0, slot_.at(sequence)).narrow(1, 0, length)
+        x_SGMK.select(0, slot_.at(sequence))
+            .narrow(1, 0, length)
             .copy_(x_SGMK.select(0, slot_.at(from)).narrow(1, 0, length));
       }
     }
@@ -129,14 +131,16 @@ class TensorKvCache : public KvCache {
       step_lengths.push_back(length_.at(sequence));
     }
     if (step_rows.empty()) return;
-    const auto index = [&](const auto& values) { return at::tensor(values, at::kLong).to(keys_[0].device()); };
+    const auto index = [&](const auto& values) {
+      return at::tensor(values, at::kLong).to(keys_[0].device());
+    };
     steps_ = {index(step_rows), index(step_slots), index(step_lengths),
               *std::max_element(step_lengths.begin(), step_lengths.end()) + 1,
               *std::max_element(step_slots.begin(), step_slots.end()) + 1};
   }
 
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
-                    const Mask& mask) override {
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                    const at::Tensor& v_TGK, const Mask& mask) override {
     at::Tensor& keys = keys_[static_cast<std::size_t>(layer)];
     at::Tensor& values = values_[static_cast<std::size_t>(layer)];
     at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
@@ -170,8 +174,10 @@ class TensorKvCache : public KvCache {
   /// key 0, and what they give is not looked at.
   void step(at::Tensor& keys, at::Tensor& values, const at::Tensor& q_THK, const at::Tensor& k_TGK,
             const at::Tensor& v_TGK, const Mask& mask, at::Tensor& out) const {
-    keys.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths}, k_TGK.index_select(0, steps_.rows));
-    values.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths}, v_TGK.index_select(0, steps_.rows));
+    keys.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
+                    k_TGK.index_select(0, steps_.rows));
+    values.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
+                      v_TGK.index_select(0, steps_.rows));
     const std::int64_t key_heads = keys.size(1), dim = keys.size(3), n = steps_.slots_used;
     at::Tensor q = at::zeros({n, key_heads, q_THK.size(1) / key_heads, dim}, q_THK.options());
     q.index_copy_(0, steps_.slots, q_THK.index_select(0, steps_.rows).view({-1, key_heads, q.size(2), dim}));
@@ -181,8 +187,8 @@ class TensorKvCache : public KvCache {
     at::Tensor allowed = position <= last;
     if (mask.window > 0) allowed = allowed.logical_and(position > last - mask.window);
     const auto used = [&](const at::Tensor& x) { return x.narrow(0, 0, n).narrow(2, 0, steps_.longest); };
-    const at::Tensor mixed =
-        at::scaled_dot_product_attention(q, used(keys), used(values), allowed.view({n, 1, 1, steps_.longest}));
+    const at::Tensor mixed = at::scaled_dot_product_attention(q, used(keys), used(values),
+                                                              allowed.view({n, 1, 1, steps_.longest}));
     out.index_copy_(0, steps_.rows, mixed.reshape({n, -1}).index_select(0, steps_.slots));
   }
 
@@ -215,7 +221,8 @@ std::unique_ptr<KvCache> KvCache::make(const DecoderConfig& config, at::ScalarTy
   return make_slotted(config, dtype, device);
 }
 
-std::unique_ptr<KvCache> KvCache::make_slotted(const DecoderConfig& config, at::ScalarType dtype, at::Device device) {
+std::unique_ptr<KvCache> KvCache::make_slotted(const DecoderConfig& config, at::ScalarType dtype,
+                                               at::Device device) {
   return std::make_unique<TensorKvCache>(config, at::TensorOptions().dtype(dtype).device(device));
 }
 

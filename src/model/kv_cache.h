@@ -20,7 +20,8 @@ class KvCache {
   /// On the CPU in float32, whatever the model computes in; on a GPU in `dtype`.
   static std::unique_ptr<KvCache> make(const DecoderConfig& config, at::ScalarType dtype, at::Device device);
   /// The form for GPUs, on any device: LibTorch's attention over slots.
-  static std::unique_ptr<KvCache> make_slotted(const DecoderConfig& config, at::ScalarType dtype, at::Device device);
+  static std::unique_ptr<KvCache> make_slotted(const DecoderConfig& config, at::ScalarType dtype,
+                                               at::Device device);
   virtual ~KvCache() = default;
 
   /// A sequence of at most `capacity` positions joins, empty.

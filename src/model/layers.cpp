@@ -29,7 +29,8 @@ at::Tensor aligned_copy(const StoredTensor& stored) {
 template <class Work>
 void for_row_bands(std::int64_t rows, std::int64_t width, const Work& work) {
   constexpr std::int64_t kElementsPerBand = 1 << 16;
-  const std::int64_t bands = std::clamp<std::int64_t>(rows * width / kElementsPerBand, 1, std::max<std::int64_t>(1, rows));
+  const std::int64_t bands =
+      std::clamp<std::int64_t>(rows * width / kElementsPerBand, 1, std::max<std::int64_t>(1, rows));
   on_threads(bands, [&](std::int64_t i) { work(rows * i / bands, rows * (i + 1) / bands); });
 }
 

@@ -30,7 +30,8 @@ float* room_for(at::Tensor& scratch, std::int64_t floats) {
   return scratch.mutable_data_ptr<float>();
 }
 
-/// Pieces of a product: bands of rows where the right side is packed, else of columns, each packed by its thread.
+/// Pieces of a product: bands of rows where the right side is packed, else of columns, each packed by its
+/// thread.
 struct Piece {
   std::int64_t first_row = 0, rows = 0, first_column = 0, columns = 0;
 };
@@ -42,20 +43,21 @@ std::vector<Piece> pieces_of(std::int64_t rows, std::int64_t inner, std::int64_t
   const std::int64_t column_step = !packed || (!whole && row_step == rows) ? kColumnsPerPiece : columns;
   for (std::int64_t row = 0; row < rows; row += row_step) {
     for (std::int64_t column = 0; column < columns; column += column_step) {
-      pieces.push_back({row, std::min(row_step, rows - row), column, std::min(column_step, columns - column)});
+      pieces.push_back(
+          {row, std::min(row_step, rows - row), column, std::min(column_step, columns - column)});
     }
   }
   return pieces;
 }
 
 /// The right side of the columns [first, first + count) of W^T, from `packed` or packed now.
-RightSide right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std::int64_t first, std::int64_t count,
-                     at::Tensor& scratch) {
+RightSide right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std::int64_t first,
+                     std::int64_t count, at::Tensor& scratch) {
   const std::int64_t inner = weight_OI.size(1), panel = inner * kPanel;
   if (packed.defined()) return {packed.const_data_ptr<float>() + first / kPanel * panel, kPanel, panel};
   float* room = room_for(scratch, packed_size(count, inner));
-  kernels().pack(weight_OI.const_data_ptr<float>() + first * weight_OI.stride(0), count, inner, weight_OI.stride(0),
-                 room);
+  kernels().pack(weight_OI.const_data_ptr<float>() + first * weight_OI.stride(0), count, inner,
+                 weight_OI.stride(0), room);
   return {room, kPanel, panel};
 }
 
@@ -89,7 +91,8 @@ SerialMatrixLibrary::~SerialMatrixLibrary() {
 }
 
 bool on_kernels(const at::Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat && !(c10::GradMode::is_enabled() && x.requires_grad());
+  return x.device().is_cpu() && x.scalar_type() == at::kFloat &&
+         !(c10::GradMode::is_enabled() && x.requires_grad());
 }
 
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
@@ -100,7 +103,8 @@ at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
 LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::move(weight_OI)) {
   if (!packed || !on_kernels(weight_OI_)) return;
   packed_ = at::empty({packed_size(outputs(), inputs())}, at::kFloat);
-  kernels().pack(weight_OI_.const_data_ptr<float>(), outputs(), inputs(), inputs(), packed_.mutable_data_ptr<float>());
+  kernels().pack(weight_OI_.const_data_ptr<float>(), outputs(), inputs(), inputs(),
+                 packed_.mutable_data_ptr<float>());
 }
 
 at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
@@ -108,10 +112,10 @@ at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
   return multiply(x_TI, weight_OI_, packed_);
 }
 
-void LinearWeight::columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
-                           at::Tensor& scratch) const {
-  kernels().multiply({rows, inputs(), count, x, inputs(), right_side(weight_OI_, packed_, first, count, scratch), out,
-                      count, false});
+void LinearWeight::columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count,
+                           float* out, at::Tensor& scratch) const {
+  kernels().multiply({rows, inputs(), count, x, inputs(),
+                      right_side(weight_OI_, packed_, first, count, scratch), out, count, false});
 }
 
 }  // namespace rocket

@@ -35,7 +35,9 @@ std::int64_t shareable(const Request& request) {
 
 std::int64_t common_beginning(const Request& a, const Request& b, std::int64_t most) {
   std::int64_t n = 0;
-  while (n < most && n < size_of(b) && a.ids[static_cast<std::size_t>(n)] == b.ids[static_cast<std::size_t>(n)]) ++n;
+  while (n < most && n < size_of(b) &&
+         a.ids[static_cast<std::size_t>(n)] == b.ids[static_cast<std::size_t>(n)])
+    ++n;
   return n;
 }
 
@@ -61,8 +63,8 @@ struct Questions {
 
 class Worker {
  public:
-  Worker(const Decoder& decoder, LinearDelta* delta, const ServeOptions& options, std::int64_t rows_per_forward,
-         std::span<const Request> requests, std::vector<Answer>& answers)
+  Worker(const Decoder& decoder, LinearDelta* delta, const ServeOptions& options,
+         std::int64_t rows_per_forward, std::span<const Request> requests, std::vector<Answer>& answers)
       : decoder_(decoder),
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
@@ -103,10 +105,12 @@ class Worker {
       if (request(r).group < 0) continue;
       Group& group = groups_[request(r).group];
       if (group.first < 0) group = {r, shareable(request(r)), 0};
-      group.shared = common_beginning(request(group.first), request(r), std::min(group.shared, shareable(request(r))));
+      group.shared =
+          common_beginning(request(group.first), request(r), std::min(group.shared, shareable(request(r))));
       group.waiting += group.first != r ? 1 : 0;
     }
-    std::erase_if(groups_, [](const auto& g) { return g.second.shared < kLeastShared || g.second.waiting == 0; });
+    std::erase_if(groups_,
+                  [](const auto& g) { return g.second.shared < kLeastShared || g.second.waiting == 0; });
     std::ranges::stable_partition(waiting_, [&](std::int64_t r) {
       const Group* group = group_of(r);
       return group != nullptr && group->first == r;
@@ -117,18 +121,23 @@ class Worker {
     return std::max(size_of(request(r)), request(r).prompt + room(request(r), decoder_.config()));
   }
 
-  std::int64_t fresh_rows(const Sequence& s) const { return s.read ? 1 : size_of(request(s.request)) - s.cached; }
+  std::int64_t fresh_rows(const Sequence& s) const {
+    return s.read ? 1 : size_of(request(s.request)) - s.cached;
+  }
 
-  /// Takes requests from the line while cache and forward have room for them; one at least where none is active.
+  /// Takes requests from the line while cache and forward have room for them; one at least where none is
+  /// active.
   void admit() {
-    std::int64_t rows = std::accumulate(active_.begin(), active_.end(), std::int64_t{0},
-                                        [&](std::int64_t sum, const Sequence& s) { return sum + fresh_rows(s); });
+    std::int64_t rows =
+        std::accumulate(active_.begin(), active_.end(), std::int64_t{0},
+                        [&](std::int64_t sum, const Sequence& s) { return sum + fresh_rows(s); });
     while (!waiting_.empty()) {
       const std::int64_t r = waiting_.front();
       Group* group = group_of(r);
       const bool goes_on = group != nullptr && group->first != r;
       const std::int64_t shared = goes_on ? group->shared : 0;
-      const bool fits = capacity(r) <= positions_left_ && rows + size_of(request(r)) - shared <= rows_per_forward_;
+      const bool fits =
+          capacity(r) <= positions_left_ && rows + size_of(request(r)) - shared <= rows_per_forward_;
       if ((goes_on && !group->read) || (!active_.empty() && !fits)) break;
       waiting_.pop_front();
       start(r, goes_on ? group : nullptr);
@@ -163,7 +172,8 @@ class Worker {
     };
     at::Tensor nll, next;
     if (!questions.scored_rows.empty()) {
-      nll = decoder_.nll(chosen(questions.scored_rows), at::tensor(questions.targets, at::kLong).to(decoder_.device()));
+      nll = decoder_.nll(chosen(questions.scored_rows),
+                         at::tensor(questions.targets, at::kLong).to(decoder_.device()));
     }
     if (!questions.continued_rows.empty()) next = decoder_.best(chosen(questions.continued_rows));
     take(nll.defined() ? nll.cpu() : nll, next);
@@ -204,7 +214,8 @@ class Worker {
           questions.targets.push_back(text.ids[static_cast<std::size_t>(id)]);
         }
       }
-      if (s.limit > 0) questions.continued_rows.push_back(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1);
+      if (s.limit > 0)
+        questions.continued_rows.push_back(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1);
     }
     return questions;
   }
@@ -224,7 +235,8 @@ class Worker {
           answer.nll = std::accumulate(nll, nll + count, 0.0) / static_cast<double>(count);
           nll += count;
         }
-        if (Group* group = group_of(s.request); group != nullptr && group->first == s.request) group->read = true;
+        if (Group* group = group_of(s.request); group != nullptr && group->first == s.request)
+          group->read = true;
         s.cached = s.limit > 0 ? text.prompt : size_of(text);
         cache_->truncate(s.request, s.cached);
         s.read = true;
@@ -242,8 +254,10 @@ class Worker {
       if (s.limit > 0) continue;
       Group* group = group_of(s.request);
       const bool needed = group != nullptr && group->first == s.request && group->waiting > 0;
-      if (needed) group->first_done = true;
-      else close(s.request);
+      if (needed)
+        group->first_done = true;
+      else
+        close(s.request);
     }
     std::erase_if(active_, [](const Sequence& s) { return s.limit == 0; });
   }
@@ -264,17 +278,20 @@ void check(std::span<const Request> requests) {
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const Request& request = requests[r];
     if (request.ids.empty()) fail_data("text {} has no tokens: nothing to read", r);
-    const bool scored = request.scored_from == -1 ||
-                        (request.scored_from >= 1 && request.scored_from < size_of(request));
-    const bool continued = request.max_new_tokens == 0 || (request.prompt >= 1 && request.prompt <= size_of(request));
+    const bool scored =
+        request.scored_from == -1 || (request.scored_from >= 1 && request.scored_from < size_of(request));
+    const bool continued =
+        request.max_new_tokens == 0 || (request.prompt >= 1 && request.prompt <= size_of(request));
     if (!scored || !continued) fail_internal("text {} asks for rows that it does not have", r);
   }
 }
 
 /// Where the requests are cut for `workers`: runs of about the same number of positions.
-std::vector<std::int64_t> cuts_of(std::span<const Request> requests, const DecoderConfig& config, std::int64_t workers) {
+std::vector<std::int64_t> cuts_of(std::span<const Request> requests, const DecoderConfig& config,
+                                  std::int64_t workers) {
   std::vector<std::int64_t> until = {0};
-  for (const Request& request : requests) until.push_back(until.back() + size_of(request) + room(request, config));
+  for (const Request& request : requests)
+    until.push_back(until.back() + size_of(request) + room(request, config));
   std::vector<std::int64_t> cuts;
   for (std::int64_t w = 0; w <= workers; ++w) {
     cuts.push_back(std::ranges::lower_bound(until, until.back() * w / workers) - until.begin());
@@ -294,8 +311,8 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   return answers;
 }
 
-std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, const MakeDelta& make_delta,
-                          const ServeOptions& options) {
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests,
+                          const MakeDelta& make_delta, const ServeOptions& options) {
   check(requests);
   std::vector<Answer> answers(requests.size());
   const DecoderConfig& config = decoder.config();
@@ -304,7 +321,8 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   const auto cuts = cuts_of(requests, config, workers);
   for_each_batch(workers, threads, [&](std::int64_t w) {
     const auto delta = make_delta();
-    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads, decoder.device()), requests, answers)
+    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads, decoder.device()),
+           requests, answers)
         .run(cuts[static_cast<std::size_t>(w)], cuts[static_cast<std::size_t>(w) + 1]);
   });
   return answers;

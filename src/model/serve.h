@@ -17,7 +17,7 @@ struct Request {
   std::int64_t scored_from = -1;    // nll of ids[scored_from ..], at least 1; -1: of none
   std::int64_t prompt = 0;          // the first ids, which the generation continues
   std::int64_t max_new_tokens = 0;  // 0: no generation
-  std::int64_t group = -1;          // requests of one group have the same delta: what all begin with is read once
+  std::int64_t group = -1;  // requests of one group have the same delta: what all begin with is read once
 };
 
 struct Answer {
@@ -34,10 +34,10 @@ struct ServeOptions {
 using MakeDelta = std::function<std::unique_ptr<LinearDelta>()>;
 
 /// An answer a request; in float32 on the CPU its bits are a function of the request and its delta alone. A
-/// text that reaches the model's max_positions ends there. Requests of one delta should follow each other. The
-/// workers of a small model run side by side on the threads. Throws data (65) for a request without ids.
-std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, const MakeDelta& make_delta,
-                          const ServeOptions& options);
+/// text that reaches the model's max_positions ends there. Requests of one delta should follow each other.
+/// The workers of a small model run side by side on the threads. Throws data (65) for a request without ids.
+std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests,
+                          const MakeDelta& make_delta, const ServeOptions& options);
 
 /// The same by one worker with a delta of the caller's.
 std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, LinearDelta* delta,

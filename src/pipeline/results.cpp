@@ -168,12 +168,14 @@ Mixture initial_mixture(const Session& session, std::span<const Module> modules,
 Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
   Mixture mixture = initial_mixture(session, modules, device);
   const auto record = read_record(session.run, "finetune");
-  const auto snapshot = load_newest_checkpoint(session.run.checkpoints(), mixture, record ? record->fingerprint : "");
+  const auto snapshot =
+      load_newest_checkpoint(session.run.checkpoints(), mixture, record ? record->fingerprint : "");
   if (!snapshot)
-    fail_data("{}: no checkpoint; `rocket finetune {} --fresh` makes them anew", session.run.checkpoints().string(),
-              session.config_file);
-  const at::Tensor trained = at::from_blob(const_cast<float*>(snapshot->parameters.data()),
-                                           {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);
+    fail_data("{}: no checkpoint; `rocket finetune {} --fresh` makes them anew",
+              session.run.checkpoints().string(), session.config_file);
+  const at::Tensor trained =
+      at::from_blob(const_cast<float*>(snapshot->parameters.data()),
+                    {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);
   mixture.flat().copy_(trained);
   return mixture;
 }

@@ -34,8 +34,8 @@ std::int64_t first_predicted(const Example& example) {
   return std::max<std::int64_t>(1, example.target_begin);
 }
 
-/// Whether prompt and target are one sequence that can be read once: not where the tokens of the prompt change
-/// before a target, nor where the text's length turns the positions of all its rows.
+/// Whether prompt and target are one sequence that can be read once: not where the tokens of the prompt
+/// change before a target, nor where the text's length turns the positions of all its rows.
 bool read_once(const ShotTokens& shot, const DecoderConfig& config) {
   return config.rope.kind != RopeKind::dynamic && shot.prompt.size() < shot.example.ids.size() &&
          static_cast<std::int64_t>(shot.prompt.size()) <= shot.example.target_begin &&
@@ -89,9 +89,8 @@ std::vector<std::vector<ShotScore>> score(const Decoder& decoder, Adapters adapt
   const Work work = work_of(decoder, adapters.size(), shots, options.max_new_tokens);
   std::vector<std::shared_ptr<const LoraAdapter>> served;
   for (const Item& item : work.items) served.push_back(adapters[item.adapter]);
-  auto answers = serve(
-      decoder, work.requests, [&] { return std::make_unique<BankDelta>(served); },
-      {options.stop_ids, options.batch_tokens});
+  auto answers = serve(decoder, work.requests, [&] { return std::make_unique<BankDelta>(served); },
+                       {options.stop_ids, options.batch_tokens});
   std::vector<std::vector<ShotScore>> scores(adapters.size(), std::vector<ShotScore>(shots.size()));
   for (std::size_t i = 0; i < answers.size(); ++i) {
     ShotScore& score = scores[work.items[i].adapter][work.items[i].shot];
@@ -106,7 +105,8 @@ std::vector<std::vector<ShotScore>> score(const Decoder& decoder, Adapters adapt
 std::vector<std::vector<double>> nll_block(const Decoder& decoder, Adapters adapters,
                                            std::span<const ShotTokens> shots, std::int64_t batch_tokens) {
   std::vector<std::vector<double>> nll;
-  for (const auto& row : score(decoder, adapters, shots, {.max_new_tokens = 0, .batch_tokens = batch_tokens})) {
+  for (const auto& row :
+       score(decoder, adapters, shots, {.max_new_tokens = 0, .batch_tokens = batch_tokens})) {
     nll.emplace_back();
     for (const ShotScore& shot : row) nll.back().push_back(shot.nll);
   }

@@ -1,5 +1,6 @@
 // Rocket's half of tests/bench/score_bank: bench_score_bank WORLD.json
-// Answers each line of standard input, a JSON command, with a line of JSON, so that the driver can alternate with a peer.
+// Answers each line of standard input, a JSON command, with a line of JSON, so that the driver can alternate
+// with a peer.
 #include <array>
 #include <chrono>
 #include <ctime>
@@ -26,14 +27,17 @@ class ScoreBench {
  public:
   explicit ScoreBench(const json& world)
       : decoder_(Decoder::load(world["base"].get<std::string>(), type(world), at::kCPU)) {
-    Bank bank(list_bank({world["bank"].get<std::string>()}, {}), decoder_.modules(), type(world), at::kCPU, kBankBytes);
+    Bank bank(list_bank({world["bank"].get<std::string>()}, {}), decoder_.modules(), type(world), at::kCPU,
+              kBankBytes);
     adapters_.push_back(nullptr);
     for (std::int64_t i = 0; i < bank.size(); ++i) adapters_.push_back(bank.get(i));
     options_.max_new_tokens = world["max_new_tokens"];
     options_.stop_ids = world["stop_ids"].get<std::vector<TokenId>>();
     for (const json& shot : world["shots"]) {
-      const Example example{shot["ids"].get<std::vector<TokenId>>(), shot["target_begin"].get<std::int64_t>()};
-      shots_.push_back({example, {example.ids.begin(), example.ids.begin() + shot["prompt_tokens"].get<int>()}});
+      const Example example{shot["ids"].get<std::vector<TokenId>>(),
+                            shot["target_begin"].get<std::int64_t>()};
+      shots_.push_back(
+          {example, {example.ids.begin(), example.ids.begin() + shot["prompt_tokens"].get<int>()}});
     }
   }
 
@@ -64,9 +68,8 @@ class ScoreBench {
           served.push_back(all[row]);
         }
       }
-      const auto answers = serve(
-          decoder_, requests, [&] { return std::make_unique<BankDelta>(served); },
-          {options_.stop_ids, options_.batch_tokens});
+      const auto answers = serve(decoder_, requests, [&] { return std::make_unique<BankDelta>(served); },
+                                 {options_.stop_ids, options_.batch_tokens});
       for (std::size_t i = 0; i < answers.size(); ++i) {
         answer["generated"][i / shots_.size()][i % shots_.size()] = answers[i].generated;
       }
@@ -80,7 +83,8 @@ class ScoreBench {
       const auto [height, width] = command["unit"].get<std::array<std::size_t, 2>>();
       for (std::size_t row = 0; row < all.size(); row += height) {
         const auto some = all.subspan(row, std::min(height, all.size() - row));
-        for (std::size_t shot = 0; shot < shots_.size(); shot += width) add_block(answer, row, some, shot, width);
+        for (std::size_t shot = 0; shot < shots_.size(); shot += width)
+          add_block(answer, row, some, shot, width);
       }
     });
   }
@@ -94,8 +98,9 @@ class ScoreBench {
     return std::span(adapters_).first(std::min(command["rows"].get<std::size_t>(), adapters_.size()));
   }
 
-  void add_block(json& answer, std::size_t first_row, std::span<const std::shared_ptr<const LoraAdapter>> adapters,
-                 std::size_t first_shot, std::size_t width) const {
+  void add_block(json& answer, std::size_t first_row,
+                 std::span<const std::shared_ptr<const LoraAdapter>> adapters, std::size_t first_shot,
+                 std::size_t width) const {
     const auto shots = std::span(shots_).subspan(first_shot, std::min(width, shots_.size() - first_shot));
     const auto scores = score_block(decoder_, adapters, shots, options_);
     for (std::size_t a = 0; a < adapters.size(); ++a) {

@@ -1,5 +1,8 @@
 // Rocket's half of tests/bench/similarity: bench_similarity BANK HIDDEN LAYERS KIND REPEATS [MATRIX]
-// A base of that shape need not exist: the similarity reads adapters only. Prints seconds and peak memory as JSON.
+// A base of that shape need not exist: the similarity reads adapters only. Prints seconds and peak memory as
+// JSON.
+#include "adapters/similarity.h"
+
 #include <sys/resource.h>
 
 #include <chrono>
@@ -8,7 +11,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "adapters/similarity.h"
 #include "model/device.h"
 
 namespace rocket {
@@ -35,8 +37,8 @@ void run(char** argument) {
                                                     {"factors", SimilarityKind::factors},
                                                     {"released_code", SimilarityKind::released_code}};
   configure_compute(1);
-  const Bank bank(list_bank({argument[1]}, {}), query_and_value(std::stol(argument[2]), std::stol(argument[3])),
-                  at::kFloat, at::kCPU, 0);
+  const Bank bank(list_bank({argument[1]}, {}),
+                  query_and_value(std::stol(argument[2]), std::stol(argument[3])), at::kFloat, at::kCPU, 0);
   nlohmann::json answer = {{"seconds", nlohmann::json::array()}};
   std::vector<double> matrix;
   for (int i = 0; i < std::stoi(argument[5]); ++i)

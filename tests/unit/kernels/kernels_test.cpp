@@ -48,18 +48,33 @@ double dot(const float* a, const float* b, std::int64_t n) {
 }
 
 TEST_P(KernelsTest, ProductsOfEveryShapeAgreeWithFloat64) {
-  for (const auto& [rows, inner, columns] : std::vector<std::array<std::int64_t, 3>>{
-           {1, 1, 1}, {1, 7, 5}, {2, 600, 300}, {3, 16, 17}, {5, 33, 64}, {7, 1100, 31}, {12, 64, 96}, {13, 64, 130},
-           {130, 40, 48}, {251, 513, 70}}) {
+  for (const auto& [rows, inner, columns] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                                     {1, 7, 5},
+                                                                                     {2, 600, 300},
+                                                                                     {3, 16, 17},
+                                                                                     {5, 33, 64},
+                                                                                     {7, 1100, 31},
+                                                                                     {12, 64, 96},
+                                                                                     {13, 64, 130},
+                                                                                     {130, 40, 48},
+                                                                                     {251, 513, 70}}) {
     const Floats x = random_floats(rows * inner, 1), w = random_floats(columns * inner, 2);
     const Floats right = packed(w, columns, inner);
     Floats out(static_cast<std::size_t>(rows * columns), -7.0f);
-    k->multiply({rows, inner, columns, x.data(), inner, {right.data(), kPanel, inner * kPanel}, out.data(), columns,
+    k->multiply({rows,
+                 inner,
+                 columns,
+                 x.data(),
+                 inner,
+                 {right.data(), kPanel, inner * kPanel},
+                 out.data(),
+                 columns,
                  false});
     for (std::int64_t i = 0; i < rows * columns; ++i) {
       const double expected = dot(&x[static_cast<std::size_t>(i / columns * inner)],
                                   &w[static_cast<std::size_t>(i % columns * inner)], inner);
-      ASSERT_NEAR(out[static_cast<std::size_t>(i)], expected, 1e-5 * std::sqrt(static_cast<double>(inner)) + 1e-5)
+      ASSERT_NEAR(out[static_cast<std::size_t>(i)], expected,
+                  1e-5 * std::sqrt(static_cast<double>(inner)) + 1e-5)
           << rows << " x " << inner << " x " << columns << " at " << i;
     }
   }
@@ -67,11 +82,19 @@ TEST_P(KernelsTest, ProductsOfEveryShapeAgreeWithFloat64) {
 
 TEST_P(KernelsTest, ARowHasTheSameBitsInAnyCompany) {
   const std::int64_t rows = 131, inner = 700, columns = 150;
-  const Floats x = random_floats(rows * inner, 3), right = packed(random_floats(columns * inner, 4), columns, inner);
+  const Floats x = random_floats(rows * inner, 3),
+               right = packed(random_floats(columns * inner, 4), columns, inner);
   const auto multiply = [&](std::int64_t first, std::int64_t count) {
     Floats out(static_cast<std::size_t>(count * columns));
-    k->multiply({count, inner, columns, &x[static_cast<std::size_t>(first * inner)], inner,
-                 {right.data(), kPanel, inner * kPanel}, out.data(), columns, false});
+    k->multiply({count,
+                 inner,
+                 columns,
+                 &x[static_cast<std::size_t>(first * inner)],
+                 inner,
+                 {right.data(), kPanel, inner * kPanel},
+                 out.data(),
+                 columns,
+                 false});
     return out;
   };
   const Floats all = multiply(0, rows);
@@ -84,7 +107,8 @@ TEST_P(KernelsTest, ARowHasTheSameBitsInAnyCompany) {
 TEST_P(KernelsTest, AProductAddsToWhatIsThereAndLeavesTheRestAlone) {
   const std::int64_t rows = 9, inner = 20, columns = 21, stride = 40;
   const Floats x = random_floats(rows * inner, 5);
-  Floats b = random_floats(inner * columns + kReadAhead, 6), out(static_cast<std::size_t>(rows * stride), 1.0f);
+  Floats b = random_floats(inner * columns + kReadAhead, 6),
+         out(static_cast<std::size_t>(rows * stride), 1.0f);
   k->multiply({rows, inner, columns, x.data(), inner, {b.data(), columns, kPanel}, out.data(), stride, true});
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < stride; ++j) {
@@ -108,15 +132,16 @@ Floats attention_in_double(const Floats& q, const Floats& keys, const Floats& va
     std::vector<double> p(static_cast<std::size_t>(positions), 0);
     double sum = 0;
     for (std::int64_t m = from; m < until; ++m) {
-      p[static_cast<std::size_t>(m)] = std::exp(dot(&q[static_cast<std::size_t>(l * dim)],
-                                                    &keys[static_cast<std::size_t>(m * dim)], dim) /
-                                                std::sqrt(static_cast<double>(dim)));
+      p[static_cast<std::size_t>(m)] =
+          std::exp(dot(&q[static_cast<std::size_t>(l * dim)], &keys[static_cast<std::size_t>(m * dim)], dim) /
+                   std::sqrt(static_cast<double>(dim)));
       sum += p[static_cast<std::size_t>(m)];
     }
     for (std::int64_t i = 0; i < dim; ++i) {
       double mixed = 0;
       for (std::int64_t m = from; m < until; ++m) {
-        mixed += p[static_cast<std::size_t>(m)] / sum * static_cast<double>(values[static_cast<std::size_t>(m * dim + i)]);
+        mixed += p[static_cast<std::size_t>(m)] / sum *
+                 static_cast<double>(values[static_cast<std::size_t>(m * dim + i)]);
       }
       out[static_cast<std::size_t>(l * dim + i)] = static_cast<float>(mixed);
     }
@@ -125,12 +150,17 @@ Floats attention_in_double(const Floats& q, const Floats& keys, const Floats& va
 }
 
 TEST_P(KernelsTest, AttentionAgreesWithFloat64AndWithItselfRowByRow) {
-  for (const auto& [positions, dim, window, causal] : std::vector<std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>>{
-           {1, 4, 0, true}, {33, 8, 0, true}, {70, 20, 0, true}, {70, 32, 5, true}, {90, 64, 40, true}, {50, 16, 0, false}}) {
+  for (const auto& [positions, dim, window, causal] :
+       std::vector<std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>>{{1, 4, 0, true},
+                                                                               {33, 8, 0, true},
+                                                                               {70, 20, 0, true},
+                                                                               {70, 32, 5, true},
+                                                                               {90, 64, 40, true},
+                                                                               {50, 16, 0, false}}) {
     const std::int64_t capacity = (positions + kPanel - 1) / kPanel * kPanel;
     const Floats q = random_floats(positions * dim, 7), keys = random_floats(positions * dim, 8);
-    Floats values = random_floats(positions * dim, 9), turned(static_cast<std::size_t>(dim * capacity),
-                                                              std::numeric_limits<float>::quiet_NaN());
+    Floats values = random_floats(positions * dim, 9),
+           turned(static_cast<std::size_t>(dim * capacity), std::numeric_limits<float>::quiet_NaN());
     for (std::int64_t m = 0; m < positions; ++m) {
       for (std::int64_t i = 0; i < dim; ++i) {
         turned[static_cast<std::size_t>(i * capacity + m)] = keys[static_cast<std::size_t>(m * dim + i)];
@@ -142,12 +172,13 @@ TEST_P(KernelsTest, AttentionAgreesWithFloat64AndWithItselfRowByRow) {
     const auto attend = [&](std::int64_t first, std::int64_t fresh) {
       Floats out(static_cast<std::size_t>(fresh * dim));
       k->attend({fresh, first, 1, dim, window, causal, 1.0f / std::sqrt(static_cast<float>(dim)),
-                 &q[static_cast<std::size_t>(first * dim)], out.data(), dim, turned.data(), capacity, values.data(), dim,
-                 scratch.data()});
+                 &q[static_cast<std::size_t>(first * dim)], out.data(), dim, turned.data(), capacity,
+                 values.data(), dim, scratch.data()});
       return out;
     };
     const Floats whole = attend(0, positions);
-    for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i], expected[i], 2e-6) << positions << " at " << i;
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      ASSERT_NEAR(whole[i], expected[i], 2e-6) << positions << " at " << i;
     if (!causal) continue;
     for (std::int64_t row = 0; row < positions; ++row) {
       const Floats alone = attend(row, 1);
@@ -187,7 +218,8 @@ TEST_P(KernelsTest, LogSumOverChunksAgreesWithFloat64) {
   const Floats logits = random_floats(1456, 13, 20);
   LogSumExp state;
   for (std::size_t first = 0; first < logits.size(); first += 500) {
-    k->add_logits(&logits[first], static_cast<std::int64_t>(std::min<std::size_t>(500, logits.size() - first)), state);
+    k->add_logits(&logits[first],
+                  static_cast<std::int64_t>(std::min<std::size_t>(500, logits.size() - first)), state);
   }
   const double top = *std::ranges::max_element(logits);
   double sum = 0;
@@ -215,8 +247,24 @@ TEST(Kernels, TheSetsWithFusedMultiplyAddGiveTheSameBits) {
   Floats right(static_cast<std::size_t>(packed_size(columns, inner)));
   wide->pack(w.data(), columns, inner, inner, right.data());
   Floats a(static_cast<std::size_t>(rows * columns)), b = a;
-  wide->multiply({rows, inner, columns, x.data(), inner, {right.data(), kPanel, inner * kPanel}, a.data(), columns, false});
-  narrow->multiply({rows, inner, columns, x.data(), inner, {right.data(), kPanel, inner * kPanel}, b.data(), columns, false});
+  wide->multiply({rows,
+                  inner,
+                  columns,
+                  x.data(),
+                  inner,
+                  {right.data(), kPanel, inner * kPanel},
+                  a.data(),
+                  columns,
+                  false});
+  narrow->multiply({rows,
+                    inner,
+                    columns,
+                    x.data(),
+                    inner,
+                    {right.data(), kPanel, inner * kPanel},
+                    b.data(),
+                    columns,
+                    false});
   EXPECT_EQ(a, b);
 }
 

@@ -19,7 +19,8 @@ Sequences texts_that_begin_alike() {
   Sequences texts = test::random_sequences(24, 512, 30, 3);
   for (auto& text : texts) {
     text.resize(std::max<std::size_t>(text.size(), kPrompt + 4), 77);
-    for (std::int64_t i = 0; i < kBeginning; ++i) text[static_cast<std::size_t>(i)] = static_cast<TokenId>(100 + i);
+    for (std::int64_t i = 0; i < kBeginning; ++i)
+      text[static_cast<std::size_t>(i)] = static_cast<TokenId>(100 + i);
   }
   return texts;
 }
@@ -28,7 +29,8 @@ Request scored(const std::vector<TokenId>& text) {
   return {.ids = text, .scored_from = kPrompt};
 }
 Request continued(const std::vector<TokenId>& text, std::int64_t group) {
-  return {.ids = {text.begin(), text.begin() + kPrompt}, .prompt = kPrompt, .max_new_tokens = 20, .group = group};
+  return {
+      .ids = {text.begin(), text.begin() + kPrompt}, .prompt = kPrompt, .max_new_tokens = 20, .group = group};
 }
 Request both(const std::vector<TokenId>& text, std::int64_t group) {
   return {.ids = text, .scored_from = kPrompt, .prompt = kPrompt, .max_new_tokens = 20, .group = group};
@@ -88,10 +90,11 @@ TEST_F(ServeTest, ATextAtTheModelsEndIsContinuedByNothing) {
   const auto end = static_cast<std::size_t>(decoder.config().max_positions);
   const std::vector<TokenId> full(end, 5), nearly(end - 2, 5);
   const auto length = [](const auto& ids) { return static_cast<std::int64_t>(ids.size()); };
-  const auto found = serve(decoder,
-                           std::vector<Request>{{.ids = full, .prompt = length(full), .max_new_tokens = 9},
-                                                {.ids = nearly, .prompt = length(nearly), .max_new_tokens = 9}},
-                           nullptr, {});
+  const auto found =
+      serve(decoder,
+            std::vector<Request>{{.ids = full, .prompt = length(full), .max_new_tokens = 9},
+                                 {.ids = nearly, .prompt = length(nearly), .max_new_tokens = 9}},
+            nullptr, {});
   EXPECT_TRUE(found[0].generated.empty());
   EXPECT_EQ(found[1].generated.size(), 2);
 }
