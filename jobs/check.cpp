@@ -23,6 +23,7 @@ namespace {
 struct Findings {
   std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0;
   std::int64_t base_parameters = 0, encoder_parameters = 0;
+  at::Device device{at::kCPU};
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
   std::vector<AdapterFacts> bank;
 };
@@ -33,9 +34,9 @@ void check_base_and_bank(const Session& session, Findings& found) {
   const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::Device(at::kMeta));
   const DecoderConfig& base = decoder.config();
   found.base_parameters = ModelWeights(config.base.path).parameters();
-  const bool on_cpu = choose_device(config.device, 0).is_cpu();
+  found.device = choose_device(config.device, 0);
   found.cache_bytes = config.scoring.batch_tokens * 2 * base.layers * base.kv_heads * base.head_dim *
-                      static_cast<std::int64_t>(c10::elementSize(on_cpu ? at::kFloat : compute_type(config)));
+                      static_cast<std::int64_t>(c10::elementSize(found.device.is_cpu() ? at::kFloat : compute_type(config)));
   const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU, config.bank.memory.bytes);
   found.bank = bank.check_all(config.bank.memory.bytes);
   found.adapters = bank.size();
@@ -108,7 +109,7 @@ std::string memory(const Session& session, const Findings& f) {
   const std::int64_t base_bytes = f.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
   return text + fmt::format("base: {} parameters, {} as {}; keys and values of scoring.batch_tokens: {}; device: {}; ranks: {}\n",
                             f.base_parameters, size_text(base_bytes), config.base.dtype, size_text(f.cache_bytes),
-                            choose_device(config.device, 0).str(), session.comm.size());
+                            f.device.str(), session.comm.size());
 }
 
 }  // namespace

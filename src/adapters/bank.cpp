@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 
 namespace rocket {
 namespace {
@@ -22,8 +23,7 @@ bool is_adapter(const fs::path& folder) {
 }
 
 BankEntry entry_of(const fs::path& folder) {
-  const fs::path path = fs::absolute(folder).lexically_normal();
-  return {(path.has_filename() ? path : path.parent_path()).filename().string(), folder};
+  return {folder_name(folder), folder};
 }
 
 void add_folder_of_adapters(const fs::path& bank, std::vector<BankEntry>& entries) {

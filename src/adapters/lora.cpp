@@ -9,6 +9,7 @@
 
 #include "adapters/target.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "formats/adapter_tensors.h"
 #include "model/device.h"
 
@@ -111,11 +112,6 @@ at::Tensor read_tensor(const StoredTensor& stored, at::ScalarType dtype, at::Dev
     fail_data("tensor '{}': holds a value that is not finite", stored.name);
   }
   return tensor;
-}
-
-std::string folder_name(const std::filesystem::path& folder) {
-  const auto path = std::filesystem::absolute(folder).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 }  // namespace

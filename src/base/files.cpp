@@ -139,6 +139,11 @@ void write_file(const fs::path& path, std::string_view content) {
   pending.commit();
 }
 
+std::string folder_name(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 void make_folders(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);

@@ -18,6 +18,9 @@ std::string read_file(const fs::path& path);
 /// Throws storage (74); the old file, if any, is then untouched.
 void write_file(const fs::path& path, std::string_view content);
 
+/// The last component of a path, also of "a/b/" and "."
+std::string folder_name(const fs::path& path);
+
 /// mkdir -p. Throws storage (74).
 void make_folders(const fs::path& path);
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <unordered_map>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "formats/json_reader.h"
 
@@ -112,13 +113,7 @@ class Machine {
     at_ += length;
     return piece;
   }
-  /// Little endian.
-  std::uint64_t number(std::uint64_t length) {
-    std::uint64_t value = 0;
-    const auto piece = take(length);
-    for (std::size_t i = piece.size(); i-- > 0;) value = value << 8 | static_cast<std::uint64_t>(piece[i]);
-    return value;
-  }
+  std::uint64_t number(std::uint64_t length) { return little_endian(take(length)); }
   /// Two's complement of up to 8 bytes.
   std::int64_t signed_number(std::uint64_t length) {
     if (length > 8) refuse("a whole number of {} bytes", length);

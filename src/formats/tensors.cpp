@@ -6,6 +6,7 @@
 #include <fstream>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "formats/json_reader.h"
 
@@ -41,12 +42,6 @@ const DTypeInfo& info_of(DType dtype) {
 std::optional<std::uint64_t> as_offset(const json& value) {
   if (!value.is_number_unsigned()) return std::nullopt;
   return value.get<std::uint64_t>();
-}
-
-std::uint64_t little_endian(std::span<const std::byte> bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = kLengthBytes; i-- > 0;) value = value << 8 | static_cast<std::uint64_t>(bytes[i]);
-  return value;
 }
 
 /// One entry of the header; `begin` and `end` count from the start of the data.
@@ -137,7 +132,7 @@ std::string_view header_text(std::span<const std::byte> bytes, const std::string
   if (bytes.size() < kLengthBytes)
     fail_data("{}: {} bytes are no safetensors file: the length of the header is missing", file,
               bytes.size());
-  const std::uint64_t length = little_endian(bytes);
+  const std::uint64_t length = little_endian(bytes.first(kLengthBytes));
   if (length > kMaxHeader)
     fail_data("{}: header of {} bytes; the format allows {}", file, length, kMaxHeader);
   if (length > bytes.size() - kLengthBytes)

@@ -6,6 +6,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "formats/json_reader.h"
 
@@ -33,10 +34,7 @@ class Fields {
     return bytes_.subspan(at, length);
   }
   std::uint64_t number(std::uint64_t at, std::uint64_t length) const {
-    std::uint64_t value = 0;
-    const auto field = piece(at, length, "directory");
-    for (std::size_t i = field.size(); i-- > 0;) value = value << 8 | static_cast<std::uint64_t>(field[i]);
-    return value;
+    return little_endian(piece(at, length, "directory"));
   }
   std::string text(std::uint64_t at, std::uint64_t length) const {
     const auto field = piece(at, length, "name of an entry");

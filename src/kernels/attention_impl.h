@@ -6,8 +6,6 @@
 namespace rocket {
 namespace {
 
-constexpr std::int64_t kRowsPerBlock = 24;
-
 /// Rows whose scores are computed together, and the keys that each sees: [seen_from, seen_until + row *
 /// step).
 struct ScoreBlock {
@@ -60,7 +58,7 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
             scores + begin,
             width,
             false});
-  float norms[kRowsPerBlock];
+  float norms[kAttentionRows];
   for (std::int64_t r = 0; r < block.rows; ++r)
     norms[r] = softmax_row(scores + r * width, begin, padded, from(r), until(r), a.scale);
   multiply({block.rows,
@@ -80,17 +78,17 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
 
 void attend(const HeadAttention& a) {
   if (a.fresh == 1) {  // the query heads are the rows
-    for (std::int64_t h = 0; h < a.heads; h += kRowsPerBlock) {
+    for (std::int64_t h = 0; h < a.heads; h += kAttentionRows) {
       attend_block(
-          a, {least(kRowsPerBlock, a.heads - h), a.dim, a.q + h * a.dim, a.out + h * a.dim, a.cached, 0});
+          a, {least(kAttentionRows, a.heads - h), a.dim, a.q + h * a.dim, a.out + h * a.dim, a.cached, 0});
     }
     return;
   }
   for (std::int64_t h = 0; h < a.heads; ++h) {
-    for (std::int64_t row = 0; row < a.fresh; row += kRowsPerBlock) {
+    for (std::int64_t row = 0; row < a.fresh; row += kAttentionRows) {
       const std::int64_t at = row * a.row_stride + h * a.dim;
       attend_block(
-          a, {least(kRowsPerBlock, a.fresh - row), a.row_stride, a.q + at, a.out + at, a.cached + row, 1});
+          a, {least(kAttentionRows, a.fresh - row), a.row_stride, a.q + at, a.out + at, a.cached + row, 1});
     }
   }
 }

@@ -11,8 +11,6 @@ extern const Kernels kernels_avx2, kernels_avx512;
 
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 24;  // of attention, see attention_impl.h
-
 bool runs_here(std::string_view name) {
 #if defined(__x86_64__)
   if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -46,11 +44,11 @@ const Kernels& kernels() {
 }
 
 std::int64_t packed_size(std::int64_t columns, std::int64_t inner) {
-  return (columns + kPanel - 1) / kPanel * kPanel * inner + kReadAhead;
+  return whole_panels(columns) * inner + kReadAhead;
 }
 
 std::int64_t attention_scratch(std::int64_t positions) {
-  return kRowsAtOnce * ((positions + kPanel - 1) / kPanel * kPanel);
+  return kAttentionRows * whole_panels(positions);
 }
 
 }  // namespace rocket

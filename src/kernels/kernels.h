@@ -14,6 +14,13 @@ namespace rocket {
 /// zeros.
 inline constexpr std::int64_t kPanel = 32;
 
+constexpr std::int64_t whole_panels(std::int64_t columns) {
+  return (columns + kPanel - 1) / kPanel * kPanel;
+}
+
+/// Rows of attention whose scores are computed together.
+inline constexpr std::int64_t kAttentionRows = 24;
+
 /// Right sides of products, attention keys and their rows may be read up to this many floats behind their
 /// last column.
 inline constexpr std::int64_t kReadAhead = 32;

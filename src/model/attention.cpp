@@ -73,7 +73,7 @@ at::Tensor attend_by_length(const PackedRows& rows, const at::Tensor& q_THK, con
 class Workspace {
  public:
   KeysAndValues of(std::int64_t key_heads, std::int64_t dim, std::int64_t length) {
-    const std::int64_t capacity = (length + kPanel - 1) / kPanel * kPanel;
+    const std::int64_t capacity = whole_panels(length);
     const std::int64_t each = key_heads * dim * capacity;
     if (!room_.defined() || room_.numel() < 2 * each + 2 * kReadAhead) {
       room_ = at::empty({2 * each + 2 * kReadAhead}, at::kFloat);
@@ -86,18 +86,21 @@ class Workspace {
   at::Tensor room_;
 };
 
-void attend_head(const SequenceRows& s, const KeysAndValues& stored, std::int64_t key_head,
-                 const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const at::Tensor& q_THK,
+                     std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
   thread_local std::vector<float> scratch;
   const std::int64_t dim = q_THK.size(2), heads = q_THK.size(1) / key_heads, stride = q_THK.size(1) * dim;
-  const std::int64_t floats = attention_scratch(s.cached + s.fresh);
-  if (static_cast<std::int64_t>(scratch.size()) < floats) scratch.resize(static_cast<std::size_t>(floats));
-  const std::int64_t at = s.first_row * stride + key_head * heads * dim;
-  kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal,
-                    1.0f / std::sqrt(static_cast<float>(dim)), q_THK.const_data_ptr<float>() + at,
-                    out.mutable_data_ptr<float>() + at, stride,
-                    stored.keys + key_head * dim * stored.capacity, stored.capacity,
-                    stored.values + key_head * dim * stored.capacity, dim, scratch.data()});
+  const auto floats = static_cast<std::size_t>(attention_scratch(s.cached + s.fresh));
+  if (scratch.size() < floats) scratch.resize(floats);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  const float* q = q_THK.const_data_ptr<float>() + s.first_row * stride;
+  float* to = out.mutable_data_ptr<float>() + s.first_row * stride;
+  for (std::int64_t g = 0; g < key_heads; ++g) {
+    const std::int64_t head = g * heads * dim, key_head = g * dim * stored.capacity;
+    kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal, scale, q + head, to + head,
+                      stride, stored.keys + key_head, stored.capacity, stored.values + key_head, dim,
+                      scratch.data()});
+  }
 }
 
 at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
@@ -110,7 +113,7 @@ at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at
     const SequenceRows sequence{rows.starts[s], rows.starts[s + 1] - rows.starts[s], 0};
     const KeysAndValues stored = workspace.of(k.size(1), k.size(2), sequence.fresh);
     write_keys(sequence, k, v, stored);
-    for (std::int64_t g = 0; g < k.size(1); ++g) attend_head(sequence, stored, g, q, k.size(1), mask, out);
+    attend_sequence(sequence, stored, q, k.size(1), mask, out);
   });
   return out;
 }
@@ -148,9 +151,7 @@ void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vec
                       const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
   on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
     const auto s = static_cast<std::size_t>(i);
-    for (std::int64_t g = 0; g < key_heads; ++g) {
-      attend_head(sequences[s], stored[s], g, q_THK, key_heads, mask, out);
-    }
+    attend_sequence(sequences[s], stored[s], q_THK, key_heads, mask, out);
   });
 }
 

@@ -14,10 +14,6 @@ bool side_by_side(std::int64_t hidden, std::int64_t intermediate, at::Device dev
   return device.is_cpu() && hidden * intermediate <= small_weight;
 }
 
-std::int64_t workers_here() {
-  return threads_here();
-}
-
 std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side, at::Device device) {
   // Measured: activations of more rows leave the second cache, and gain nothing.
   constexpr std::int64_t rows_per_thread = 1024;

@@ -12,9 +12,6 @@ namespace rocket {
 /// one batch on all of them: threads then meet once, not at every product. Only on the CPU.
 bool side_by_side(std::int64_t hidden, std::int64_t intermediate, at::Device device);
 
-/// How many calls of for_each_batch() would run at once.
-std::int64_t workers_here();
-
 /// Rows of one forward: `batch_tokens`, or less on the CPU, where batches that stay in the cache are as fast.
 std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side, at::Device device);
 

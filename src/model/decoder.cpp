@@ -136,8 +136,7 @@ at::Tensor attention_block(const DecoderConfig& c, const std::vector<LinearWeigh
   const at::Tensor q_THK = turned_heads(c, q_TO, norms.q_K, f.rotation);
   const at::Tensor k_TGK = turned_heads(c, k_TO, norms.k_K, f.rotation);
   const at::Tensor v_TGK = v_TO.view({-1, c.kv_heads, c.head_dim});
-  const Mask mask{.causal = true,
-                  .window = c.windows.empty() ? 0 : c.windows[static_cast<std::size_t>(layer)]};
+  const Mask mask{.causal = true, .window = c.windows[static_cast<std::size_t>(layer)]};
   const at::Tensor mixed = f.cache != nullptr ? f.cache->attend(layer, q_THK, k_TGK, v_TGK, mask)
                                               : attend(f.rows, q_THK, k_TGK, v_TGK, mask);
   return project<1>(mixed, linears, {first + o}, f)[0];

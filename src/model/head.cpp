@@ -20,8 +20,8 @@ constexpr std::int64_t kLogitsPerChunk = std::int64_t{1} << 22;
 constexpr std::int64_t kRowsPerBlock = 240;
 constexpr std::int64_t kIdsPerChunk = 32 * kPanel;
 
-/// Calls see(block's first row, rows, first id, ids, logits [rows, ids]) for every chunk of the vocabulary of
-/// every block of rows, the chunks of a block in order.
+/// Calls see(row, first id, ids, their logits) for every chunk of the vocabulary of every row, a row's chunks
+/// in order.
 template <class See>
 void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, const See& see) {
   const std::int64_t rows = hidden_TD.size(0), vocabulary = weight.outputs();
@@ -36,7 +36,7 @@ void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, con
     for (std::int64_t first = 0; first < vocabulary; first += kIdsPerChunk) {
       const std::int64_t ids = std::min(kIdsPerChunk, vocabulary - first);
       weight.columns(hidden + begin * weight.inputs(), count, first, ids, logits.data(), scratch);
-      see(begin, count, first, ids, logits.data());
+      for (std::int64_t i = 0; i < count; ++i) see(begin + i, first, ids, logits.data() + i * ids);
     }
   });
 }
@@ -53,13 +53,11 @@ at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_T
   const at::Tensor targets = targets_T.contiguous();
   const auto* target = targets.const_data_ptr<std::int64_t>();
   for_each_chunk(weight, plain_rows(hidden_TD),
-                 [&](auto begin, auto count, auto first, auto ids, const float* logits) {
-                   for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
-                     const auto r = static_cast<std::size_t>(row);
-                     kernels().add_logits(logits, ids, sums[r]);
-                     if (target[row] >= first && target[row] < first + ids)
-                       right[r] = logits[target[row] - first];
-                   }
+                 [&](std::int64_t row, std::int64_t first, std::int64_t ids, const float* logits) {
+                   const auto r = static_cast<std::size_t>(row);
+                   kernels().add_logits(logits, ids, sums[r]);
+                   if (target[row] >= first && target[row] < first + ids)
+                     right[r] = logits[target[row] - first];
                  });
   at::Tensor nll_T = at::empty({rows}, at::kFloat);
   float* out = nll_T.mutable_data_ptr<float>();
@@ -70,10 +68,8 @@ at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_T
 at::Tensor best_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD) {
   std::vector<Best> best(static_cast<std::size_t>(hidden_TD.size(0)));
   for_each_chunk(weight, plain_rows(hidden_TD),
-                 [&](auto begin, auto count, auto first, auto ids, const float* logits) {
-                   for (std::int64_t row = begin; row < begin + count; ++row, logits += ids) {
-                     kernels().find_best(logits, ids, first, best[static_cast<std::size_t>(row)]);
-                   }
+                 [&](std::int64_t row, std::int64_t first, std::int64_t ids, const float* logits) {
+                   kernels().find_best(logits, ids, first, best[static_cast<std::size_t>(row)]);
                  });
   at::Tensor ids_T = at::empty({hidden_TD.size(0)}, at::kLong);
   std::ranges::transform(best, ids_T.mutable_data_ptr<std::int64_t>(), &Best::index);
@@ -102,11 +98,11 @@ at::Tensor Head::logits(const at::Tensor& hidden_TD) const {
 at::Tensor Head::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {
   const bool differentiable = c10::GradMode::is_enabled() && hidden_TD.requires_grad();
   if (!differentiable && float_.tensor().defined()) return nll_on_kernels(float_, hidden_TD, targets_T);
-  return nll_with_gradient(hidden_TD, targets_T);
+  return nll_through_libtorch(hidden_TD, targets_T, differentiable);
 }
 
-at::Tensor Head::nll_with_gradient(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {
-  const bool differentiable = c10::GradMode::is_enabled() && hidden_TD.requires_grad();
+at::Tensor Head::nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
+                                      bool differentiable) const {
   const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / weight_VD_.size(0));
   std::vector<at::Tensor> values, gradients;
   for (std::int64_t begin = 0; begin < hidden_TD.size(0); begin += chunk) {

@@ -22,7 +22,8 @@ class Head {
   at::Tensor best(const at::Tensor& hidden_TD) const;
 
  private:
-  at::Tensor nll_with_gradient(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
+  at::Tensor nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
+                                  bool differentiable) const;
 
   at::Tensor weight_VD_;
   LinearWeight float_;  // float32, CPU only

@@ -16,7 +16,7 @@ class CpuKvCache : public KvCache {
       : layers_(config.layers), key_heads_(config.kv_heads), dim_(config.head_dim) {}
 
   void open(std::int64_t sequence, std::int64_t capacity) override {
-    const std::int64_t padded = (capacity + kPanel - 1) / kPanel * kPanel;
+    const std::int64_t padded = whole_panels(capacity);
     const std::int64_t each = key_heads_ * dim_ * padded + kReadAhead;
     buffers_[sequence] = {at::empty({layers_, 2, each}, at::kFloat), padded};
     length_[sequence] = 0;

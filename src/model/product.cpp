@@ -61,7 +61,9 @@ RightSide right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std:
   return {room, kPanel, panel};
 }
 
+/// x W^T, through LibTorch where the kernels do not compute.
 at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed) {
+  if (!on_kernels(x_TI) || !on_kernels(weight_OI)) return at::mm(x_TI, weight_OI.t());
   const at::Tensor x = x_TI.stride(1) == 1 || x_TI.size(1) == 1 ? x_TI : x_TI.contiguous();
   const std::int64_t rows = x.size(0), inner = x.size(1), columns = weight_OI.size(0);
   at::Tensor out_TO = at::empty({rows, columns}, x.options());
@@ -96,7 +98,6 @@ bool on_kernels(const at::Tensor& x) {
 }
 
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
-  if (!on_kernels(x_TI) || !on_kernels(weight_OI)) return at::mm(x_TI, weight_OI.t());
   return multiply(x_TI, weight_OI.stride(1) == 1 ? weight_OI : weight_OI.contiguous(), at::Tensor());
 }
 
@@ -108,7 +109,6 @@ LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::
 }
 
 at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
-  if (!on_kernels(x_TI) || !on_kernels(weight_OI_)) return at::mm(x_TI, weight_OI_.t());
   return multiply(x_TI, weight_OI_, packed_);
 }
 

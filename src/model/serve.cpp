@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "model/batches.h"
 #include "model/kv_cache.h"
+#include "model/threads.h"
 
 namespace rocket {
 namespace {
@@ -44,10 +45,9 @@ std::int64_t common_beginning(const Request& a, const Request& b, std::int64_t m
 /// A sequence under way.
 struct Sequence {
   std::int64_t request = 0;
-  std::int64_t cached = 0;  // positions in the cache
-  std::int64_t limit = 0;   // new ids at most
-  bool read = false;        // whether the request's own ids are in the cache
-  std::int64_t next = 0;    // the id to feed once it is
+  std::int64_t limit = 0;  // new ids at most
+  bool read = false;       // whether the request's own ids are in the cache
+  std::int64_t next = 0;   // the id to feed once it is
 };
 
 /// Requests of one group: the first one is read whole, the others go on from the beginning that they share.
@@ -63,13 +63,14 @@ struct Questions {
 
 class Worker {
  public:
-  Worker(const Decoder& decoder, LinearDelta* delta, const ServeOptions& options,
-         std::int64_t rows_per_forward, std::span<const Request> requests, std::vector<Answer>& answers)
+  /// `side_by_side`: with other workers on the threads.
+  Worker(const Decoder& decoder, LinearDelta* delta, const ServeOptions& options, bool side_by_side,
+         std::span<const Request> requests, std::vector<Answer>& answers)
       : decoder_(decoder),
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
         positions_left_(options.batch_tokens),
-        rows_per_forward_(rows_per_forward),
+        rows_per_forward_(rows_of_batch(options.batch_tokens, side_by_side, decoder.device())),
         requests_(requests),
         answers_(answers),
         cache_(KvCache::make(decoder.config(), decoder.compute(), decoder.device())) {}
@@ -99,8 +100,10 @@ class Worker {
     }
   }
 
-  /// The first request of each group goes to the front of the line.
+  /// The first request of each group goes to the front of the line. Where a text's length turns all its rows,
+  /// no two texts share a beginning.
   void form_groups() {
+    if (decoder_.config().rope.kind == RopeKind::dynamic) return;
     for (const std::int64_t r : waiting_) {
       if (request(r).group < 0) continue;
       Group& group = groups_[request(r).group];
@@ -121,8 +124,9 @@ class Worker {
     return std::max(size_of(request(r)), request(r).prompt + room(request(r), decoder_.config()));
   }
 
+  std::int64_t cached(const Sequence& s) const { return cache_->length(s.request); }
   std::int64_t fresh_rows(const Sequence& s) const {
-    return s.read ? 1 : size_of(request(s.request)) - s.cached;
+    return s.read ? 1 : size_of(request(s.request)) - cached(s);
   }
 
   /// Takes requests from the line while cache and forward have room for them; one at least where none is
@@ -148,13 +152,12 @@ class Worker {
 
   void start(std::int64_t r, Group* group) {
     positions_left_ -= capacity(r);
-    active_.push_back({r, 0, room(request(r), decoder_.config())});
+    active_.push_back({r, room(request(r), decoder_.config())});
     if (group == nullptr) {
       cache_->open(r, capacity(r));
       return;
     }
     cache_->fork(group->first, r, group->shared, capacity(r));
-    active_.back().cached = group->shared;
     if (--group->waiting == 0 && group->first_done) close(group->first);
   }
 
@@ -165,8 +168,8 @@ class Worker {
 
   void forward() {
     const PackedRows rows = fresh_rows_of_all();
-    const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get());
     const Questions questions = ask(rows);
+    const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get());
     const auto chosen = [&](const std::vector<std::int64_t>& index) {
       return hidden_TD.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()));
     };
@@ -186,10 +189,10 @@ class Worker {
     for (const Sequence& s : active_) {
       if (s.read) {
         ids.push_back(s.next);
-        positions.push_back(s.cached);
+        positions.push_back(cached(s));
       } else {
         const auto& own = request(s.request).ids;
-        for (std::int64_t i = s.cached; i < size_of(request(s.request)); ++i) {
+        for (std::int64_t i = cached(s); i < size_of(request(s.request)); ++i) {
           ids.push_back(own[static_cast<std::size_t>(i)]);
           positions.push_back(i);
         }
@@ -207,7 +210,7 @@ class Worker {
     for (std::size_t i = 0; i < active_.size(); ++i) {
       const Sequence& s = active_[i];
       const Request& text = request(s.request);
-      const std::int64_t row_of_first_id = rows.starts[i] - s.cached;
+      const std::int64_t row_of_first_id = rows.starts[i] - cached(s);
       if (!s.read && text.scored_from >= 0) {
         for (std::int64_t id = text.scored_from; id < size_of(text); ++id) {
           questions.scored_rows.push_back(row_of_first_id + id - 1);
@@ -227,9 +230,7 @@ class Worker {
     for (Sequence& s : active_) {
       const Request& text = request(s.request);
       Answer& answer = answers_[static_cast<std::size_t>(s.request)];
-      if (s.read) {
-        ++s.cached;
-      } else {
+      if (!s.read) {
         if (text.scored_from >= 0) {
           const std::int64_t count = size_of(text) - text.scored_from;
           answer.nll = std::accumulate(nll, nll + count, 0.0) / static_cast<double>(count);
@@ -237,8 +238,7 @@ class Worker {
         }
         if (Group* group = group_of(s.request); group != nullptr && group->first == s.request)
           group->read = true;
-        s.cached = s.limit > 0 ? text.prompt : size_of(text);
-        cache_->truncate(s.request, s.cached);
+        if (s.limit > 0) cache_->truncate(s.request, text.prompt);
         s.read = true;
       }
       if (s.limit == 0) continue;
@@ -306,7 +306,7 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   check(requests);
   const c10::InferenceMode inference;
   std::vector<Answer> answers(requests.size());
-  Worker(decoder, delta, options, options.batch_tokens, requests, answers)
+  Worker(decoder, delta, options, /*side_by_side=*/false, requests, answers)
       .run(0, static_cast<std::int64_t>(requests.size()));
   return answers;
 }
@@ -317,12 +317,11 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   std::vector<Answer> answers(requests.size());
   const DecoderConfig& config = decoder.config();
   const bool threads = side_by_side(config.hidden, config.intermediate, decoder.device());
-  const std::int64_t workers = threads ? workers_here() : 1;
+  const std::int64_t workers = threads ? threads_here() : 1;
   const auto cuts = cuts_of(requests, config, workers);
   for_each_batch(workers, threads, [&](std::int64_t w) {
     const auto delta = make_delta();
-    Worker(decoder, delta.get(), options, rows_of_batch(options.batch_tokens, threads, decoder.device()),
-           requests, answers)
+    Worker(decoder, delta.get(), options, threads, requests, answers)
         .run(cuts[static_cast<std::size_t>(w)], cuts[static_cast<std::size_t>(w) + 1]);
   });
   return answers;

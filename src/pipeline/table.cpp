@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "text/unicode.h"
 
 namespace rocket {
 
@@ -29,7 +30,7 @@ std::string one_line(const std::string& text) {
   }
   if (line.size() <= widest_text) return line;
   std::size_t end = widest_text - 3;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
+  while (end > 0 && is_utf8_continuation(line[end])) --end;
   line.resize(end);
   line += "...";
   return line;

@@ -55,8 +55,8 @@ struct Work {
   std::vector<Request> requests;
   std::vector<Item> items;
 
-  void add(const Item& item, Request request, const DecoderConfig& config) {
-    request.group = config.rope.kind == RopeKind::dynamic ? -1 : static_cast<std::int64_t>(item.adapter);
+  void add(const Item& item, Request request) {
+    request.group = static_cast<std::int64_t>(item.adapter);
     requests.push_back(std::move(request));
     items.push_back(item);
   }
@@ -76,16 +76,19 @@ Work work_of(const Decoder& decoder, std::size_t adapters, std::span<const ShotT
       scored.prompt = prompt;
       scored.max_new_tokens = max_new_tokens;
     }
-    work.add(item, std::move(scored), config);
+    work.add(item, std::move(scored));
     if (max_new_tokens > 0 && !together) {
-      work.add(item, {.ids = shot.prompt, .prompt = prompt, .max_new_tokens = max_new_tokens}, config);
+      work.add(item, {.ids = shot.prompt, .prompt = prompt, .max_new_tokens = max_new_tokens});
     }
   }
   return work;
 }
 
-std::vector<std::vector<ShotScore>> score(const Decoder& decoder, Adapters adapters,
-                                          std::span<const ShotTokens> shots, const GenerateOptions& options) {
+}  // namespace
+
+std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder, Adapters adapters,
+                                                std::span<const ShotTokens> shots,
+                                                const GenerateOptions& options) {
   const Work work = work_of(decoder, adapters.size(), shots, options.max_new_tokens);
   std::vector<std::shared_ptr<const LoraAdapter>> served;
   for (const Item& item : work.items) served.push_back(adapters[item.adapter]);
@@ -100,23 +103,15 @@ std::vector<std::vector<ShotScore>> score(const Decoder& decoder, Adapters adapt
   return scores;
 }
 
-}  // namespace
-
 std::vector<std::vector<double>> nll_block(const Decoder& decoder, Adapters adapters,
                                            std::span<const ShotTokens> shots, std::int64_t batch_tokens) {
   std::vector<std::vector<double>> nll;
   for (const auto& row :
-       score(decoder, adapters, shots, {.max_new_tokens = 0, .batch_tokens = batch_tokens})) {
+       score_block(decoder, adapters, shots, {.max_new_tokens = 0, .batch_tokens = batch_tokens})) {
     nll.emplace_back();
     for (const ShotScore& shot : row) nll.back().push_back(shot.nll);
   }
   return nll;
-}
-
-std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder, Adapters adapters,
-                                                std::span<const ShotTokens> shots,
-                                                const GenerateOptions& options) {
-  return score(decoder, adapters, shots, options);
 }
 
 }  // namespace rocket

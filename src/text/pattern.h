@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "text/unicode.h"
+
 namespace rocket {
 
 /// Bytes [begin, end) of the text that was searched.
@@ -54,7 +56,7 @@ void Pattern::for_each(std::string_view text, Use&& use) const {
     from = match->end;
     if (match->begin == match->end) {
       ++from;
-      while (from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80) ++from;
+      while (from < text.size() && is_utf8_continuation(text[from])) ++from;
     }
   }
 }

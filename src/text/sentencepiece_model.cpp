@@ -3,9 +3,11 @@
 #include <bit>
 #include <cmath>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <unordered_set>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "text/unicode.h"
@@ -42,10 +44,7 @@ class Message {
   }
   float real(std::string_view what) {
     expect(5, what);
-    std::uint32_t bits = 0;
-    const std::string_view four = take(4);
-    for (std::size_t i = 4; i > 0; --i) bits = (bits << 8) | static_cast<unsigned char>(four[i - 1]);
-    return std::bit_cast<float>(bits);
+    return std::bit_cast<float>(static_cast<std::uint32_t>(little_endian(std::as_bytes(std::span(take(4))))));
   }
 
   [[noreturn]] void refuse(const std::string& problem) const {
@@ -109,8 +108,7 @@ SentencePiece read_piece(std::string_view bytes, const std::string& name) {
       piece.type = static_cast<SentencePiece::Type>(type);
     }
   }
-  if (piece.text.empty() || to_utf8_lossy(piece.text) != piece.text)
-    fail_data("{}: expected a text in UTF-8", name);
+  if (piece.text.empty() || !is_utf8(piece.text)) fail_data("{}: expected a text in UTF-8", name);
   if (!std::isfinite(piece.score)) fail_data("{}: the score {} is not finite", name, piece.score);
   return piece;
 }

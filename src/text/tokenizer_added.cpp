@@ -21,7 +21,7 @@ std::size_t space_begin(std::string_view text, std::size_t end, std::size_t limi
     const char32_t c = previous_code_point(text, end);
     if (!is_white_space(c)) break;
     do --end;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+    while (end > 0 && is_utf8_continuation(text[end]));
   }
   return std::max(end, limit);
 }

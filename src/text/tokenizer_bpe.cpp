@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::size_t kLongestWord = std::size_t{1} << 30;
 constexpr std::uint64_t kNoPair = ~std::uint64_t{0};
-constexpr char32_t kSpaceMark = 0x2581;  // stands for a space in vocabularies of SentencePiece
-constexpr std::string_view kSpaceMarkBytes = "\xE2\x96\x81";
 
 /// GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 and up, in order.
 std::array<char32_t, 256> byte_alphabet() {
@@ -43,10 +41,10 @@ const std::array<int, 0x144>& alphabet_bytes() {
 
 /// Where behind `from` the next space mark stands that has no other right before it, or npos.
 std::size_t next_space_mark(std::string_view text, std::size_t from) {
-  for (std::size_t at = from;; at += kSpaceMarkBytes.size()) {
-    at = text.find(kSpaceMarkBytes, at);
+  for (std::size_t at = from;; at += kSpaceMark.size()) {
+    at = text.find(kSpaceMark, at);
     if (at == std::string_view::npos) return at;
-    if (at > from && !text.substr(0, at).ends_with(kSpaceMarkBytes)) return at;
+    if (at > from && !text.substr(0, at).ends_with(kSpaceMark)) return at;
   }
 }
 
@@ -218,7 +216,7 @@ void Bpe::read_merges(const TokenMap& vocabulary, const BpeOptions& options) {
     if (!id) fail_data("model.merges[{}]: token '{}' is not in the vocabulary", line, token);
     return *id;
   };
-  cut_at_spaces_ = !byte_level_ && words_.empty() && character_ids_.contains(kSpaceMark);
+  cut_at_spaces_ = !byte_level_ && words_.empty() && find_token(vocabulary, kSpaceMark);
   for (std::size_t rank = 0; rank < options.merges.size(); ++rank) {
     const auto& [left, right] = options.merges[rank];
     const TokenId left_id = id_of(left, rank), right_id = id_of(right, rank);

@@ -41,16 +41,6 @@ std::optional<char> byte_of(std::string_view token) {
   return static_cast<char>(byte);
 }
 
-bool is_utf8(std::string_view bytes) {
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    const std::size_t n = utf8_length(bytes, at);
-    if (n == 0) return false;
-    at += n;
-  }
-  return true;
-}
-
 }  // namespace
 
 void ByteLevelDecoder::apply(std::vector<std::string>& tokens) const {
@@ -85,8 +75,10 @@ void ByteFallbackDecoder::apply(std::vector<std::string>& tokens) const {
   std::vector<std::string> result;
   std::string bytes;
   const auto add_bytes = [&] {
-    if (is_utf8(bytes) && !bytes.empty()) result.push_back(bytes);
-    if (!is_utf8(bytes)) result.insert(result.end(), bytes.size(), "\xEF\xBF\xBD");
+    if (!is_utf8(bytes))
+      result.insert(result.end(), bytes.size(), "\xEF\xBF\xBD");
+    else if (!bytes.empty())
+      result.push_back(bytes);
     bytes.clear();
   };
   for (std::string& token : tokens) {

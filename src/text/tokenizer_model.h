@@ -27,6 +27,9 @@ struct StringHash {
 
 using TokenMap = std::unordered_map<std::string, TokenId, StringHash, std::equal_to<>>;
 
+/// U+2581 stands for a space in vocabularies of SentencePiece.
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
 std::optional<TokenId> find_token(const TokenMap& vocabulary, std::string_view token);
 
 /// A token and the bytes of the text (or, inside a word, of the word) that it stands for.

@@ -3,7 +3,9 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <span>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "text/unicode.h"
 
@@ -14,10 +16,8 @@ namespace {
 /// The library asks for rules about a whole grapheme only if it is shorter.
 constexpr std::size_t kLongGrapheme = 6;
 
-std::uint32_t little_endian(std::string_view bytes, std::size_t at) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 4; i > 0; --i) value = (value << 8) | static_cast<unsigned char>(bytes[at + i - 1]);
-  return value;
+std::uint32_t unit_at(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint32_t>(little_endian(std::as_bytes(std::span(bytes.substr(at, 4)))));
 }
 
 /// The unit of a double array, as Darts-clone lays it out.
@@ -48,13 +48,13 @@ Span next_grapheme(std::string_view text, std::size_t begin) {
 }  // namespace
 
 PrecompiledCharsmap::PrecompiledCharsmap(std::string_view bytes) {
-  const std::size_t size = bytes.size() < 4 ? 0 : little_endian(bytes, 0);
+  const std::size_t size = bytes.size() < 4 ? 0 : unit_at(bytes, 0);
   if (size == 0 || size % 4 != 0 || size > bytes.size() - 4)
     fail_data("precompiled_charsmap: expected a table and its length before it, found {} bytes",
               bytes.size());
-  for (std::size_t at = 4; at < 4 + size; at += 4) units_.push_back(little_endian(bytes, at));
+  for (std::size_t at = 4; at < 4 + size; at += 4) units_.push_back(unit_at(bytes, at));
   texts_ = bytes.substr(4 + size);
-  if (to_utf8_lossy(texts_) != texts_) fail_data("precompiled_charsmap: its texts are no UTF-8");
+  if (!is_utf8(texts_)) fail_data("precompiled_charsmap: its texts are no UTF-8");
   for (char c = 1; c > 0; ++c) keeps_[static_cast<std::size_t>(c)] = !replacement({&c, 1});
 }
 

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "text/tokenizer_model.h"
 #include "text/unicode.h"
 
 namespace rocket {
@@ -12,7 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-const char* const kSpaceMark = "\xE2\x96\x81";
 constexpr std::size_t kOwnSpecials = 3;  // XLM-R's model begins with <unk>, <s>, </s>
 
 void require_kind(const SentencePieceModel& model, SentencePieceModel::Kind kind, const char* expected) {

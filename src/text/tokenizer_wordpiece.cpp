@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "text/tokenizer_model.h"
+#include "text/unicode.h"
 
 namespace rocket {
 
@@ -28,9 +29,7 @@ void WordPiece::tokenize(std::string_view text, std::span<const Span> words,
 }
 
 bool WordPiece::tokenize_word(std::string_view text, Span word, std::vector<Piece>& pieces) const {
-  const auto continues = [&](std::size_t at) {
-    return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
-  };
+  const auto continues = [&](std::size_t at) { return is_utf8_continuation(text[at]); };
   std::int64_t characters = 0;
   for (std::size_t at = word.begin; at < word.end && characters <= longest_word_; ++at)
     characters += !continues(at);

@@ -35,7 +35,7 @@ std::size_t matching_bytes(std::string_view text, std::size_t at, const Sequence
   std::size_t n = 1;
   while (n < sequence.length && at + n < text.size()) {
     const auto byte = static_cast<unsigned char>(text[at + n]);
-    const bool ok = n == 1 ? byte >= sequence.low && byte <= sequence.high : (byte & 0xC0) == 0x80;
+    const bool ok = n == 1 ? byte >= sequence.low && byte <= sequence.high : is_utf8_continuation(text[at + n]);
     if (!ok) break;
     ++n;
   }
@@ -97,6 +97,16 @@ std::size_t utf8_subpart(std::string_view text, std::size_t at) {
   return matching_bytes(text, at, sequence_of(static_cast<unsigned char>(text[at])));
 }
 
+bool is_utf8(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t n = utf8_length(text, at);
+    if (n == 0) return false;
+    at += n;
+  }
+  return true;
+}
+
 std::string to_utf8_lossy(std::string_view text) {
   std::string result;
   result.reserve(text.size());
@@ -125,7 +135,7 @@ char32_t next_code_point(std::string_view text, std::size_t& at) {
 
 char32_t previous_code_point(std::string_view text, std::size_t end) {
   std::size_t at = end - 1;
-  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  while (at > 0 && is_utf8_continuation(text[at])) --at;
   return next_code_point(text, at);
 }
 

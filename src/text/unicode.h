@@ -10,6 +10,14 @@ namespace rocket {
 /// Length of the valid UTF-8 sequence at text[at], or 0 where there is none.
 std::size_t utf8_length(std::string_view text, std::size_t at);
 
+/// Whether `byte` is one of a sequence's, but not its first.
+constexpr bool is_utf8_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
+}
+
+/// Whether all of it is valid.
+bool is_utf8(std::string_view text);
+
 /// Length of what one U+FFFD replaces at text[at], where utf8_length is 0: the longest prefix of a valid
 /// sequence, at least one byte (Unicode's "maximal subpart", as Rust and Python do it).
 std::size_t utf8_subpart(std::string_view text, std::size_t at);

@@ -12,18 +12,21 @@
 
 namespace rocket::fuzz {
 
+inline void check_tensors(const TensorFile& file) {
+  Hasher all;  // reads every byte, so that one outside the map is seen
+  for (const StoredTensor& tensor : file.tensors()) {
+    std::int64_t expected = size_of(tensor.dtype);
+    for (const std::int64_t side : tensor.shape) expected *= side;
+    require(expected == static_cast<std::int64_t>(tensor.bytes.size()));
+    all.add(tensor.bytes);
+    require(file.find(tensor.name) == &tensor);
+  }
+  require(!all.hex().empty());
+}
+
 inline void safetensors(std::string_view bytes) {
   read_as_file("x.safetensors", bytes, [](const std::filesystem::path& folder) {
-    const SafeTensors file(folder / "x.safetensors");
-    Hasher all;  // reads every byte, so that one outside the map is seen
-    for (const StoredTensor& tensor : file.tensors()) {
-      std::int64_t expected = size_of(tensor.dtype);
-      for (const std::int64_t side : tensor.shape) expected *= side;
-      require(expected == static_cast<std::int64_t>(tensor.bytes.size()));
-      all.add(tensor.bytes);
-      require(file.find(tensor.name) == &tensor);
-    }
-    require(!all.hex().empty());
+    check_tensors(SafeTensors(folder / "x.safetensors"));
   });
 }
 

@@ -15,25 +15,8 @@
 namespace rocket {
 namespace {
 
+using test::Prediction;
 using test::Sequences;
-
-/// Every row but a sequence's last predicts the next id.
-struct Prediction {
-  std::vector<std::int64_t> rows, targets;
-  explicit Prediction(const Sequences& sequences) {
-    std::int64_t row = 0;
-    for (const auto& ids : sequences) {
-      for (std::size_t i = 0; i < ids.size(); ++i, ++row) {
-        if (i + 1 == ids.size()) continue;
-        rows.push_back(row);
-        targets.push_back(ids[i + 1]);
-      }
-    }
-  }
-  at::Tensor nll(const Decoder& decoder, const at::Tensor& hidden) const {
-    return decoder.nll(hidden.index_select(0, at::tensor(rows, at::kLong)), at::tensor(targets, at::kLong));
-  }
-};
 
 class TransformersParity : public testing::TestWithParam<std::string> {
  protected:

@@ -38,17 +38,7 @@ inline Decoder load_family(const std::string& family, const nlohmann::json& conf
 
 /// Of every row but a sequence's last, [T - S].
 inline at::Tensor nll_of(const Decoder& decoder, const Sequences& sequences, LinearDelta* delta) {
-  std::vector<std::int64_t> rows, targets;
-  std::int64_t row = 0;
-  for (const auto& ids : sequences) {
-    for (std::size_t i = 0; i < ids.size(); ++i, ++row) {
-      if (i + 1 == ids.size()) continue;
-      rows.push_back(row);
-      targets.push_back(ids[i + 1]);
-    }
-  }
-  const at::Tensor hidden = decoder.hidden(pack(sequences, at::kCPU), delta);
-  return decoder.nll(hidden.index_select(0, at::tensor(rows, at::kLong)), at::tensor(targets, at::kLong));
+  return Prediction(sequences).nll(decoder, decoder.hidden(pack(sequences, at::kCPU), delta));
 }
 
 /// The sequences of all texts in one batch; `expected` has one list a text.

@@ -141,6 +141,8 @@ TEST(DynamicRope, GenerationsDoNotDependOnTheCompany) {
     const auto together = generate(decoder, prompts, nullptr, test::kFamilyOptions);
     for (std::size_t i = 0; i < prompts.size(); ++i)
       EXPECT_EQ(generate(decoder, Sequences{prompts[i]}, nullptr, test::kFamilyOptions)[0], together[i]) << i;
+    const MakeDelta none = [] { return nullptr; };
+    EXPECT_EQ(generate(decoder, prompts, none, test::kFamilyOptions), together) << "one delta for all";
   }
 }
 
