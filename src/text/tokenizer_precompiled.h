@@ -14,7 +14,7 @@ namespace rocket {
 /// `precompiled_charsmap`: a double array over UTF-8 keys, and the texts that its values point into.
 class PrecompiledCharsmap : public Normalizer {
  public:
-  /// Throws data (65) if the lengths do not agree.
+  /// Throws data (65) if the lengths do not agree; a rule that points to no text throws when it is asked for.
   explicit PrecompiledCharsmap(std::string_view bytes);
   SourceText apply(SourceText text) const override;
 
