@@ -9,11 +9,11 @@
 #include "jobs.h"
 #include "model/device.h"
 #include "model/encoder.h"
+#include "pipeline/corpus_data.h"
 #include "pipeline/options.h"
 #include "pipeline/table.h"
 #include "pipeline/task_data.h"
 #include "selection/expert_choice.h"
-#include "text/corpus.h"
 
 namespace rocket {
 
@@ -69,7 +69,7 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   load_tokenizer(config.encoder.path);
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::kCPU);
   found.encoder_parameters = ModelWeights(config.encoder.path).parameters();
-  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields);
+  CorpusReader corpus = open_corpus(config);
   for (Record record; corpus.next(record);) ++found.records;
   if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
 }

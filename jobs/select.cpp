@@ -1,44 +1,24 @@
 // Algorithm 2 on the stored embeddings.
 #include <algorithm>
 #include <map>
-#include <unordered_set>
 
-#include "base/hash.h"
 #include "base/log.h"
 #include "jobs.h"
+#include "pipeline/corpus_data.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "store/hdf5.h"
-#include "text/corpus.h"
 
 namespace rocket {
 
 namespace {
 
-/// Hashes of the texts that must not be trained on: all records of the shots file and of the evaluation file.
-std::unordered_set<std::string> protected_texts(const RunConfig& config) {
-  std::unordered_set<std::string> keys;
-  for (const std::string& file : {config.task.shots, config.task.evaluation})
-    for_each_record(file, config.task.fields,
-                    [&](Record&& record) { keys.insert(hash_text(decontamination_key(record))); });
-  return keys;
-}
-
 /// Calls `use(index, record)` for every record of the corpus.
 template <class F>
 void for_each_indexed(const RunConfig& config, F&& use) {
-  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields);
+  CorpusReader corpus = open_corpus(config);
   std::int64_t index = 0;
   for (Record record; corpus.next(record);) use(index++, std::move(record));
-}
-
-std::vector<std::int64_t> contaminated(const RunConfig& config) {
-  const auto keys = protected_texts(config);
-  std::vector<std::int64_t> found;
-  for_each_indexed(config, [&](std::int64_t index, Record&& record) {
-    if (keys.contains(hash_text(decontamination_key(record)))) found.push_back(index);
-  });
-  return found;
 }
 
 CuratedSet choose(const Session& session, const std::vector<std::int64_t>& removed) {
@@ -84,7 +64,7 @@ void write_selection(const RunDirectory& run, const CuratedSet& set, const std::
 JobEnd select(JobContext& context) {
   Session& session = context.session;
   on_root(session.comm, [&] {
-    const std::vector<std::int64_t> removed = contaminated(session.config);
+    const std::vector<std::int64_t> removed = contaminated_records(session.config);
     const CuratedSet set = choose(session, removed);
     write_selected(session.run, kept_records(session.config, set));
     write_selection(session.run, set, removed);

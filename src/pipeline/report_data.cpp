@@ -6,11 +6,11 @@
 #include <map>
 
 #include "base/version.h"
+#include "pipeline/corpus_data.h"
 #include "pipeline/results.h"
 #include "pipeline/run_tables.h"
 #include "selection/bootstrap.h"
 #include "store/hdf5.h"
-#include "text/corpus.h"
 
 namespace rocket {
 
@@ -87,7 +87,7 @@ std::vector<ReportPair> dropped_pairs(const Session& session, const H5Reader& se
   }
   std::map<std::int64_t, std::string> texts;
   for (const auto& [kept, dropped] : wanted) texts[kept] = texts[dropped] = "";
-  CorpusReader corpus(expand_globs(session.config.corpus.records), session.config.corpus.fields);
+  CorpusReader corpus = open_corpus(session.config);
   for (auto& [index, text] : texts) {
     const auto records = corpus.block(index, 1);
     if (!records.empty()) text = one_text(records.front());

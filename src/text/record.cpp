@@ -1,7 +1,6 @@
 #include "text/record.h"
 
 #include <glob.h>
-#include <utf8proc.h>
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +8,6 @@
 #include "base/error.h"
 #include "formats/json_lines.h"
 #include "formats/json_value.h"
-#include "text/unicode.h"
 
 namespace rocket {
 namespace {
@@ -206,41 +204,6 @@ std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
     files.insert(files.end(), matches.begin(), matches.end());
   }
   return files;
-}
-
-namespace {
-
-/// What Python's str.split() splits at: White_Space and four old separators.
-bool is_split_at(char32_t c) {
-  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
-}
-
-void append_lower(std::string& text, char32_t c) {
-  constexpr char32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
-  if (c == kDottedCapitalI) {
-    text += "i\xCC\x87";
-  } else {
-    append_utf8(text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
-  }
-}
-
-}  // namespace
-
-std::string decontamination_key(const Record& record) {
-  const std::string text = to_utf8_lossy(record.instruction + "\n" + record.input);
-  std::string key;
-  bool gap = false;
-  for (std::size_t at = 0; at < text.size();) {
-    const char32_t c = next_code_point(text, at);
-    if (is_split_at(c)) {
-      gap = true;
-      continue;
-    }
-    if (gap && !key.empty()) key += ' ';
-    gap = false;
-    append_lower(key, c);
-  }
-  return key;
 }
 
 }  // namespace rocket

@@ -63,9 +63,4 @@ std::vector<Record> read_records(const std::filesystem::path& file, const FieldN
 /// (78) naming the pattern that matches no file, or that is a folder.
 std::vector<std::filesystem::path> expand_globs(const std::vector<std::string>& patterns);
 
-/// Key of decontamination: lower-cased, white space folded and trimmed `instruction + "\n" + input`. That is
-/// Python's `" ".join(text.lower().split())`, except that a capital sigma always becomes U+03C3: Python's
-/// U+03C2 at the end of a word would make two spellings of one word differ.
-std::string decontamination_key(const Record& record);
-
 }  // namespace rocket

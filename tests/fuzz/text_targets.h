@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fuzz/reader_target.h"
+#include "text/decontamination.h"
 #include "text/record.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
