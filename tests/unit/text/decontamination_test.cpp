@@ -37,3 +37,5 @@ TEST(DecontaminationKeyTest, SurvivesBytesThatAreNoText) {
   EXPECT_EQ(decontamination_key(record), "a\ufffd\ufffd");
 }
 
+}  // namespace
+}  // namespace rocket
