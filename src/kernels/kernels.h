@@ -1,4 +1,5 @@
-// Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them.
+// Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them; Gram
+// matrices in float64.
 //
 // Every result is a function of its own row and of the weights alone: each sum runs over its terms in one
 // order that neither the other rows of a call, nor their number, nor the number of threads changes. No matrix
@@ -7,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+
+#include "kernels/gram.h"
 
 namespace rocket {
 
@@ -90,6 +93,9 @@ struct Kernels {
   void (*add_logits)(const float* logits, std::int64_t count, LogSumExp& state);
   /// Takes a chunk of a row's logits, the first of which has index `first`, into its largest.
   void (*find_best)(const float* logits, std::int64_t count, std::int64_t first, Best& best);
+  /// Gram matrices in float64, of rows that are kept in either type.
+  void (*gram_of_floats)(const GramBlock<float>& block);
+  void (*gram_of_doubles)(const GramBlock<double>& block);
 };
 
 /// The kernels of this machine's instruction set.

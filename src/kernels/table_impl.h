@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/attention_impl.h"
+#include "kernels/gram_impl.h"
 #include "kernels/product_impl.h"
 #include "kernels/rows_impl.h"
 
@@ -9,7 +10,8 @@ namespace rocket {
 namespace {
 
 constexpr Kernels table_named(const char* name) {
-  return {name, &multiply, &pack, &attend, &rms_norm, &silu_times, &rotate, &add_logits, &find_best};
+  return {name,    &multiply,   &pack,      &attend,      &rms_norm,    &silu_times,
+          &rotate, &add_logits, &find_best, &gram<float>, &gram<double>};
 }
 
 }  // namespace
