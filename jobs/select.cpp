@@ -29,7 +29,7 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
   const EmbeddingSource source{corpus.at(0), corpus.at(1), [&](std::int64_t first, std::int64_t count) {
                                  return file.read_rows<float>("embedding", first, count);
                                }};
-  return choose_records(source, file.read<float>("shot_embedding"), shots.at(0), excluded,
+  return choose_records(*make_local_comm(), source, file.read<float>("shot_embedding"), shots.at(0), excluded,
                         selection_options(session.config));
 }
 

@@ -2,23 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "base/error.h"
 #include "base/random.h"
-#include "selection/dot.h"
 #include "selection/hull.h"
 #include "selection/near_walk.h"
+#include "selection/top_records.h"
 
 namespace rocket {
 namespace {
 
 // Squared distances to the hull are compared on this grid, so that "inside" is exactly 0 and equal is equal.
 constexpr double kDistanceGrid = 1e9;
-constexpr std::size_t kWalkRows = 1024;
+// Rows that are read and walked at once.
+constexpr std::size_t kWalkRows = 4096;
+// Rows that a thread judges at once.
+constexpr std::int64_t kSlice = 128;
 
 struct Corpus {
   const EmbeddingSource& source;
@@ -26,21 +29,8 @@ struct Corpus {
   std::int64_t shots;
   const std::vector<bool>& excluded;
   const SelectionOptions& options;
+  const ForEach& for_each;
 };
-
-struct Ranked {
-  double key = 0;  // the larger is chosen
-  float similarity = 0;
-  std::int64_t record = 0;
-};
-
-bool chosen_before(const Ranked& a, const Ranked& b) {
-  return std::tuple(-a.key, -a.similarity, a.record) < std::tuple(-b.key, -b.similarity, b.record);
-}
-
-bool walked_before(const Ranked& a, const Ranked& b) {
-  return std::tuple(-a.similarity, a.record) < std::tuple(-b.similarity, b.record);
-}
 
 std::int64_t block_of(const EmbeddingSource& source) {
   return std::max<std::int64_t>(1, source.block);
@@ -97,94 +87,82 @@ class Key {
   std::optional<Hull> hull_;
 };
 
-/// The `most` records that come first by chosen_before; with `with_rows` also their vectors.
-class TopRecords {
+/// What a block's records are ranked by.
+struct Judged {
+  std::vector<double> key;
+  std::vector<float> similarity;  // not finite where the vector is not
+};
+
+class Judge {
  public:
-  TopRecords(std::int64_t most, std::int64_t dimension, bool with_rows)
-      : most_(static_cast<std::size_t>(most)),
-        dimension_(static_cast<std::size_t>(dimension)),
-        with_rows_(with_rows) {}
+  explicit Judge(const Corpus& corpus)
+      : corpus_(corpus), key_(corpus), shot_cosines_(corpus.shots_KD, corpus.shots) {}
 
-  void offer(const Ranked& record, const float* row) {
-    if (heap_.size() < most_) {
-      const std::size_t slot = heap_.size();
-      rows_.resize(with_rows_ ? (slot + 1) * dimension_ : 0);
-      put({record, slot}, row);
-    } else if (chosen_before(record, heap_.front().record)) {
-      std::pop_heap(heap_.begin(), heap_.end(), last_on_top);
-      const std::size_t slot = heap_.back().slot;
-      heap_.pop_back();
-      put({record, slot}, row);
-    }
-  }
-
-  /// The records in walk order; their vectors go to rows_CD in the same order.
-  std::vector<Ranked> walk(std::vector<float>& rows_CD) {
-    std::sort(heap_.begin(), heap_.end(),
-              [](const Entry& a, const Entry& b) { return walked_before(a.record, b.record); });
-    std::vector<Ranked> records;
-    records.reserve(heap_.size());
-    rows_CD.reserve(rows_.size());
-    for (const Entry& entry : heap_) {
-      records.push_back(entry.record);
-      if (with_rows_) {
-        const float* row = rows_.data() + entry.slot * dimension_;
-        rows_CD.insert(rows_CD.end(), row, row + dimension_);
-      }
-    }
-    return records;
+  Judged operator()(std::int64_t first, std::span<const float> rows_BD) const {
+    const std::int64_t count = static_cast<std::int64_t>(rows_BD.size()) / corpus_.source.dimension;
+    Judged judged{std::vector<double>(static_cast<std::size_t>(count)),
+                  std::vector<float>(static_cast<std::size_t>(count))};
+    corpus_.for_each((count + kSlice - 1) / kSlice, [&](std::int64_t slice) {
+      const std::int64_t begin = slice * kSlice;
+      judge(first, rows_BD, begin, std::min(kSlice, count - begin), judged);
+    });
+    return judged;
   }
 
  private:
-  struct Entry {
-    Ranked record;
-    std::size_t slot = 0;
-  };
-
-  static bool last_on_top(const Entry& a, const Entry& b) { return chosen_before(a.record, b.record); }
-
-  void put(const Entry& entry, const float* row) {
-    heap_.push_back(entry);
-    std::push_heap(heap_.begin(), heap_.end(), last_on_top);
-    if (with_rows_) {
-      std::copy(row, row + dimension_, rows_.begin() + static_cast<std::ptrdiff_t>(entry.slot * dimension_));
+  void judge(std::int64_t first, std::span<const float> rows_BD, std::int64_t begin, std::int64_t count,
+             Judged& judged) const {
+    const auto shots = static_cast<std::size_t>(corpus_.shots);
+    std::vector<float> all(static_cast<std::size_t>(count) * shots);
+    shot_cosines_.compute(rows_BD.data() + begin * corpus_.source.dimension, count, all.data());
+    for (std::int64_t r = 0; r < count; ++r) {
+      const auto cosines = std::span<const float>(all).subspan(static_cast<std::size_t>(r) * shots, shots);
+      const bool finite =
+          std::all_of(cosines.begin(), cosines.end(), [](float x) { return std::isfinite(x); });
+      const auto place = static_cast<std::size_t>(begin + r);
+      judged.similarity[place] =
+          finite ? over_shots(cosines, corpus_.options.similarity) : std::numeric_limits<float>::quiet_NaN();
+      if (finite && !corpus_.excluded[static_cast<std::size_t>(first) + place]) {
+        judged.key[place] = key_(first + begin + r, rows_BD.data() + (begin + r) * corpus_.source.dimension,
+                                 cosines, judged.similarity[place]);
+      }
     }
   }
 
-  std::size_t most_, dimension_;
-  bool with_rows_;
-  std::vector<Entry> heap_;
-  std::vector<float> rows_;
+  const Corpus& corpus_;
+  Key key_;
+  ShotCosines shot_cosines_;
 };
 
-/// Calls take(ranked, row) for each record that is not excluded, in corpus order.
-template <class Take>
-void scan(const Corpus& corpus, const Take& take) {
-  const Key key(corpus);
-  const EmbeddingSource& source = corpus.source;
-  const std::int64_t step = block_of(source);
-  std::vector<float> cosines(static_cast<std::size_t>(corpus.shots));
-  for (std::int64_t first = 0; first < source.records; first += step) {
-    const std::int64_t count = std::min(step, source.records - first);
-    const std::vector<float> rows = read_rows(source, first, count);
-    for (std::int64_t r = 0; r < count; ++r) {
-      if (corpus.excluded[static_cast<std::size_t>(first + r)]) {
-        continue;
+/// Collective. The `most` first records of those that are not excluded, in walk order. Ranks take blocks of
+/// the corpus in turn.
+std::vector<RankedRecord> scan(Comm& comm, const Corpus& corpus, std::int64_t most) {
+  TopRecords top(most);
+  agree(comm, [&] {
+    const Judge judge(corpus);
+    const EmbeddingSource& source = corpus.source;
+    const std::int64_t step = block_of(source);
+    for (std::int64_t first = comm.rank() * step; first < source.records; first += comm.size() * step) {
+      const std::int64_t count = std::min(step, source.records - first);
+      const Judged judged = judge(first, read_rows(source, first, count));
+      for (std::int64_t r = 0; r < count; ++r) {
+        const auto place = static_cast<std::size_t>(r);
+        if (corpus.excluded[static_cast<std::size_t>(first) + place]) {
+          continue;
+        }
+        if (!std::isfinite(judged.similarity[place])) {
+          fail_data("corpus record {}: its embedding is not finite: run `rocket embed CONFIG --fresh`",
+                    first + r);
+        }
+        top.offer({judged.key[place], judged.similarity[place], first + r});
       }
-      const float* row = rows.data() + r * source.dimension;
-      shot_cosines(row, corpus.shots_KD, cosines);
-      if (!std::all_of(cosines.begin(), cosines.end(), [](float x) { return std::isfinite(x); })) {
-        fail_data("corpus record {}: its embedding is not finite: run `rocket embed CONFIG --fresh`",
-                  first + r);
-      }
-      const float similarity = over_shots(cosines, corpus.options.similarity);
-      take(Ranked{key(first + r, row, cosines, similarity), similarity, first + r}, row);
     }
-  }
+  });
+  return std::move(top).walk(comm);
 }
 
-void append(const std::vector<Ranked>& walked, CuratedSet& set) {
-  for (const Ranked& record : walked) {
+void append(std::span<const RankedRecord> walked, CuratedSet& set) {
+  for (const RankedRecord& record : walked) {
     set.retrieved.push_back(record.record);
     set.similarity.push_back(record.similarity);
   }
@@ -198,29 +176,8 @@ void decide(const NearWalk& walk, CuratedSet& set) {
   }
 }
 
-CuratedSet choose_top(const Corpus& corpus) {
-  const SelectionOptions& options = corpus.options;
-  const bool greedy = options.policy == SelectionPolicy::greedy;
-  const bool walks = greedy || options.policy == SelectionPolicy::released_code;
-  TopRecords top(options.retrieve, corpus.source.dimension, walks);
-  scan(corpus, [&](const Ranked& record, const float* row) { top.offer(record, row); });
-  std::vector<float> rows;
-  CuratedSet set;
-  append(top.walk(rows), set);
-  if (walks) {
-    NearWalk walk(corpus.source.dimension, options.threshold,
-                  greedy ? NearWalk::References::kept : NearWalk::References::seen);
-    walk.take(rows, options.retrieve);
-    decide(walk, set);
-  } else {
-    set.kept.assign(set.retrieved.size(), 1);
-    set.dropped_by.assign(set.retrieved.size(), -1);
-  }
-  return set;
-}
-
 /// Vectors of some records in the given order; neighbours in the corpus are read together, up to a block.
-std::vector<float> gather(const EmbeddingSource& source, std::span<const Ranked> records) {
+std::vector<float> gather(const EmbeddingSource& source, std::span<const RankedRecord> records) {
   std::vector<std::pair<std::int64_t, std::size_t>> wanted;
   for (std::size_t i = 0; i < records.size(); ++i) {
     wanted.emplace_back(records[i].record, i);
@@ -245,22 +202,59 @@ std::vector<float> gather(const EmbeddingSource& source, std::span<const Ranked>
   return result;
 }
 
-/// The walk goes on through the whole corpus until C records are kept.
-CuratedSet choose_by_filter(const Corpus& corpus) {
-  std::vector<Ranked> order;
-  scan(corpus, [&](const Ranked& record, const float*) { order.push_back(record); });
-  std::sort(order.begin(), order.end(), walked_before);
-  NearWalk walk(corpus.source.dimension, corpus.options.threshold, NearWalk::References::kept);
-  std::size_t looked_at = 0;
-  while (looked_at < order.size() && walk.kept() < corpus.options.retrieve) {
-    const std::span<const Ranked> rest = std::span(order).subspan(looked_at);
-    looked_at += walk.take(gather(corpus.source, rest.first(std::min(kWalkRows, rest.size()))),
-                           corpus.options.retrieve);
+/// Collective. Vectors of some records in the given order, on every rank: each reads its share.
+std::vector<float> gather(Comm& comm, const EmbeddingSource& source, std::span<const RankedRecord> records) {
+  const auto share = [&](int rank) {
+    return records.size() * static_cast<std::size_t>(rank) / static_cast<std::size_t>(comm.size());
+  };
+  std::vector<float> mine;
+  agree(comm, [&] {
+    mine = gather(source, records.subspan(share(comm.rank()), share(comm.rank() + 1) - share(comm.rank())));
+  });
+  std::vector<float> result;
+  result.reserve(records.size() * static_cast<std::size_t>(source.dimension));
+  for (const std::string& theirs :
+       comm.gather_all({reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(float)})) {
+    const std::size_t at = result.size();
+    result.resize(at + theirs.size() / sizeof(float));
+    std::memcpy(result.data() + at, theirs.data(), theirs.size());
   }
-  order.resize(looked_at);
+  return result;
+}
+
+/// Collective. Looks at records in order until they end or `most` are kept.
+CuratedSet walk(Comm& comm, const Corpus& corpus, std::span<const RankedRecord> order, std::int64_t most) {
+  NearWalk walk(corpus.source.dimension, corpus.options.threshold,
+                corpus.options.policy == SelectionPolicy::released_code ? NearWalk::References::seen
+                                                                        : NearWalk::References::kept,
+                corpus.for_each);
+  std::size_t looked_at = 0;
+  while (looked_at < order.size() && walk.kept() < most) {
+    const std::span<const RankedRecord> rest = order.subspan(looked_at);
+    looked_at +=
+        walk.take(comm, gather(comm, corpus.source, rest.first(std::min(kWalkRows, rest.size()))), most);
+  }
   CuratedSet set;
-  append(order, set);
+  append(order.first(looked_at), set);
   decide(walk, set);
+  return set;
+}
+
+/// Collective.
+CuratedSet choose(Comm& comm, const Corpus& corpus) {
+  const SelectionOptions& options = corpus.options;
+  if (options.policy == SelectionPolicy::repr_filter) {
+    // The walk goes on through the whole corpus until C records are kept.
+    return walk(comm, corpus, scan(comm, corpus, corpus.source.records), options.retrieve);
+  }
+  const std::vector<RankedRecord> top = scan(comm, corpus, options.retrieve);
+  if (options.policy == SelectionPolicy::greedy || options.policy == SelectionPolicy::released_code) {
+    return walk(comm, corpus, top, options.retrieve);
+  }
+  CuratedSet set;
+  append(top, set);
+  set.kept.assign(set.retrieved.size(), 1);
+  set.dropped_by.assign(set.retrieved.size(), -1);
   return set;
 }
 
@@ -296,14 +290,15 @@ void check(const Corpus& corpus) {
 
 }  // namespace
 
-CuratedSet choose_records(const EmbeddingSource& corpus, std::span<const float> shots_KD, std::int64_t shots,
-                          const std::vector<bool>& excluded, const SelectionOptions& options) {
+CuratedSet choose_records(Comm& comm, const EmbeddingSource& corpus, std::span<const float> shots_KD,
+                          std::int64_t shots, const std::vector<bool>& excluded,
+                          const SelectionOptions& options, const ForEach& for_each) {
   if (options.policy == SelectionPolicy::none) {
     return {};
   }
-  const Corpus parts{corpus, shots_KD, shots, excluded, options};
-  check(parts);
-  return options.policy == SelectionPolicy::repr_filter ? choose_by_filter(parts) : choose_top(parts);
+  const Corpus parts{corpus, shots_KD, shots, excluded, options, for_each};
+  agree(comm, [&] { check(parts); });
+  return choose(comm, parts);
 }
 
 }  // namespace rocket

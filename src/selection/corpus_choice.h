@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "selection/near_walk.h"
 #include "selection/shot_similarity.h"
 
 namespace rocket {
@@ -22,7 +23,7 @@ struct SelectionOptions {
   std::uint64_t seed = 0;
 };
 
-/// Unit vectors of the corpus, read by blocks of rows: never more than a block and the retrieved rows in memory.
+/// Unit vectors of the corpus, read by blocks of rows.
 struct EmbeddingSource {
   std::int64_t records = 0, dimension = 0;
   /// Rows [first, first + count), row-major.
@@ -31,17 +32,19 @@ struct EmbeddingSource {
 };
 
 struct CuratedSet {
-  std::vector<std::int64_t> retrieved;       // corpus indices, by descending similarity, then ascending
-  std::vector<float> similarity;             // of each retrieved record, by options.similarity
-  std::vector<std::uint8_t> kept;            // of each retrieved record
-  std::vector<std::int64_t> dropped_by;      // corpus index or -1
+  std::vector<std::int64_t> retrieved;   // corpus indices, by descending similarity, then ascending
+  std::vector<float> similarity;         // of each retrieved record, by options.similarity
+  std::vector<std::uint8_t> kept;        // of each retrieved record
+  std::vector<std::int64_t> dropped_by;  // corpus index or -1
 };
 
-/// `excluded[r]` marks records removed by decontamination. Two records are near if the cosine of their stored
-/// vectors, in float32, is above float32(threshold).
-/// Throws config (78) for a threshold outside (-1, 1] or retrieve < 1; unless policy is none, data (65) for a corpus
-/// of which nothing is left, or a vector that is not finite.
-CuratedSet choose_records(const EmbeddingSource& corpus, std::span<const float> shots_KD, std::int64_t shots,
-                          const std::vector<bool>& excluded, const SelectionOptions& options);
+/// Collective; the result is the same on all ranks, and for any number of them. `excluded[r]` marks records
+/// removed by decontamination. Two records are near if the cosine of their stored vectors, in float32, is
+/// above float32(threshold). In memory: a block, C numbers, and the references of the walk spread over the
+/// ranks (repr_filter: R numbers). Throws config (78) for a threshold outside (-1, 1] or retrieve < 1; unless
+/// policy is none, data (65) for a corpus of which nothing is left, or a vector that is not finite.
+CuratedSet choose_records(Comm& comm, const EmbeddingSource& corpus, std::span<const float> shots_KD,
+                          std::int64_t shots, const std::vector<bool>& excluded,
+                          const SelectionOptions& options, const ForEach& for_each = one_by_one);
 
 }  // namespace rocket

@@ -16,13 +16,10 @@ namespace rocket {
 namespace {
 
 // Read in place from rows of floats, which are aligned as floats only.
-using Floats = float __attribute__((vector_size(8 * sizeof(float)), aligned(sizeof(float)), may_alias));
 using HalfFloats = float __attribute__((vector_size(4 * sizeof(float)), aligned(sizeof(float)), may_alias));
 using Doubles = double __attribute__((vector_size(4 * sizeof(double))));
 
-constexpr std::int64_t kLanes = 16, kDoubleLanes = 8;
-// Rows that share the loads of x.
-constexpr int kTile = 4;
+constexpr std::int64_t kDoubleLanes = 8;
 
 template <class Number, std::size_t width>
 ROCKET_INLINE Number tree_sum(std::array<Number, width>& sums) {
@@ -34,41 +31,7 @@ ROCKET_INLINE Number tree_sum(std::array<Number, width>& sums) {
   return sums[0];
 }
 
-template <int tile>
-ROCKET_INLINE void dot_tile(const float* x, const float* rows, std::int64_t d, float* out) {
-  Floats low[tile] = {}, high[tile] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= d; i += kLanes) {
-    const auto* part = reinterpret_cast<const Floats*>(x + i);
-#pragma GCC unroll 4
-    for (int t = 0; t < tile; ++t) {
-      const auto* row = reinterpret_cast<const Floats*>(rows + t * d + i);
-      low[t] += part[0] * row[0];
-      high[t] += part[1] * row[1];
-    }
-  }
-  for (int t = 0; t < tile; ++t) {
-    std::array<float, kLanes> sums;
-    std::memcpy(sums.data(), &low[t], sizeof(Floats));
-    std::memcpy(sums.data() + kLanes / 2, &high[t], sizeof(Floats));
-    for (std::int64_t j = i; j < d; ++j) {
-      sums[static_cast<std::size_t>(j - i)] += x[j] * rows[t * d + j];
-    }
-    out[t] = tree_sum(sums);
-  }
-}
-
 }  // namespace
-
-ROCKET_WIDE void dot_rows(const float* x, const float* rows, std::int64_t count, std::int64_t d, float* out) {
-  std::int64_t r = 0;
-  for (; r + kTile <= count; r += kTile) {
-    dot_tile<kTile>(x, rows + r * d, d, out + r);
-  }
-  for (; r < count; ++r) {
-    dot_tile<1>(x, rows + r * d, d, out + r);
-  }
-}
 
 ROCKET_WIDE double dot_double(const float* a, const float* b, std::int64_t d) {
   Doubles low{}, high{};

@@ -3,35 +3,55 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
+
+#include "comm/comm.h"
+#include "selection/packed_rows.h"
 
 namespace rocket {
 
-/// Takes unit vectors in walk order. One is dropped by the first reference that is near it (cosine in float32,
-/// clamped to 1, strictly above the threshold); references are those kept so far, or all seen so far.
+/// Calls work(0) .. work(count - 1), in any order, maybe at once: on_threads() of model/threads.h, say.
+using ForEach = std::function<void(std::int64_t count, const std::function<void(std::int64_t)>& work)>;
+void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& work);
+
+/// Takes unit vectors in walk order. One is dropped by the first reference that is near it (packed_rows.h);
+/// references are those kept so far, or all seen so far. Exactly the walk record by record, computed by
+/// blocks: a block against the references, of which each rank holds its share, then within itself. Neither
+/// ranks, nor threads, nor how many rows come at a time change what is found. Holds the references, spread
+/// over the ranks, and a block.
 class NearWalk {
  public:
   enum class References { kept, seen };
 
-  NearWalk(std::int64_t dimension, double threshold, References references);
+  NearWalk(std::int64_t dimension, double threshold, References references, ForEach for_each = one_by_one);
 
-  /// Goes on with rows_BD until they end or `most_kept` have been kept in all. Returns how many rows were taken.
-  std::size_t take(std::span<const float> rows_BD, std::int64_t most_kept);
+  /// Collective: the same rows on all ranks. Goes on with rows_BD until they end or `most_kept` have been
+  /// kept in all. Returns how many rows were taken.
+  std::size_t take(Comm& comm, std::span<const float> rows_BD, std::int64_t most_kept);
 
   /// For each row taken so far, in walk order: the position in the walk of the row that dropped it, or -1.
   const std::vector<std::int64_t>& dropped_by() const { return dropped_by_; }
   std::int64_t kept() const { return kept_; }
 
  private:
-  std::size_t take_block(const float* rows, std::size_t count, std::int64_t most_kept);
-  std::int64_t first_near(const float* row, std::int64_t first, std::int64_t end) const;
+  struct Block;
+
+  std::size_t take_block(Comm& comm, std::span<const float> rows, std::int64_t most_kept);
+  std::vector<std::int64_t> near_references(Comm& comm, std::span<const float> rows) const;
+  void compare_within(Comm& comm, Block& block) const;
+  std::size_t settle(Comm& comm, const Block& block, std::int64_t most_kept);
+  void add_reference(const Comm& comm, const float* row);
 
   std::int64_t dimension_;
-  float threshold_;
+  float bar_;
   References references_;
-  std::vector<float> reference_rows_;
-  std::vector<std::int64_t> reference_positions_;
+  ForEach for_each_;
+  std::int64_t reference_count_ = 0;  // over all ranks
+  PackedRows mine_;                   // of the references
+  std::vector<std::int64_t> my_positions_;
   std::vector<std::int64_t> dropped_by_;
   std::int64_t kept_ = 0;
 };

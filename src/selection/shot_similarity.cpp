@@ -4,17 +4,34 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "selection/dot.h"
+#include "kernels/kernels.h"
 
 namespace rocket {
+namespace {
 
-void shot_cosines(const float* row_D, std::span<const float> shots_KD, std::span<float> cosines_K) {
-  const auto shots = static_cast<std::int64_t>(cosines_K.size());
-  dot_rows(row_D, shots_KD.data(), shots, static_cast<std::int64_t>(shots_KD.size()) / shots,
-           cosines_K.data());
-  for (float& cosine : cosines_K) {
-    cosine = std::min(cosine, 1.0f);
-  }
+// Rows whose cosines are held at once.
+constexpr std::int64_t kRows = 256;
+
+}  // namespace
+
+ShotCosines::ShotCosines(std::span<const float> shots_KD, std::int64_t shots)
+    : shots_(shots),
+      dimension_(static_cast<std::int64_t>(shots_KD.size()) / shots),
+      packed_(static_cast<std::size_t>(packed_size(shots, dimension_))) {
+  kernels().pack(shots_KD.data(), shots_, dimension_, dimension_, packed_.data());
+}
+
+void ShotCosines::compute(const float* rows_BD, std::int64_t rows, float* cosines_BK) const {
+  kernels().multiply({.rows = rows,
+                      .inner = dimension_,
+                      .columns = shots_,
+                      .a = rows_BD,
+                      .a_stride = dimension_,
+                      .b = {packed_.data(), kPanel, dimension_ * kPanel},
+                      .c = cosines_BK,
+                      .c_stride = shots_});
+  std::transform(cosines_BK, cosines_BK + rows * shots_, cosines_BK,
+                 [](float cosine) { return std::min(cosine, 1.0f); });
 }
 
 float over_shots(std::span<const float> cosines_K, ShotSimilarity kind) {
@@ -33,10 +50,16 @@ std::vector<float> shot_similarity(std::span<const float> rows_RD, std::int64_t 
     fail_internal("similarity of {} rows to {} shots: got {} and {} numbers", rows, shots, rows_RD.size(),
                   shots_KD.size());
   }
-  std::vector<float> cosines(static_cast<std::size_t>(shots)), result(static_cast<std::size_t>(rows));
-  for (std::size_t r = 0; r < result.size(); ++r) {
-    shot_cosines(rows_RD.data() + r * dimension, shots_KD, cosines);
-    result[r] = over_shots(cosines, kind);
+  const ShotCosines all(shots_KD, shots);
+  std::vector<float> cosines(static_cast<std::size_t>(kRows * shots)), result(static_cast<std::size_t>(rows));
+  for (std::int64_t first = 0; first < rows; first += kRows) {
+    const std::int64_t count = std::min(kRows, rows - first);
+    all.compute(rows_RD.data() + first * static_cast<std::int64_t>(dimension), count, cosines.data());
+    for (std::int64_t r = 0; r < count; ++r) {
+      result[static_cast<std::size_t>(first + r)] = over_shots(
+          std::span(cosines).subspan(static_cast<std::size_t>(r * shots), static_cast<std::size_t>(shots)),
+          kind);
+    }
   }
   return result;
 }

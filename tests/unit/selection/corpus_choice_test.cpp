@@ -59,8 +59,12 @@ struct Corpus {
   }
 
   CuratedSet choose(const SelectionOptions& options, std::int64_t block = 4096) const {
-    return choose_records(source(block), shots, static_cast<std::int64_t>(shots.size()) / dimension, excluded,
-                          options);
+    return choose(*make_local_comm(), options, block);
+  }
+
+  CuratedSet choose(Comm& comm, const SelectionOptions& options, std::int64_t block) const {
+    return choose_records(comm, source(block), shots, static_cast<std::int64_t>(shots.size()) / dimension,
+                          excluded, options);
   }
 };
 
@@ -137,6 +141,23 @@ TEST(CorpusChoice, BlocksChangeNothing) {
     EXPECT_EQ(parts.similarity, whole.similarity);
     EXPECT_EQ(parts.kept, whole.kept);
     EXPECT_EQ(parts.dropped_by, whole.dropped_by);
+  }
+}
+
+TEST(CorpusChoice, RanksChangeNothing) {
+  const json data = reference()[0];
+  for (const json& c : data["cases"]) {
+    const SelectionOptions options = options_of(c);
+    const CuratedSet alone = crowded().choose(options);
+    for (const int ranks : {2, 3, 6}) {
+      run_on_threads(ranks, [&](Comm& comm) {
+        const CuratedSet set = crowded().choose(comm, options, 7);
+        EXPECT_EQ(set.retrieved, alone.retrieved);
+        EXPECT_EQ(set.similarity, alone.similarity);
+        EXPECT_EQ(set.kept, alone.kept);
+        EXPECT_EQ(set.dropped_by, alone.dropped_by);
+      });
+    }
   }
 }
 

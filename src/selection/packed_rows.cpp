@@ -1,0 +1,146 @@
+#include "selection/packed_rows.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "kernels/kernels.h"
+
+namespace rocket {
+namespace {
+
+// A chunk of packed rows and its cosines with a slice of rows then stay in the second cache.
+constexpr std::int64_t kColumns = 256;
+
+using Floats = float __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
+using Marks = std::int32_t __attribute__((vector_size(16 * sizeof(std::int32_t))));
+constexpr std::int64_t kLanes = 16;
+
+bool any_above(const float* x, std::int64_t count, float bar) {
+  Marks found{};
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    found |= *reinterpret_cast<const Floats*>(x + j) > bar;
+  }
+  bool any = std::any_of(x + j, x + count, [bar](float value) { return value > bar; });
+  for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+    any |= found[lane] != 0;
+  }
+  return any;
+}
+
+/// Rows that are still looked at, side by side: those that have found a near one leave.
+class Rows {
+ public:
+  Rows(const float* rows, std::int64_t count, std::int64_t dimension)
+      : data_(rows), dimension_(dimension), numbers_(static_cast<std::size_t>(count)) {
+    std::iota(numbers_.begin(), numbers_.end(), std::int64_t{0});
+  }
+
+  const float* data() const { return data_; }
+  std::int64_t count() const { return static_cast<std::int64_t>(numbers_.size()); }
+  std::int64_t number(std::int64_t place) const { return numbers_[static_cast<std::size_t>(place)]; }
+
+  template <class Leaves>
+  void remove_if(const Leaves& leaves) {
+    std::vector<std::int64_t> numbers;
+    std::vector<float> rows;
+    for (std::int64_t place = 0; place < count(); ++place) {
+      if (!leaves(number(place))) {
+        numbers.push_back(number(place));
+        rows.insert(rows.end(), data_ + place * dimension_, data_ + (place + 1) * dimension_);
+      }
+    }
+    numbers_ = std::move(numbers);
+    own_ = std::move(rows);
+    data_ = own_.data();
+  }
+
+ private:
+  const float* data_;
+  std::int64_t dimension_;
+  std::vector<std::int64_t> numbers_;
+  std::vector<float> own_;
+};
+
+}  // namespace
+
+float near_bar(double threshold) {
+  const auto bar = static_cast<float>(threshold);
+  return bar < 1.0f ? bar : std::numeric_limits<float>::infinity();
+}
+
+void PackedRows::add(const float* row_D) {
+  const std::int64_t column = size_ % kColumns;
+  if (column == 0) {
+    chunks_.emplace_back(static_cast<std::size_t>(packed_size(kColumns, dimension_)));
+  }
+  float* panel = chunks_.back().data() + column / kPanel * dimension_ * kPanel + column % kPanel;
+  for (std::int64_t k = 0; k < dimension_; ++k) {
+    panel[k * kPanel] = row_D[k];
+  }
+  ++size_;
+}
+
+void PackedRows::multiply(const float* rows_BD, std::int64_t count, std::size_t chunk, std::int64_t columns,
+                          float* cosines) const {
+  kernels().multiply({.rows = count,
+                      .inner = dimension_,
+                      .columns = columns,
+                      .a = rows_BD,
+                      .a_stride = dimension_,
+                      .b = {chunks_[chunk].data(), kPanel, dimension_ * kPanel},
+                      .c = cosines,
+                      .c_stride = columns});
+}
+
+std::vector<std::int64_t> PackedRows::first_near(const float* rows_BD, std::int64_t count, float bar) const {
+  std::vector<std::int64_t> first(static_cast<std::size_t>(count), -1);
+  Rows rows(rows_BD, count, dimension_);
+  std::vector<float> cosines(static_cast<std::size_t>(count * kColumns));
+  for (std::size_t chunk = 0; chunk < chunks_.size() && rows.count() > 0; ++chunk) {
+    const std::int64_t begin = static_cast<std::int64_t>(chunk) * kColumns;
+    const std::int64_t columns = std::min(kColumns, size_ - begin);
+    multiply(rows.data(), rows.count(), chunk, columns, cosines.data());
+    bool found = false;
+    for (std::int64_t place = 0; place < rows.count(); ++place) {
+      const float* row = cosines.data() + place * columns;
+      if (any_above(row, columns, bar)) {
+        const auto* at = std::find_if(row, row + columns, [bar](float cosine) { return cosine > bar; });
+        first[static_cast<std::size_t>(rows.number(place))] = begin + (at - row);
+        found = true;
+      }
+    }
+    if (found) {
+      rows.remove_if([&](std::int64_t number) { return first[static_cast<std::size_t>(number)] >= 0; });
+    }
+  }
+  return first;
+}
+
+std::vector<std::uint64_t> PackedRows::near_bits(const float* rows_BD, std::int64_t count,
+                                                 std::int64_t columns, float bar) const {
+  const std::int64_t words = words_of(columns);
+  std::vector<std::uint64_t> bits(static_cast<std::size_t>(count * words));
+  std::vector<float> cosines(static_cast<std::size_t>(count * kColumns));
+  for (std::int64_t begin = 0; begin < columns; begin += kColumns) {
+    const std::int64_t width = std::min(kColumns, columns - begin);
+    multiply(rows_BD, count, static_cast<std::size_t>(begin / kColumns), width, cosines.data());
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* row = cosines.data() + r * width;
+      std::uint64_t* word = bits.data() + r * words + begin / 64;
+      for (std::int64_t j = 0; j < width; j += 64) {
+        const std::int64_t end = std::min(j + 64, width);
+        if (!any_above(row + j, end - j, bar)) {
+          continue;
+        }
+        for (std::int64_t i = j; i < end; ++i) {
+          word[j / 64] |= static_cast<std::uint64_t>(row[i] > bar) << (i - j);
+        }
+      }
+    }
+  }
+  return bits;
+}
+
+}  // namespace rocket
