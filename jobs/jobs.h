@@ -12,7 +12,7 @@ inline constexpr std::int64_t shots_per_unit = 25;
 JobEnd score(JobContext& context);     // units: bank x shots
 JobEnd experts(JobContext& context);   // root: Algorithm 1
 JobEnd embed(JobContext& context);     // units: corpus blocks
-JobEnd select(JobContext& context);    // root: Algorithm 2
+JobEnd select(JobContext& context);    // all ranks together: Algorithm 2
 JobEnd finetune(JobContext& context);  // loop: the mixture, data parallel
 JobEnd evaluate(JobContext& context);  // units: systems x evaluation items
 JobEnd export_mixture_job(JobContext& context);  // root: RUN/expert

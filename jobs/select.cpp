@@ -1,9 +1,12 @@
 // Algorithm 2 on the stored embeddings.
 #include <algorithm>
+#include <cstring>
 #include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "jobs.h"
+#include "model/threads.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
@@ -21,16 +24,35 @@ void for_each_indexed(const RunConfig& config, F&& use) {
   for (Record record; corpus.next(record);) use(index++, std::move(record));
 }
 
+/// Collective. Root reads the texts; the others are told.
+std::vector<std::int64_t> removed_records(const Session& session) {
+  std::vector<std::int64_t> removed;
+  on_root(session.comm, [&] { removed = contaminated_records(session.config); });
+  const std::string bytes = broadcast_text(
+      session.comm, {reinterpret_cast<const char*>(removed.data()), removed.size() * sizeof(removed[0])});
+  removed.resize(bytes.size() / sizeof(removed[0]));
+  std::memcpy(removed.data(), bytes.data(), bytes.size());
+  return removed;
+}
+
+/// Collective. Every rank reads its share of the embeddings.
 CuratedSet choose(const Session& session, const std::vector<std::int64_t>& removed) {
-  const H5Reader file(session.run.file("embed.h5"));
-  const Shape corpus = file.shape("embedding"), shots = file.shape("shot_embedding");
-  std::vector<bool> excluded(corpus.at(0), false);
-  for (const std::int64_t index : removed) excluded[index] = true;
-  const EmbeddingSource source{corpus.at(0), corpus.at(1), [&](std::int64_t first, std::int64_t count) {
-                                 return file.read_rows<float>("embedding", first, count);
-                               }};
-  return choose_records(*make_local_comm(), source, file.read<float>("shot_embedding"), shots.at(0), excluded,
-                        selection_options(session.config));
+  std::optional<H5Reader> file;
+  EmbeddingSource source;
+  std::vector<float> shots;
+  std::vector<bool> excluded;
+  agree(session.comm, [&] {
+    file.emplace(session.run.file("embed.h5"));
+    const Shape corpus = file->shape("embedding");
+    excluded.resize(corpus.at(0), false);
+    for (const std::int64_t index : removed) excluded[index] = true;
+    source = {corpus.at(0), corpus.at(1), [&](std::int64_t first, std::int64_t count) {
+                return file->read_rows<float>("embedding", first, count);
+              }};
+    shots = file->read<float>("shot_embedding", {-1, corpus.at(1)});
+  });
+  return choose_records(session.comm, source, shots, static_cast<std::int64_t>(shots.size()) / source.dimension,
+                        excluded, selection_options(session.config), on_threads);
 }
 
 /// The kept records in walk order, their texts read in one pass over the corpus.
@@ -63,9 +85,9 @@ void write_selection(const RunDirectory& run, const CuratedSet& set, const std::
 
 JobEnd select(JobContext& context) {
   Session& session = context.session;
+  const std::vector<std::int64_t> removed = removed_records(session);
+  const CuratedSet set = choose(session, removed);
   on_root(session.comm, [&] {
-    const std::vector<std::int64_t> removed = contaminated_records(session.config);
-    const CuratedSet set = choose(session, removed);
     write_selected(session.run, kept_records(session.config, set));
     write_selection(session.run, set, removed);
     log::info("select: {} looked at, {} kept, {} removed as equal to a shot or an evaluation item",

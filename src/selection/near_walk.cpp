@@ -106,7 +106,7 @@ std::vector<std::int64_t> NearWalk::near_references(Comm& comm, std::span<const 
 /// Bands go to the ranks in turn, so that long and short ones are spread.
 void NearWalk::compare_within(Comm& comm, Block& block) const {
   const auto count = static_cast<std::int64_t>(block.candidates.size());
-  PackedRows columns(dimension_);
+  ReferenceRows columns(dimension_);
   std::vector<float> rows;
   rows.reserve(block.candidates.size() * static_cast<std::size_t>(dimension_));
   for (std::int64_t b : block.candidates) {

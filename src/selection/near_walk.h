@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "comm/comm.h"
-#include "selection/packed_rows.h"
+#include "selection/reference_rows.h"
 
 namespace rocket {
 
@@ -17,11 +17,11 @@ namespace rocket {
 using ForEach = std::function<void(std::int64_t count, const std::function<void(std::int64_t)>& work)>;
 void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& work);
 
-/// Takes unit vectors in walk order. One is dropped by the first reference that is near it (packed_rows.h);
-/// references are those kept so far, or all seen so far. Exactly the walk record by record, computed by
-/// blocks: a block against the references, of which each rank holds its share, then within itself. Neither
-/// ranks, nor threads, nor how many rows come at a time change what is found. Holds the references, spread
-/// over the ranks, and a block.
+/// Takes unit vectors in walk order. One is dropped by the first reference that is near it
+/// (reference_rows.h); references are those kept so far, or all seen so far. Exactly the walk record by
+/// record, computed by blocks: a block against the references, of which each rank holds its share, then
+/// within itself. Neither ranks, nor threads, nor how many rows come at a time change what is found. Holds
+/// the references, spread over the ranks, and a block.
 class NearWalk {
  public:
   enum class References { kept, seen };
@@ -50,7 +50,7 @@ class NearWalk {
   References references_;
   ForEach for_each_;
   std::int64_t reference_count_ = 0;  // over all ranks
-  PackedRows mine_;                   // of the references
+  ReferenceRows mine_;                // of the references
   std::vector<std::int64_t> my_positions_;
   std::vector<std::int64_t> dropped_by_;
   std::int64_t kept_ = 0;

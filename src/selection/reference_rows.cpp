@@ -1,4 +1,4 @@
-#include "selection/packed_rows.h"
+#include "selection/reference_rows.h"
 
 #include <algorithm>
 #include <limits>
@@ -70,7 +70,7 @@ float near_bar(double threshold) {
   return bar < 1.0f ? bar : std::numeric_limits<float>::infinity();
 }
 
-void PackedRows::add(const float* row_D) {
+void ReferenceRows::add(const float* row_D) {
   const std::int64_t column = size_ % kColumns;
   if (column == 0) {
     chunks_.emplace_back(static_cast<std::size_t>(packed_size(kColumns, dimension_)));
@@ -82,8 +82,8 @@ void PackedRows::add(const float* row_D) {
   ++size_;
 }
 
-void PackedRows::multiply(const float* rows_BD, std::int64_t count, std::size_t chunk, std::int64_t columns,
-                          float* cosines) const {
+void ReferenceRows::multiply(const float* rows_BD, std::int64_t count, std::size_t chunk,
+                             std::int64_t columns, float* cosines) const {
   kernels().multiply({.rows = count,
                       .inner = dimension_,
                       .columns = columns,
@@ -94,7 +94,8 @@ void PackedRows::multiply(const float* rows_BD, std::int64_t count, std::size_t 
                       .c_stride = columns});
 }
 
-std::vector<std::int64_t> PackedRows::first_near(const float* rows_BD, std::int64_t count, float bar) const {
+std::vector<std::int64_t> ReferenceRows::first_near(const float* rows_BD, std::int64_t count,
+                                                    float bar) const {
   std::vector<std::int64_t> first(static_cast<std::size_t>(count), -1);
   Rows rows(rows_BD, count, dimension_);
   std::vector<float> cosines(static_cast<std::size_t>(count * kColumns));
@@ -118,8 +119,8 @@ std::vector<std::int64_t> PackedRows::first_near(const float* rows_BD, std::int6
   return first;
 }
 
-std::vector<std::uint64_t> PackedRows::near_bits(const float* rows_BD, std::int64_t count,
-                                                 std::int64_t columns, float bar) const {
+std::vector<std::uint64_t> ReferenceRows::near_bits(const float* rows_BD, std::int64_t count,
+                                                    std::int64_t columns, float bar) const {
   const std::int64_t words = words_of(columns);
   std::vector<std::uint64_t> bits(static_cast<std::size_t>(count * words));
   std::vector<float> cosines(static_cast<std::size_t>(count * kColumns));

@@ -12,9 +12,9 @@ namespace rocket {
 /// What a cosine must exceed: float32(threshold); nothing exceeds 1, as cosines are clamped to it.
 float near_bar(double threshold);
 
-class PackedRows {
+class ReferenceRows {
  public:
-  explicit PackedRows(std::int64_t dimension) : dimension_(dimension) {}
+  explicit ReferenceRows(std::int64_t dimension) : dimension_(dimension) {}
 
   void add(const float* row_D);
   std::int64_t size() const { return size_; }
