@@ -1,98 +1,13 @@
 #include "adapters/similarity.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/stack.h"
 #include "base/error.h"
 
 namespace rocket {
 namespace {
-
-// Rows of one Gram tile: bounds its memory to this times the bank's ranks, and what is computed below the
-// diagonal.
-constexpr std::int64_t kTileRows = 256;
-
-/// The adapters that change one module: their A stacked, and their B, transposed and stacked likewise.
-struct Stack {
-  std::vector<std::int64_t> adapters;  // places in the bank, ascending
-  std::vector<std::int64_t> starts;    // [adapters + 1]: rows of each in both tensors
-  std::vector<double> scales;
-  at::Tensor a_RI, bt_RO;  // float64
-};
-
-Stack stack_module(const std::vector<LoraFile>& files, std::int64_t module, at::Device device) {
-  Stack stack;
-  std::vector<at::Tensor> a, bt;
-  stack.starts.push_back(0);
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const LoraFile::Weight* found = files[i].find(module);
-    if (found == nullptr) continue;
-    const LoraWeight weight = files[i].read(*found, at::kDouble, device);
-    stack.adapters.push_back(static_cast<std::int64_t>(i));
-    stack.starts.push_back(stack.starts.back() + weight.lora_r());
-    stack.scales.push_back(weight.scale);
-    a.push_back(weight.a_RI);
-    bt.push_back(weight.b_OR.t());
-  }
-  if (!a.empty()) {
-    stack.a_RI = at::cat(a);
-    stack.bt_RO = at::cat(bt);
-  }
-  return stack;
-}
-
-/// <B_i A_i, B_j A_j> = tr((B_i^T B_j)(A_j A_i^T)) = sum of (A_i A_j^T) * (B_i^T B_j), from the tile's two
-/// Gram matrices, whose rows begin with the tile's first adapter and whose columns do so too.
-void add_tile_products(const Stack& stack, std::size_t first, std::size_t last, const at::Tensor& gram_a,
-                       const at::Tensor& gram_b, std::vector<double>& product) {
-  const std::size_t n = stack.adapters.size();
-  const std::int64_t origin = stack.starts[first], columns = gram_a.size(1);
-  const double* a = gram_a.const_data_ptr<double>();
-  const double* b = gram_b.const_data_ptr<double>();
-  at::parallel_for(
-      static_cast<std::int64_t>(first), static_cast<std::int64_t>(last), 1, [&](auto from, auto to) {
-        for (auto i = static_cast<std::size_t>(from); i < static_cast<std::size_t>(to); ++i) {
-          for (std::size_t j = i; j < n; ++j) {
-            double sum = 0;
-            for (std::int64_t r = stack.starts[i] - origin; r < stack.starts[i + 1] - origin; ++r) {
-              for (std::int64_t c = stack.starts[j] - origin; c < stack.starts[j + 1] - origin; ++c) {
-                sum += a[r * columns + c] * b[r * columns + c];
-              }
-            }
-            product[i * n + j] = stack.scales[i] * stack.scales[j] * sum;
-          }
-        }
-      });
-}
-
-/// Upper triangle [n, n] of <delta W_i, delta W_j> over the adapters of a stack.
-std::vector<double> delta_products(const Stack& stack) {
-  const std::size_t n = stack.adapters.size();
-  std::vector<double> product(n * n, 0);
-  for (std::size_t first = 0; first < n;) {
-    std::size_t last = first + 1;
-    while (last < n && stack.starts[last + 1] - stack.starts[first] <= kTileRows) ++last;
-    const std::int64_t row = stack.starts[first], rows = stack.starts[last] - row;
-    const std::int64_t columns = stack.starts[n] - row;
-    const auto gram = [&](const at::Tensor& x) {
-      return at::mm(x.narrow(0, row, rows), x.narrow(0, row, columns).t()).cpu().contiguous();
-    };
-    add_tile_products(stack, first, last, gram(stack.a_RI), gram(stack.bt_RO), product);
-    first = last;
-  }
-  return product;
-}
-
-/// Upper triangle [n, n] of the inner products of one factor, flattened.
-std::vector<double> factor_products(const Stack& stack, const at::Tensor& stacked) {
-  const auto n = static_cast<std::int64_t>(stack.adapters.size());
-  const at::Tensor flat = stacked.reshape({n, -1});
-  const at::Tensor gram = at::mm(flat, flat.t()).cpu().contiguous();
-  const double* data = gram.const_data_ptr<double>();
-  return {data, data + n * n};
-}
 
 double cosine(const std::vector<double>& product, std::size_t n, std::size_t i, std::size_t j) {
   const double norms = std::sqrt(product[i * n + i]) * std::sqrt(product[j * n + j]);
@@ -161,8 +76,8 @@ void check_alike(const std::vector<LoraFile>& files) {
 std::vector<double> delta_w(const std::vector<LoraFile>& files, const Bank& bank) {
   Sum sum(files.size());
   for (std::size_t m = 0; m < bank.modules().size(); ++m) {
-    const Stack stack = stack_module(files, static_cast<std::int64_t>(m), bank.device());
-    if (!stack.adapters.empty()) sum.add(stack, delta_products(stack), false);
+    const Stack stack = stack_module(files, static_cast<std::int64_t>(m), StackRows::ranks, bank.device());
+    if (stack.size() > 0) sum.add(stack, delta_products(stack), false);
   }
   for (std::size_t i = 0; i < files.size(); ++i) {
     for (std::size_t j = i; j < files.size(); ++j) {
@@ -176,9 +91,9 @@ std::vector<double> by_factors(const std::vector<LoraFile>& files, const Bank& b
   check_alike(files);
   Sum sum(files.size());
   for (const LoraFile::Weight& weight : files.front().weights()) {
-    const Stack stack = stack_module(files, weight.module, bank.device());
-    sum.add(stack, factor_products(stack, stack.a_RI), released);
-    sum.add(stack, factor_products(stack, stack.bt_RO), released);
+    const Stack stack = stack_module(files, weight.module, StackRows::flattened, bank.device());
+    sum.add(stack, factor_products(stack, stack.a), released);
+    sum.add(stack, factor_products(stack, stack.b), released);
   }
   if (released) return sum.mirrored();
   const double matrices = 2.0 * static_cast<double>(files.front().weights().size());
