@@ -163,6 +163,10 @@ const EncoderConfig& Encoder::config() const {
   return weights_->config;
 }
 
+std::int64_t Encoder::dimension() const {
+  return weights_->config.hidden;
+}
+
 at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const {
   const bool threads =
       side_by_side(weights_->config.hidden, weights_->config.intermediate, weights_->place.device);

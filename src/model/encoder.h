@@ -21,9 +21,12 @@ class Encoder {
   Encoder(Encoder&&) noexcept;
 
   const EncoderConfig& config() const;
+  /// Numbers of a vector.
+  std::int64_t dimension() const;
 
   /// Unit vectors, [S, D] float32 on the CPU. Sequences have their specials and are no longer than
-  /// config().max_tokens; they are computed in the order given, packed, at most `batch_tokens` rows a forward.
+  /// config().max_tokens; they are computed in the order given, packed, at most `batch_tokens` rows a
+  /// forward.
   at::Tensor embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const;
 
  private:

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "evaluation/sandbox.h"
+#include "model/device.h"
 #include "pipeline/options.h"
 
 namespace rocket {
@@ -128,6 +129,12 @@ std::string BaseText::generation(const std::vector<TokenId>& ids) const {
 
 std::string embedded_text(const std::string& prefix, const Record& record) {
   return prefix + "instruction:" + record.instruction + "\ninput:" + record.input + "\noutput:" + record.output;
+}
+
+TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {
+  return TextEmbedder(config.encoder.path,
+                      {.pooling = config.encoder.pooling, .max_length = config.encoder.max_length},
+                      choose_device(config.device, rank_on_node));
 }
 
 }  // namespace rocket

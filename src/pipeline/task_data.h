@@ -8,6 +8,7 @@
 #include "config/run_config.h"
 #include "model/decoder.h"
 #include "model/generate.h"
+#include "model/text_embedder.h"
 #include "scoring/answer.h"
 #include "scoring/bank_scorer.h"
 #include "text/example.h"
@@ -57,5 +58,8 @@ class BaseText {
 
 /// As METHOD section 4: prefix + "instruction:" + ... ; what is embedded of a record.
 std::string embedded_text(const std::string& prefix, const Record& record);
+
+/// The encoder of the configuration, on this rank's device.
+TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node);
 
 }  // namespace rocket
