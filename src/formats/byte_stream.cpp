@@ -145,18 +145,24 @@ class ZstdStream : public ByteStream {
 
 void refuse_mislabelled(const fs::path& file, std::string_view front) {
   const auto suffix = file.extension();
-  if (suffix == ".parquet" || front.starts_with(kParquet))
-    fail_data("{}: reading Parquet is not built in; convert it to JSONL", file.string());
   if ((suffix == ".gz" && !front.starts_with(kGzip)) || (suffix == ".zst" && !front.starts_with(kZstd)))
     fail_data("{}: its name ends in {}, its content is something else", file.string(), suffix.string());
 }
 
-}  // namespace
-
-std::unique_ptr<ByteStream> open_stream(const fs::path& file) {
+std::unique_ptr<PlainStream> open_plain(const fs::path& file) {
   std::error_code unreadable;  // then opening says why
   if (fs::is_directory(file, unreadable)) fail_data("{}: is a folder, not a file", file.string());
-  auto plain = std::make_unique<PlainStream>(file);
+  return std::make_unique<PlainStream>(file);
+}
+
+}  // namespace
+
+bool is_parquet(const fs::path& file) {
+  return file.extension() == ".parquet" || open_plain(file)->peek(kParquet.size()) == kParquet;
+}
+
+std::unique_ptr<ByteStream> open_stream(const fs::path& file) {
+  auto plain = open_plain(file);
   const std::string front = plain->peek(kZstd.size());
   refuse_mislabelled(file, front);
   if (front.starts_with(kGzip)) return std::make_unique<GzipStream>(file.string(), std::move(plain));

@@ -15,7 +15,10 @@ class ByteStream {
   virtual std::size_t read(std::span<char> buffer) = 0;
 };
 
-/// Throws data (65): the file cannot be opened; a .gz or .zst that is none; Parquet (not built in).
+/// By its name or its magic: a columnar file, which is no stream. Throws data (65) if it cannot be opened.
+bool is_parquet(const std::filesystem::path& file);
+
+/// Throws data (65): the file cannot be opened; a .gz or .zst that is none.
 std::unique_ptr<ByteStream> open_stream(const std::filesystem::path& file);
 
 }  // namespace rocket

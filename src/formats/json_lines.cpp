@@ -1,6 +1,6 @@
 #include "formats/json_lines.h"
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kChunk = 1 << 18;
-constexpr std::size_t kMaxLine = std::size_t{1} << 30;
+constexpr std::size_t kMaxRecord = std::size_t{1} << 30;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr std::string_view kBlank = " \t\r\n";  // the white space of JSON
 
@@ -23,26 +23,66 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(kBlank) == std::string_view::npos;
 }
 
+/// The bytes of a stream, a chunk at a time.
+class Chunks {
+ public:
+  explicit Chunks(ByteStream& stream) : stream_(stream), chunk_(kChunk) {}
+
+  /// What is left of the current chunk, or the next one; empty at the end of the stream.
+  std::string_view available() {
+    if (at_ == end_) fill();
+    return {chunk_.data() + at_, end_ - at_};
+  }
+  void consume(std::size_t n) { at_ += n; }
+
+  /// Passes over the white space of JSON; returns how many lines ended in it.
+  std::int64_t skip_blank() {
+    std::int64_t lines = 0;
+    for (std::string_view text = available(); !text.empty(); text = available()) {
+      const std::size_t n = std::min(text.find_first_not_of(kBlank), text.size());
+      lines += std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(n), '\n');
+      consume(n);
+      if (n < text.size()) break;
+    }
+    return lines;
+  }
+
+ private:
+  void fill() {
+    at_ = end_ = 0;
+    for (std::size_t n = 1; n > 0 && end_ < chunk_.size(); end_ += n)
+      n = stream_.read(std::span(chunk_).subspan(end_));
+  }
+
+  ByteStream& stream_;
+  std::vector<char> chunk_;
+  std::size_t at_ = 0, end_ = 0;
+};
+
+/// Appends to the text of one record, which the memory must hold.
+void append(std::string& text, std::string_view piece, const std::string& file, std::int64_t line) {
+  if (text.size() + piece.size() > kMaxRecord)
+    fail_data("{}:{}: a record of more than {} bytes", file, line, kMaxRecord);
+  text += piece;
+}
+
 /// Lines of a stream; a line that lies whole in a chunk is not copied. The CR of a CRLF stays: to JSON it is
 /// white space.
 class LineReader {
  public:
-  LineReader(ByteStream& stream, std::string file)
-      : stream_(stream), file_(std::move(file)), chunk_(kChunk) {}
+  LineReader(Chunks& chunks, std::string file, std::int64_t lines_before)
+      : chunks_(chunks), file_(std::move(file)), number_(lines_before) {}
 
   /// The next line without its end, valid until the next call; false at the end of the stream.
   bool next(std::string_view& line) {
     pending_.clear();
-    while (true) {
-      if (at_ == end_ && !fill()) break;
-      const char* begin = chunk_.data() + at_;
-      const char* newline = static_cast<const char*>(std::memchr(begin, '\n', end_ - at_));
-      const std::string_view piece(begin,
-                                   newline ? newline - begin : static_cast<std::ptrdiff_t>(end_ - at_));
-      at_ += piece.size() + (newline ? 1 : 0);
-      if (newline && pending_.empty()) return take(piece, line);
-      append(piece);
-      if (newline) return take(pending_, line);
+    for (std::string_view text = chunks_.available(); !text.empty(); text = chunks_.available()) {
+      const std::size_t newline = text.find('\n');
+      const std::string_view piece = text.substr(0, newline);
+      chunks_.consume(piece.size() + (newline != std::string_view::npos));
+      if (newline != std::string_view::npos && pending_.empty()) return take(piece, line);
+      append(pending_, piece, file_, number_ + 1);
+      if (newline != std::string_view::npos) return take(pending_, line);
     }
     return !pending_.empty() && take(pending_, line);
   }
@@ -50,99 +90,98 @@ class LineReader {
   std::int64_t number() const { return number_; }
 
  private:
-  bool fill() {
-    at_ = 0;
-    end_ = stream_.read(chunk_);
-    return end_ > 0;
-  }
-
-  void append(std::string_view piece) {
-    if (pending_.size() + piece.size() > kMaxLine)
-      fail_data("{}:{}: a line of more than {} bytes", file_, number_ + 1, kMaxLine);
-    pending_ += piece;
-  }
-
   bool take(std::string_view whole, std::string_view& line) {
     line = whole;
-    if (++number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    ++number_;
     return true;
   }
 
-  ByteStream& stream_;
+  Chunks& chunks_;
   std::string file_, pending_;
-  std::vector<char> chunk_;
-  std::size_t at_ = 0, end_ = 0;
-  std::int64_t number_ = 0;
+  std::int64_t number_;
 };
 
-/// Cuts the text of an array into the texts of its elements.
+/// Cuts an array into the texts of its elements, holding one at a time.
 class ArrayCutter {
  public:
-  ArrayCutter(std::string text, std::string file, std::int64_t line)
-      : text_(std::move(text)), file_(std::move(file)), line_(line) {
-    skip_blank();
-    ++at_;  // '['
-    skip_blank();
+  /// The stream stands at the '['.
+  ArrayCutter(Chunks& chunks, std::string file, std::int64_t lines_before)
+      : chunks_(chunks), file_(std::move(file)), line_(lines_before + 1) {
+    chunks_.consume(1);
+    line_ += chunks_.skip_blank();
   }
 
   /// False behind the last element, when the rest of the file has been checked.
   bool next(std::string_view& element, std::int64_t& line) {
-    if (!first_ && peek() == ',') {
-      ++at_;
-      skip_blank();
-    } else if (!first_ || peek() == ']') {
-      return finish();
+    if (first_ ? peek() == ']' : peek() != ',') return finish();
+    if (!first_) {
+      chunks_.consume(1);
+      line_ += chunks_.skip_blank();
     }
     first_ = false;
     line = line_;
-    element = cut();
+    cut();
+    element = element_;
     return true;
   }
 
  private:
   bool finish() {
     if (peek() != ']') fail_data("{}:{}: expected ',' or ']' in the array", file_, line_);
-    ++at_;
-    skip_blank();
-    if (at_ < text_.size()) fail_data("{}:{}: text behind the end of the array", file_, line_);
+    chunks_.consume(1);
+    line_ += chunks_.skip_blank();
+    if (!chunks_.available().empty()) fail_data("{}:{}: text behind the end of the array", file_, line_);
     return false;
   }
 
-  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-
-  void skip_blank() {
-    for (; at_ < text_.size() && kBlank.find(text_[at_]) != std::string_view::npos; ++at_)
-      line_ += text_[at_] == '\n';
+  char peek() {
+    const std::string_view text = chunks_.available();
+    return text.empty() ? '\0' : text.front();
   }
 
   /// Up to the ',' or ']' that belongs to the array. Brackets need not match: the parser of the element
   /// looks.
-  std::string_view cut() {
-    const std::size_t begin = at_;
+  void cut() {
+    element_.clear();
     const std::int64_t line = line_;
+    Place place;
+    while (!place.done) {
+      const std::string_view text = chunks_.available();
+      if (text.empty()) fail_data("{}:{}: the array is cut short", file_, line);
+      const std::string_view piece = text.substr(0, pass(text, place));
+      append(element_, piece, file_, line);
+      line_ += std::count(piece.begin(), piece.end(), '\n');
+      chunks_.consume(piece.size());
+    }
+  }
+
+  /// Where in an element the cutter stands, from one chunk to the next.
+  struct Place {
     std::int64_t depth = 0;
-    for (; at_ < text_.size(); ++at_) {
-      const char c = text_[at_];
-      if (c == '"') skip_string();
-      if (depth == 0 && (c == ',' || c == ']')) break;
-      depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-      line_ += c == '\n';
+    bool in_string = false, escaped = false, done = false;
+  };
+
+  /// How much of `text` belongs to the element.
+  static std::size_t pass(std::string_view text, Place& place) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const char c = text[i];
+      if (place.in_string) {
+        place.in_string = place.escaped || c != '"';
+        place.escaped = !place.escaped && c == '\\';
+      } else if (place.depth == 0 && (c == ',' || c == ']')) {
+        place.done = true;
+        return i;
+      } else {
+        place.in_string = c == '"';
+        place.depth += (c == '{' || c == '[') - (place.depth > 0 && (c == '}' || c == ']'));
+      }
     }
-    if (at_ >= text_.size()) fail_data("{}:{}: the array is cut short", file_, line);
-    return std::string_view(text_).substr(begin, at_ - begin);
+    return text.size();
   }
 
-  /// From an opening quote to its closing one, or to the end.
-  void skip_string() {
-    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
-      line_ += text_[at_] == '\n';
-      if (text_[at_] == '\\') ++at_;
-    }
-  }
-
-  std::string text_, file_;
+  Chunks& chunks_;
+  std::string file_, element_;
   std::int64_t line_;
-  std::size_t at_ = 0;
   bool first_ = true;
 };
 
@@ -152,41 +191,33 @@ bool is_named_jsonl(const fs::path& file) {
   return (suffix == ".gz" || suffix == ".zst" ? file.stem().extension() : suffix) == ".jsonl";
 }
 
-std::string rest_of(LineReader& lines, std::string_view first) {
-  std::string text(first);
-  for (std::string_view line; lines.next(line);) {
-    text += '\n';
-    text += line;
-  }
-  return text;
-}
-
 }  // namespace
 
 class JsonTexts::Reader {
  public:
-  explicit Reader(const fs::path& file)
-      : file_(file), stream_(open_stream(file)), lines_(*stream_, file.string()) {}
+  explicit Reader(const fs::path& file) : stream_(open_stream(file)), chunks_(*stream_) {
+    if (chunks_.available().starts_with(kByteOrderMark)) chunks_.consume(kByteOrderMark.size());
+    const std::int64_t lines = chunks_.skip_blank();
+    if (chunks_.available().starts_with('[') && !is_named_jsonl(file))
+      array_.emplace(chunks_, file.string(), lines);
+    else
+      lines_.emplace(chunks_, file.string(), lines);
+  }
 
   bool next(std::string_view& text, std::int64_t& line) {
     if (array_) return array_->next(text, line);
     do {
-      if (!lines_.next(text)) return false;
+      if (!lines_->next(text)) return false;
     } while (is_blank(text));
-    line = lines_.number();
-    const bool array = first_ && text[text.find_first_not_of(kBlank)] == '[' && !is_named_jsonl(file_);
-    first_ = false;
-    if (!array) return true;
-    array_.emplace(rest_of(lines_, text), file_.string(), line);
-    return array_->next(text, line);
+    line = lines_->number();
+    return true;
   }
 
  private:
-  fs::path file_;
   std::unique_ptr<ByteStream> stream_;
-  LineReader lines_;
+  Chunks chunks_;
+  std::optional<LineReader> lines_;
   std::optional<ArrayCutter> array_;
-  bool first_ = true;
 };
 
 JsonTexts::JsonTexts(const fs::path& file) : reader_(std::make_unique<Reader>(file)) {
@@ -194,13 +225,6 @@ JsonTexts::JsonTexts(const fs::path& file) : reader_(std::make_unique<Reader>(fi
 JsonTexts::~JsonTexts() = default;
 bool JsonTexts::next(std::string_view& text, std::int64_t& line) {
   return reader_->next(text, line);
-}
-
-void for_each_json_text(const fs::path& file,
-                        const std::function<void(std::string_view, std::int64_t)>& use) {
-  JsonTexts texts(file);
-  std::string_view text;
-  for (std::int64_t line = 0; texts.next(text, line);) use(text, line);
 }
 
 }  // namespace rocket

@@ -36,8 +36,9 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception&) override {
-    fail_data("{}: no valid JSON at byte {}", place_, byte);
+  bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception& e) override {
+    const bool encoding = std::string_view(e.what()).find("ill-formed UTF-8") != std::string_view::npos;
+    fail_data("{}: no valid JSON at byte {}{}", place_, byte, encoding ? ": no UTF-8" : "");
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "text/corpus.h"
 
+#include "base/error.h"
+
 namespace rocket {
 
 struct CorpusReader::Position {
@@ -8,44 +10,59 @@ struct CorpusReader::Position {
   std::unique_ptr<RecordReader> reader;
 };
 
-CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields)
-    : files_(std::move(files)), fields_(std::move(fields)), position_(std::make_unique<Position>()) {
+CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error,
+                           Listener skipped)
+    : files_(std::move(files)),
+      fields_(std::move(fields)),
+      on_error_(on_error),
+      skipped_(std::move(skipped)),
+      position_(std::make_unique<Position>()) {
 }
 CorpusReader::~CorpusReader() = default;
 
-RecordReader* CorpusReader::current() {
-  if (!position_->reader && position_->file < files_.size())
-    position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_);
-  return position_->reader.get();
+/// Steps to the next record, over file ends; nullptr at the end of the corpus.
+RecordReader* CorpusReader::advance() {
+  for (; position_->file < files_.size(); ++position_->file) {
+    if (!position_->reader)
+      position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_);
+    if (position_->reader->advance()) return position_->reader.get();
+    position_->reader.reset();
+  }
+  return nullptr;
 }
 
-/// Steps over file ends until `read` has taken a record; false at the end of the corpus.
-template <class F>
-bool CorpusReader::advance(F&& read) {
-  while (RecordReader* reader = current()) {
-    if (read(*reader)) {
-      ++position_->index;
-      return true;
-    }
-    position_->reader.reset();
-    ++position_->file;
+/// False for a broken record that is to be left out.
+bool CorpusReader::read(RecordReader& reader, Record& record) const {
+  try {
+    record = reader.read();
+    require_output(record);
+    return true;
+  } catch (const Error& e) {
+    if (on_error_ == OnError::stop || e.code() != ExitCode::data) throw;
+    const std::string file = files_[position_->file].string(), what = e.what();
+    const std::string place = fmt::format("{}:{}: ", file, reader.line());
+    if (skipped_) skipped_({file, reader.line(), what.starts_with(place) ? what.substr(place.size()) : what});
+    return false;
+  }
+}
+
+bool CorpusReader::next(Record& record) {
+  while (RecordReader* reader = advance()) {
+    if (!read(*reader, record)) continue;
+    ++position_->index;
+    return true;
   }
   return false;
 }
 
-bool CorpusReader::next(Record& record) {
-  const bool found = advance([&](RecordReader& reader) { return reader.next(record); });
-  if (found) require_output(record);
-  return found;
-}
-
 std::vector<Record> CorpusReader::block(std::int64_t first, std::int64_t count) {
   if (first < position_->index) *position_ = Position{};
-  while (position_->index < first) {
-    if (!advance([](RecordReader& reader) { return reader.skip(); })) return {};
+  Record record;
+  while (position_->index < first && on_error_ == OnError::stop && advance()) ++position_->index;
+  while (position_->index < first && next(record)) {
   }
   std::vector<Record> records;
-  for (Record record; static_cast<std::int64_t>(records.size()) < count && next(record);)
+  while (static_cast<std::int64_t>(records.size()) < count && next(record))
     records.push_back(std::move(record));
   return records;
 }

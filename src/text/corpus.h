@@ -3,17 +3,36 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "text/record.h"
 
 namespace rocket {
 
+/// What happens at a record that cannot be read.
+enum class OnError {
+  stop,  // an error that names its place
+  skip,  // it is left out and gets no index; a file that is damaged as a whole still stops
+};
+
+/// A record that was left out.
+struct SkippedRecord {
+  std::string file;
+  std::int64_t line = 0;
+  std::string reason;
+};
+
 /// Reads forward: files in the order given, records in file order; memory is bounded by a block.
 class CorpusReader {
  public:
-  CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields);
+  using Listener = std::function<void(const SkippedRecord&)>;
+
+  /// `skipped` is told of each record that is left out, in order, each time that it is passed.
+  CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error = OnError::stop,
+               Listener skipped = {});
   ~CorpusReader();
 
   /// The next record; false at the end. Throws data (65) with file and line, also for a record without
@@ -21,17 +40,19 @@ class CorpusReader {
   bool next(Record& record);
 
   /// Records [first, first + count) of the corpus, fewer at its end. Going forward continues from where the
-  /// reader stands; going back starts from the first file. Throws as next() does.
+  /// reader stands; going back starts from the first file. With OnError::skip every record on the way is
+  /// parsed, because a broken one has no index. Throws as next() does.
   std::vector<Record> block(std::int64_t first, std::int64_t count);
 
  private:
   struct Position;
-  RecordReader* current();
-  template <class F>
-  bool advance(F&& read);
+  RecordReader* advance();
+  bool read(RecordReader& reader, Record& record) const;
 
   std::vector<std::filesystem::path> files_;
   FieldNames fields_;
+  OnError on_error_;
+  Listener skipped_;
   std::unique_ptr<Position> position_;
 };
 

@@ -6,8 +6,8 @@
 #include <charconv>
 
 #include "base/error.h"
-#include "formats/json_lines.h"
-#include "formats/json_value.h"
+#include "formats/value_reader.h"
+#include "text/conversation.h"
 
 namespace rocket {
 namespace {
@@ -32,6 +32,11 @@ const JsonValue* follow(const JsonValue& value, std::string_view path) {
   return follow(*next, path.substr(dot + 1));
 }
 
+const std::string& mapped(const FieldNames& names, const std::string& ours) {
+  const auto it = names.find(ours);
+  return it == names.end() ? ours : it->second;
+}
+
 /// The fields of one object of the file, by our names.
 class Fields {
  public:
@@ -51,11 +56,20 @@ class Fields {
     return found->text;
   }
 
-  std::string required_text(const std::string& ours) const {
-    auto found = text(ours);
+  std::string instruction() const {
+    auto found = text("instruction");
     if (!found)
-      fail_data("{}: {}: no key '{}' with a string; there are: {}", place_, ours, theirs(ours), keys());
+      fail_data("{}: instruction: no key '{}' with a string, and no '{}' with a chat; there are: {}", place_,
+                theirs("instruction"), theirs("messages"), keys());
     return *std::move(found);
+  }
+
+  /// The turns of a chat; nullopt for a record with an instruction of its own.
+  std::optional<Conversation> conversation() const {
+    const std::string key = chat_key();
+    const JsonValue* turns = key.empty() ? nullptr : follow(object_, key);
+    if (!turns || turns->kind == Kind::null) return std::nullopt;
+    return read_conversation(*turns, fmt::format("{}: key '{}'", place_, key));
   }
 
   std::optional<std::string> answer() const {
@@ -79,9 +93,25 @@ class Fields {
   }
 
  private:
-  const std::string& theirs(const std::string& ours) const {
-    const auto it = names_.find(ours);
-    return it == names_.end() ? ours : it->second;
+  const std::string& theirs(const std::string& ours) const { return mapped(names_, ours); }
+
+  /// Where the chat is; empty: in no place, because there is an instruction and no mapping names the chat.
+  std::string chat_key() const {
+    const bool has_instruction = find("instruction") != nullptr;
+    if (names_.contains("messages")) {
+      if (has_instruction && names_.contains("instruction") && find("messages"))
+        fail_data("{}: both '{}' and '{}' are there: map one of them", place_, theirs("instruction"),
+                  theirs("messages"));
+      return theirs("messages");
+    }
+    if (has_instruction) return "";
+    const JsonValue *messages = object_.find("messages"), *conversations = object_.find("conversations");
+    if (messages && conversations)
+      fail_data(
+          "{}: both 'messages' and 'conversations' are there: say which holds the chat, e.g. "
+          "corpus.fields: {{messages: conversations}}",
+          place_);
+    return conversations ? "conversations" : "messages";
   }
 
   std::string keys() const {
@@ -102,63 +132,80 @@ class Fields {
   const std::string& place_;
 };
 
-Record parse_record(std::string_view text, const FieldNames& names, const std::string& file,
-                    std::int64_t line) {
-  const std::string place = fmt::format("{}:{}", file, line);
-  const JsonValue value = parse_json_value(text, place);
+/// The question and the answer of a chat as those of an instruction.
+void take(Conversation&& chat, Record& record) {
+  if (!chat.system.empty()) {
+    record.instruction = std::move(chat.system) + "\n\n";
+    record.system_bytes = record.instruction.size();
+  }
+  record.instruction += chat.user;
+  record.has_output = chat.assistant.has_value();
+  record.output = std::move(chat.assistant).value_or("");
+}
+
+Record parse_record(const JsonValue& value, const FieldNames& names, const std::string& place) {
   if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
   const Fields fields(value, names, place);
   Record record;
-  record.instruction = fields.required_text("instruction");
-  record.input = fields.text("input").value_or("");
-  auto output = fields.text("output");
-  record.has_output = output.has_value();
-  record.output = std::move(output).value_or("");
+  if (auto chat = fields.conversation()) {
+    take(*std::move(chat), record);
+  } else {
+    record.instruction = fields.instruction();
+    record.input = fields.text("input").value_or("");
+    auto output = fields.text("output");
+    record.has_output = output.has_value();
+    record.output = std::move(output).value_or("");
+  }
   record.rationale = fields.text("rationale");
   if (record.rationale && record.rationale->empty()) record.rationale.reset();
   record.answer = fields.answer();
   record.tests = fields.tests();
-  record.file = file;
-  record.line = line;
   return record;
+}
+
+/// What a record may be made of, by the names of the file.
+std::vector<std::string> paths_of(const FieldNames& names) {
+  std::vector<std::string> paths = {"conversations"};
+  for (const char* ours : {"instruction", "input", "output", "rationale", "answer", "tests", "messages"})
+    paths.push_back(mapped(names, ours));
+  return paths;
 }
 
 }  // namespace
 
-struct RecordReader::Texts {
-  explicit Texts(const fs::path& file) : texts(file) {}
-  JsonTexts texts;
-};
-
 RecordReader::RecordReader(const fs::path& file, FieldNames fields)
-    : file_(file.string()), fields_(std::move(fields)), texts_(std::make_unique<Texts>(file)) {
+    : file_(file.string()), fields_(std::move(fields)), values_(open_values(file, paths_of(fields_))) {
 }
 RecordReader::~RecordReader() = default;
 
-bool RecordReader::next(Record& record) {
-  std::string_view text;
-  std::int64_t line = 0;
-  if (!texts_->texts.next(text, line)) return false;
-  record = parse_record(text, fields_, file_, line);
-  return true;
+bool RecordReader::advance() {
+  return values_->advance();
 }
 
-bool RecordReader::skip() {
-  std::string_view text;
-  std::int64_t line = 0;
-  return texts_->texts.next(text, line);
+std::int64_t RecordReader::line() const {
+  return values_->line();
+}
+
+Record RecordReader::read() {
+  const std::string place = fmt::format("{}:{}", file_, line());
+  Record record = parse_record(values_->value(place), fields_, place);
+  record.file = file_;
+  record.line = line();
+  return record;
 }
 
 void require_output(const Record& record) {
   if (!record.has_output)
-    fail_data("{}:{}: no 'output': a corpus record needs one (corpus.fields maps other names)", record.file,
-              record.line);
+    fail_data(
+        "{}:{}: no 'output' (of a chat: no assistant turn), which a corpus record needs; corpus.fields maps "
+        "other names",
+        record.file, record.line);
 }
 
 void for_each_record(const fs::path& file, const FieldNames& fields,
                      const std::function<void(Record&&)>& use) {
   RecordReader reader(file, fields);
-  for (Record record; reader.next(record);) use(std::move(record));
+  while (reader.advance()) use(reader.read());
 }
 
 std::vector<Record> read_records(const fs::path& file, const FieldNames& fields) {

@@ -1,4 +1,4 @@
-// Instruction records as people write them: JSON arrays or JSONL, under their own field names.
+// Instruction records as people write them: JSON arrays, JSONL or Parquet, under their own field names.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +12,16 @@
 
 namespace rocket {
 
+class ValueReader;
+
 struct Record {
   std::string instruction, input, output;
-  bool has_output = false;  // false: the file has none; `output` is then empty
+  std::size_t system_bytes = 0;  // of the instruction: a chat's system turn and the blank line behind it
+  bool has_output = false;       // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;
   std::vector<std::string> tests;  // code tasks
   std::string file;                // where it stands, for messages
-  std::int64_t line = 0;           // from 1
+  std::int64_t line = 0;           // from 1; of Parquet the row
 
   /// What a model is trained and scored on: the rationale if there is one, else the output.
   const std::string& target() const { return rationale ? *rationale : output; }
@@ -28,32 +31,41 @@ struct Record {
 /// member b of the object a (or of the list a, by number, from 0), unless there is a key "a.b".
 using FieldNames = std::map<std::string, std::string>;
 
-/// The records of one file, one after the other: what for_each_record walks.
+/// The records of one file, one after the other.
+///
+/// Read are JSON arrays, JSONL (.jsonl, or .json with one object a line), both also .gz or .zst, and Parquet;
+/// memory is that of one record (of Parquet: of a batch of rows). `input`, `output`, `rationale`, `answer`
+/// and `tests` may be absent or null, and an empty rationale is none. `answer` may be a number (taken as it
+/// is written in the file) or a boolean ("true", "false"). Other fields are ignored.
+///
+/// A record without `instruction` is a chat: the list `messages` or `conversations` (conversation.h). Its
+/// first user turn is the instruction, behind a system turn and a blank line if there is one; the first
+/// assistant turn is the output; `input` is empty. Where the field names say where `messages` are, they go
+/// before an instruction.
 class RecordReader {
  public:
+  /// Throws data (65): the file cannot be read.
   RecordReader(const std::filesystem::path& file, FieldNames fields);
   ~RecordReader();
-  /// False at the end.
-  bool next(Record& record);
-  /// Passes over a record without looking at what it holds; false at the end.
-  bool skip();
+  /// Steps to the next record without looking at what it holds; false at the end. Throws data (65): the
+  /// file is damaged.
+  bool advance();
+  std::int64_t line() const;
+  /// The record, once after each step. Throws data (65) "<file>:<line>: ...": no JSON, no object, a missing
+  /// or wrongly typed field, invalid UTF-8; the next record can still be read.
+  Record read();
 
  private:
-  struct Texts;
   std::string file_;
   FieldNames fields_;
-  std::unique_ptr<Texts> texts_;
+  std::unique_ptr<ValueReader> values_;
 };
 
 /// Throws data (65) naming the record's place if the file gives it no output: a corpus record cannot do
 /// without.
 void require_output(const Record& record);
 
-/// Calls `use` for each record in file order. Streams JSONL (.jsonl, .json with one object a line, .gz,
-/// .zst); the text of a JSON array is read whole. `instruction` must be there; `input`, `output`,
-/// `rationale`, `answer` and `tests` may be absent or null, and an empty rationale is none. `answer` may be a
-/// number (taken as it is written in the file) or a boolean ("true", "false"). Other fields are ignored.
-/// Throws data (65) with file and line: no JSON, no object, a missing or wrongly typed field, invalid UTF-8.
+/// Calls `use` for each record in file order; throws as RecordReader does.
 void for_each_record(const std::filesystem::path& file, const FieldNames& fields,
                      const std::function<void(Record&&)>& use);
 

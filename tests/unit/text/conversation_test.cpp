@@ -1,0 +1,132 @@
+#include <nlohmann/json.hpp>
+
+#include "text/record.h"
+#include "unit/base/scratch.h"
+#include "unit/formats/save_text.h"
+
+namespace rocket {
+namespace {
+
+using ::nlohmann::json;
+using ::rocket::testing::expect_error;
+using ::rocket::testing::Scratch;
+
+class ConversationTest : public ::testing::Test {
+ protected:
+  std::filesystem::path save(const json& record) {
+    rocket::testing::save_text(scratch_ / "x.jsonl", record.dump() + "\n");
+    return scratch_ / "x.jsonl";
+  }
+  Record read(const json& record, const FieldNames& fields = {}) {
+    const auto records = read_records(save(record), fields);
+    EXPECT_EQ(records.size(), 1u);
+    return records.at(0);
+  }
+  void expect_bad(const json& record, std::initializer_list<std::string> parts,
+                  const FieldNames& fields = {}) {
+    SCOPED_TRACE(record.dump());
+    const auto file = save(record);
+    expect_error([&] { read_records(file, fields); }, ExitCode::data, {file.string() + ":1: "});
+    expect_error([&] { read_records(file, fields); }, ExitCode::data, parts);
+  }
+  Scratch scratch_;
+};
+
+json turn(const char* role, const json& content) {
+  return {{"role", role}, {"content", content}};
+}
+json said(const char* from, const json& value) {
+  return {{"from", from}, {"value", value}};
+}
+json chat(std::initializer_list<json> turns) {
+  return {{"messages", json(std::vector<json>(turns))}};
+}
+
+TEST_F(ConversationTest, TakesTheFirstQuestionAndItsAnswer) {
+  const Record record =
+      read(chat({turn("user", "q"), turn("assistant", "a"), turn("user", "q2"), turn("assistant", "a2")}));
+  EXPECT_EQ(record.instruction, "q");
+  EXPECT_EQ(record.input, "");
+  EXPECT_EQ(record.output, "a");
+  EXPECT_TRUE(record.has_output);
+  EXPECT_EQ(record.system_bytes, 0u);
+}
+
+TEST_F(ConversationTest, PutsTheSystemTurnInFront) {
+  for (const char* role : {"system", "developer"}) {
+    const Record record = read(chat({turn(role, "be kind"), turn("user", "q"), turn("assistant", "a")}));
+    EXPECT_EQ(record.instruction, "be kind\n\nq");
+    EXPECT_EQ(record.system_bytes, 9u);
+  }
+  const Record empty = read(chat({turn("system", ""), turn("user", "q"), turn("assistant", "a")}));
+  EXPECT_EQ(empty.instruction, "q");
+  EXPECT_EQ(empty.system_bytes, 0u);
+}
+
+TEST_F(ConversationTest, ReadsShareGptUnderItsNameOrAMapping) {
+  const json turns = {said("system", "s"), said("human", "q"), said("gpt", "a")};
+  EXPECT_EQ(read({{"conversations", turns}}).instruction, "s\n\nq");
+  EXPECT_EQ(read({{"messages", turns}}).output, "a");
+  EXPECT_EQ(read({{"data", {{"chat", turns}}}}, {{"messages", "data.chat"}}).output, "a");
+}
+
+TEST_F(ConversationTest, LeavesLaterTurnsAlone) {
+  const Record record = read(chat({turn("user", "q"), turn("assistant", "a"), turn("tool", nullptr), 7}));
+  EXPECT_EQ(record.output, "a");
+}
+
+TEST_F(ConversationTest, AChatWithoutAnAnswerHasNoOutput) {
+  const Record record = read(chat({turn("user", "q")}));
+  EXPECT_FALSE(record.has_output);
+  expect_error([&] { require_output(record); }, ExitCode::data,
+               {"x.jsonl:1: no 'output'", "no assistant turn"});
+}
+
+TEST_F(ConversationTest, KeepsTheOtherFieldsOfAShot) {
+  json shot = chat({turn("user", "q"), turn("assistant", "a")});
+  shot.update({{"answer", 7}, {"rationale", "r"}, {"tests", {"assert x"}}, {"instruction", nullptr}});
+  const Record record = read(shot);
+  EXPECT_EQ(record.answer, "7");
+  EXPECT_EQ(record.target(), "r");
+  EXPECT_EQ(record.tests, std::vector<std::string>{"assert x"});
+}
+
+TEST_F(ConversationTest, SaysWhichOfTwoIsRead) {
+  json both = chat({turn("user", "q"), turn("assistant", "a")});
+  both["instruction"] = "plain";
+  both["output"] = "o";
+  EXPECT_EQ(read(both).instruction, "plain");
+  EXPECT_EQ(read(both, {{"messages", "messages"}}).instruction, "q");
+  EXPECT_EQ(read({{"instruction", "plain"}}, {{"messages", "chat"}}).instruction, "plain");
+  expect_bad(both, {"both 'instruction' and 'messages'", "map one"},
+             {{"messages", "messages"}, {"instruction", "instruction"}});
+  const json turns = {said("human", "q"), said("gpt", "a")};
+  expect_bad({{"messages", turns}, {"conversations", turns}}, {"both 'messages' and 'conversations'"});
+  EXPECT_EQ(read({{"messages", turns}, {"conversations", 1}}, {{"messages", "messages"}}).output, "a");
+  expect_bad({{"messages", nullptr}, {"x", 1}}, {"no key 'instruction'", "no 'messages'", "'messages', 'x'"});
+  expect_bad({{"q", "x"}}, {"no key 'question'", "no 'talk'"},
+             {{"instruction", "question"}, {"messages", "talk"}});
+}
+
+TEST_F(ConversationTest, RefusesOddChats) {
+  const json user = turn("user", "q"), assistant = turn("assistant", "a"), system = turn("system", "s");
+  expect_bad({{"messages", "[]"}}, {"key 'messages': expected a list of messages, got a string"});
+  expect_bad({{"messages", json::array()}}, {"key 'messages': no user turn"});
+  expect_bad(chat({system}), {"no user turn"});
+  expect_bad(chat({assistant, user}), {"message 1: an assistant turn before any user turn"});
+  expect_bad(chat({system, system, user, assistant}), {"message 2: a second system turn"});
+  expect_bad(chat({user, user, assistant}), {"message 2: expected the assistant's answer"});
+  expect_bad(chat({user, system, assistant}), {"message 2: expected the assistant's answer"});
+  expect_bad(chat({turn("tool", "x"), user}), {"message 1: role 'tool': expected system, user or assistant"});
+  expect_bad(chat({user, turn("assistant", nullptr)}), {"message 2: 'content': expected a string, got null"});
+  expect_bad(chat({turn("user", json::array({{{"type", "image"}}})), assistant}),
+             {"'content'", "got a list"});
+  expect_bad(chat({{{"role", "user"}}}), {"message 1: no 'content'"});
+  expect_bad(chat({{{"content", "q"}}}), {"message 1: no 'role'"});
+  expect_bad(chat({{{"role", 1}, {"content", "q"}}}), {"'role': expected a string, got a number"});
+  expect_bad(chat({{{"from", "human"}, {"content", "q"}}}), {"message 1: no 'value'"});
+  expect_bad(chat({"q"}), {"message 1: expected an object, got a string"});
+}
+
+}  // namespace
+}  // namespace rocket
