@@ -21,7 +21,7 @@ namespace {
 
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
-  std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0;
+  std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0, skipped = 0;
   std::int64_t base_parameters = 0, encoder_parameters = 0;
   at::Device device{at::kCPU};
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
@@ -69,7 +69,7 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   load_tokenizer(config.encoder.path);
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::kCPU);
   found.encoder_parameters = ModelWeights(config.encoder.path).parameters();
-  CorpusReader corpus = open_corpus(config);
+  CorpusReader corpus = open_corpus(config, [&](const SkippedRecord&) { ++found.skipped; });
   for (Record record; corpus.next(record);) ++found.records;
   if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
 }
@@ -88,7 +88,8 @@ Table plan(const RunConfig& config, const Findings& f) {
       {"score", fmt::format("{} adapters and the base x {} shots", f.adapters, f.shots),
        fmt::format("{:.2e} flop", score_flops)},
       {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates), ""},
-      {"embed", fmt::format("{} records, encoder of {} parameters", f.records, f.encoder_parameters), ""},
+      {"embed", fmt::format("{} records{}, encoder of {} parameters", f.records,
+                                                                   f.skipped > 0 ? fmt::format(" ({} broken ones left out)", f.skipped) : "", f.encoder_parameters), ""},
       {"select", fmt::format("{} nearest, policy {}", std::min(config.selection.retrieve, f.records), config.selection.policy), ""},
       {"finetune", fmt::format("up to {} examples, {} epochs", most_records, config.training.epochs), fmt::format("{} steps", steps)},
       {"evaluate", fmt::format("{} systems x {} items", systems, f.items),

@@ -85,14 +85,6 @@ void CorpusEmbedder::compute(std::int64_t unit, H5Writer& part) {
   part.write("similarity", shot_similarity(vectors, rows, shots_, config_.task.k));
 }
 
-/// Reads the whole corpus once, which also finds any broken line before work starts.
-std::int64_t count_records(const RunConfig& config) {
-  CorpusReader corpus = open_corpus(config);
-  std::int64_t records = 0;
-  for (Record record; corpus.next(record);) ++records;
-  return records;
-}
-
 /// Root only. embed.h5: the corpus' rows stay in the parts.
 void gather(const RunDirectory& run, const CorpusEmbedder& work) {
   const std::int64_t records = work.records(), size = unit_size(records);
@@ -118,7 +110,7 @@ void gather(const RunDirectory& run, const CorpusEmbedder& work) {
 JobEnd embed(JobContext& context) {
   Session& session = context.session;
   std::int64_t records = 0;
-  on_root(session.comm, [&] { records = count_records(session.config); });
+  on_root(session.comm, [&] { records = count_records(session.config, session.run); });
   records = std::stoll(broadcast_text(session.comm, std::to_string(records)));
   std::optional<CorpusEmbedder> work;
   agree(session.comm, [&] { work.emplace(session, records); });

@@ -24,14 +24,15 @@ void for_each_indexed(const RunConfig& config, F&& use) {
   for (Record record; corpus.next(record);) use(index++, std::move(record));
 }
 
-/// Collective. Root reads the texts; the others are told.
-std::vector<std::int64_t> removed_records(const Session& session) {
-  std::vector<std::int64_t> removed;
+/// Collective. Root reads the texts; the others are told which records, not why.
+Contaminated removed_records(const Session& session) {
+  Contaminated removed;
   on_root(session.comm, [&] { removed = contaminated_records(session.config); });
+  std::vector<std::int64_t>& records = removed.records;
   const std::string bytes = broadcast_text(
-      session.comm, {reinterpret_cast<const char*>(removed.data()), removed.size() * sizeof(removed[0])});
-  removed.resize(bytes.size() / sizeof(removed[0]));
-  std::memcpy(removed.data(), bytes.data(), bytes.size());
+      session.comm, {reinterpret_cast<const char*>(records.data()), records.size() * sizeof(records[0])});
+  records.resize(bytes.size() / sizeof(records[0]));
+  std::memcpy(records.data(), bytes.data(), bytes.size());
   return removed;
 }
 
@@ -71,13 +72,14 @@ std::vector<SelectedRecord> kept_records(const RunConfig& config, const CuratedS
   return selected;
 }
 
-void write_selection(const RunDirectory& run, const CuratedSet& set, const std::vector<std::int64_t>& removed) {
+void write_selection(const RunDirectory& run, const CuratedSet& set, const Contaminated& removed) {
   H5Writer out(run.file("select.h5"));
   out.write("retrieved", set.retrieved);
   out.write("similarity", set.similarity);
   out.write("kept", set.kept);
   out.write("dropped_by", set.dropped_by);
-  out.write("decontaminated", removed);
+  out.write("decontaminated", removed.records);
+  out.write("decontaminated_ngram", removed.by_ngram);
   out.commit();
 }
 
@@ -85,13 +87,18 @@ void write_selection(const RunDirectory& run, const CuratedSet& set, const std::
 
 JobEnd select(JobContext& context) {
   Session& session = context.session;
-  const std::vector<std::int64_t> removed = removed_records(session);
-  const CuratedSet set = choose(session, removed);
+  const Contaminated removed = removed_records(session);
+  const CuratedSet set = choose(session, removed.records);
   on_root(session.comm, [&] {
     write_selected(session.run, kept_records(session.config, set));
     write_selection(session.run, set, removed);
-    log::info("select: {} looked at, {} kept, {} removed as equal to a shot or an evaluation item",
-              set.retrieved.size(), std::count(set.kept.begin(), set.kept.end(), 1), removed.size());
+    log::info("select: {} looked at, {} kept, {} removed as equal to a shot or an evaluation item{}",
+              set.retrieved.size(), std::count(set.kept.begin(), set.kept.end(), 1),
+              removed.records.size() - removed.by_ngram.size(),
+              session.config.selection.decontaminate == "ngram"
+                  ? fmt::format(", {} as sharing {} words in a row with one", removed.by_ngram.size(),
+                                session.config.selection.ngram)
+                  : "");
   });
   return JobEnd::finished;
 }

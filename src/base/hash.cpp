@@ -37,15 +37,25 @@ void Hasher::add(std::string_view text) {
   add(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-std::string Hasher::hex() const {
-  const XXH128_hash_t hash = XXH3_128bits_digest(state_->xxh);
+namespace {
+
+std::string hex_of(const XXH128_hash_t& hash) {
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
+}  // namespace
+
+std::string Hasher::hex() const {
+  return hex_of(XXH3_128bits_digest(state_->xxh));
+}
+
 std::string hash_text(std::string_view text) {
-  Hasher hasher;
-  hasher.add(std::as_bytes(std::span(text.data(), text.size())));
-  return hasher.hex();
+  return hex_of(XXH3_128bits(text.data(), text.size()));
+}
+
+Hash128 hash128(std::span<const std::byte> bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {hash.high64, hash.low64};
 }
 
 std::string hash_file(const std::filesystem::path& path) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -25,6 +26,17 @@ class Hasher {
 };
 
 std::string hash_text(std::string_view text);
+
+/// The same hash as bits, for tables of many.
+struct Hash128 {
+  std::uint64_t high = 0, low = 0;
+  bool operator==(const Hash128&) const = default;
+  /// For std::unordered_set.
+  struct Bucket {
+    std::size_t operator()(const Hash128& hash) const { return hash.low; }
+  };
+};
+Hash128 hash128(std::span<const std::byte> bytes);
 
 /// Hash of a file's bytes. Throws data (65) if it cannot be read.
 std::string hash_file(const std::filesystem::path& path);

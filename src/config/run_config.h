@@ -70,6 +70,7 @@ struct RunConfig {
   struct Corpus {
     std::vector<std::string> records;
     FieldMap fields;
+    std::string on_error = "stop";
   } corpus;
 
   struct Encoder {
@@ -98,6 +99,8 @@ struct RunConfig {
     std::string similarity = "max";
     std::string policy = "greedy";
     double gamma = 2.0;
+    std::string decontaminate = "exact";
+    std::int64_t ngram = 13;
   } selection;
 
   struct Mixture {

@@ -53,7 +53,13 @@ std::vector<Setting> run_settings() {
 
       {"corpus.records", AT(corpus.records), path(),
        "a list of files: JSON, JSONL, .gz, .zst, Parquet; globs"},
-      {"corpus.fields", AT(corpus.fields), {}, "ours: theirs, as in task.fields"},
+      {"corpus.fields",
+       AT(corpus.fields),
+       {},
+       "ours: theirs, as in task.fields; of chats (messages: theirs) the first user turn is the instruction, "
+       "behind a system turn and a blank line, and the first assistant turn the output"},
+      {"corpus.on_error", AT(corpus.on_error), one_of({"stop", "skip"}),
+       "at a broken record; skip: leave it out and list it in RUN/skipped.jsonl"},
 
       {"encoder.path", AT(encoder.path), path(), "a sentence encoder in Hugging Face form"},
       {"encoder.pooling", AT(encoder.pooling), one_of({"auto", "cls", "mean"}),
@@ -89,6 +95,11 @@ std::vector<Setting> choice_settings() {
            {"greedy", "released_code", "similarity_only", "random", "convex", "kde", "repr_filter", "none"}),
        "none: fine-tune on the shots only"},
       {"selection.gamma", AT(selection.gamma), at_least(0), "for kde: exp(-gamma * squared distance)"},
+      {"selection.decontaminate", AT(selection.decontaminate), one_of({"exact", "ngram"}),
+       "records removed first: equal to a shot or an evaluation item; ngram: also those that share n words "
+       "in a row"},
+      {"selection.ngram", AT(selection.ngram), at_least(1),
+       "n of ngram; a text of fewer words is compared whole"},
   };
 }
 
@@ -191,8 +202,8 @@ const std::vector<std::string>& known_keys() {
 }
 
 const std::vector<std::string>& record_fields() {
-  static const std::vector<std::string> fields = {"instruction", "input",  "output",
-                                                  "rationale",   "answer", "tests"};
+  static const std::vector<std::string> fields = {"instruction", "input", "output",  "rationale",
+                                                  "answer",      "tests", "messages"};
   return fields;
 }
 

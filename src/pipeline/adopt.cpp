@@ -51,7 +51,7 @@ bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSp
   remove_tree(run.parts(spec.name));
   make_folders(run.parts("."));
   link_tree(other->parts(spec.name), run.parts(spec.name));
-  for (const std::string& output : spec.outputs) {
+  for (const std::string& output : spec.all_outputs()) {
     remove_tree(run.file(output));
     if (fs::exists(other->file(output))) link_tree(other->file(output), run.file(output));
   }

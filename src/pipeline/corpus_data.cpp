@@ -1,22 +1,85 @@
 #include "pipeline/corpus_data.h"
 
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
 #include "text/decontamination.h"
 
 namespace rocket {
 
-CorpusReader open_corpus(const RunConfig& config) {
-  return CorpusReader(expand_globs(config.corpus.records), config.corpus.fields);
+namespace {
+
+/// RUN/skipped.jsonl while it grows; a line at a time, because nobody knows how many there will be.
+class SkippedFile {
+ public:
+  explicit SkippedFile(const fs::path& path) : file_(path), out_(file_.temporary(), std::ios::binary) {}
+
+  void add(const SkippedRecord& skipped) {
+    const nlohmann::ordered_json line = {{"file", skipped.file}, {"line", skipped.line}, {"reason", skipped.reason}};
+    out_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    ++lines_;
+  }
+
+  std::int64_t lines() const { return lines_; }
+
+  void commit() {
+    out_.close();
+    if (!out_) fail_storage("cannot write '{}'", file_.temporary().string());
+    file_.commit();
+  }
+
+ private:
+  PendingFile file_;
+  std::ofstream out_;
+  std::int64_t lines_ = 0;
+};
+
+std::int64_t count(CorpusReader corpus) {
+  std::int64_t records = 0;
+  for (Record record; corpus.next(record);) ++records;
+  return records;
 }
 
-std::vector<std::int64_t> contaminated_records(const RunConfig& config) {
-  Decontamination rule;
+}  // namespace
+
+CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
+  const OnError on_error = config.corpus.on_error == "skip" ? OnError::skip : OnError::stop;
+  return CorpusReader(expand_globs(config.corpus.records), config.corpus.fields, on_error, std::move(skipped));
+}
+
+std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
+  if (config.corpus.on_error == "stop") return count(open_corpus(config));
+  const fs::path path = run.file("skipped.jsonl");
+  SkippedFile list(path);
+  const std::int64_t records = count(open_corpus(config, [&](const SkippedRecord& skipped) { list.add(skipped); }));
+  list.commit();
+  log::info("corpus: {} records, {} broken ones left out{}", records, list.lines(),
+            list.lines() > 0 ? fmt::format(", listed in {}", path.string()) : "");
+  return records;
+}
+
+std::int64_t skipped_records(const RunDirectory& run) {
+  std::ifstream file(run.file("skipped.jsonl"), std::ios::binary);
+  return std::count(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>(), '\n');
+}
+
+Contaminated contaminated_records(const RunConfig& config) {
+  const auto& rule = config.selection;
+  Decontamination protected_records(rule.decontaminate == "ngram" ? std::optional(rule.ngram) : std::nullopt);
   for (const std::string& file : {config.task.shots, config.task.evaluation})
-    for_each_record(file, config.task.fields, [&](Record&& record) { rule.protect(record); });
+    for_each_record(file, config.task.fields, [&](Record&& record) { protected_records.protect(record); });
   CorpusReader corpus = open_corpus(config);
-  std::vector<std::int64_t> found;
+  Contaminated found;
   std::int64_t index = 0;
   for (Record record; corpus.next(record); ++index) {
-    if (rule.removes(record)) found.push_back(index);
+    const Overlap overlap = protected_records.overlap(record);
+    if (overlap == Overlap::none) continue;
+    found.records.push_back(index);
+    if (overlap == Overlap::ngram) found.by_ngram.push_back(index);
   }
   return found;
 }

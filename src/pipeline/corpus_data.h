@@ -1,20 +1,34 @@
-// The configured corpus, and which of its records must not be trained on.
+// The configured corpus, what was left out of it, and which of its records must not be trained on.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "config/run_config.h"
+#include "pipeline/run_directory.h"
 #include "text/corpus.h"
 
 namespace rocket {
 
 /// The corpus from its first record, read under the configuration's rules. All jobs read it through this: a corpus
-/// index means the same record everywhere.
-CorpusReader open_corpus(const RunConfig& config);
+/// index means the same record everywhere. `skipped` is told what corpus.on_error leaves out.
+CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped = {});
 
-/// Corpus indices of the records that are to be removed before retrieval: those that equal a record of the shots file or
-/// of the evaluation file. Reads the corpus once.
-std::vector<std::int64_t> contaminated_records(const RunConfig& config);
+/// Root only. Reads the whole corpus once, which also finds any broken record before work starts; returns how many records
+/// have an index. With corpus.on_error skip the others are listed in RUN/skipped.jsonl, a line
+/// {"file": ..., "line": ..., "reason": ...} each, and counted in the log.
+std::int64_t count_records(const RunConfig& config, const RunDirectory& run);
+
+/// Lines of RUN/skipped.jsonl; 0 where there is none.
+std::int64_t skipped_records(const RunDirectory& run);
+
+/// Corpus indices, ascending, of what is removed before retrieval.
+struct Contaminated {
+  std::vector<std::int64_t> records;   // all of them
+  std::vector<std::int64_t> by_ngram;  // those among them that equal no protected record, but share words with one
+};
+
+/// Compares the corpus with all records of the shots file and of the evaluation file; reads it once.
+Contaminated contaminated_records(const RunConfig& config);
 
 }  // namespace rocket

@@ -18,8 +18,8 @@ const std::vector<JobSpec>& job_specs() {
        {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt", "scoring"},
        {Input::base, Input::bank, Input::shots}, {}, {"score.h5"}},
       {"experts", 1, {"experts", "seed"}, {}, {"score"}, {"experts.json"}},
-      {"embed", 2, {"task.k", "task.fields", "corpus.fields", "encoder.pooling", "encoder.prefix", "encoder.max_length"},
-       {Input::encoder, Input::corpus, Input::shots}, {}, {"embed.h5"}},
+      {"embed", 2, {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "encoder.pooling", "encoder.prefix", "encoder.max_length"},
+       {Input::encoder, Input::corpus, Input::shots}, {}, {"embed.h5"}, {"skipped.jsonl"}},
       {"select", 2, {"task.fields", "selection", "seed"}, {Input::evaluation}, {"embed"}, {"select.h5", "selected.jsonl"}},
       {"finetune", 1,
        {"prompt", "mixture", "training.trained", "training.learning_rate", "training.epochs", "training.global_batch",
@@ -32,6 +32,12 @@ const std::vector<JobSpec>& job_specs() {
       {"export", 1, {}, {}, {"finetune"}, {"expert"}},
   };
   return specs;
+}
+
+std::vector<std::string> JobSpec::all_outputs() const {
+  std::vector<std::string> all = outputs;
+  all.insert(all.end(), may_leave.begin(), may_leave.end());
+  return all;
 }
 
 const JobSpec& job_spec(const std::string& name) {

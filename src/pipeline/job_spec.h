@@ -22,6 +22,9 @@ struct JobSpec {
   std::vector<Input> inputs;           // paths of the configuration whose files are read
   std::vector<std::string> upstream;   // jobs whose results are read
   std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
+  std::vector<std::string> may_leave;  // outputs that only some settings give
+
+  std::vector<std::string> all_outputs() const;
 };
 
 /// In the order in which `rocket run` walks them.

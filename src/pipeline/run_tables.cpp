@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "pipeline/corpus_data.h"
 #include "pipeline/job_spec.h"
 #include "pipeline/provenance.h"
 #include "pipeline/results.h"
@@ -172,6 +173,8 @@ Shown run_table(const RunDirectory& run, const std::string& name) {
 
 std::string run_summary(const RunDirectory& run) {
   std::string text = fmt::format("{}\n\n{}", run.root().string(), render(jobs(run), TableFormat::text));
+  if (const std::int64_t skipped = skipped_records(run); skipped > 0)
+    text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped, run.file("skipped.jsonl").string());
   if (fs::exists(run.file("experts.json")))
     text += fmt::format("\nexperts: {}\n", fmt::join(read_expert_choice(run).experts, ", "));
   if (fs::exists(run.file("evaluate.h5"))) text += fmt::format("\n{}", render(evaluation(run), TableFormat::text));

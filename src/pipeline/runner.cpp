@@ -16,7 +16,7 @@ namespace {
 void discard(const RunDirectory& run, const JobSpec& spec) {
   // The record goes first: a kill in between leaves output without a record, which counts as absent.
   remove_tree(run.record(spec.name));
-  for (const std::string& output : spec.outputs) remove_tree(run.file(output));
+  for (const std::string& output : spec.all_outputs()) remove_tree(run.file(output));
   remove_tree(run.parts(spec.name));
 }
 
@@ -39,7 +39,7 @@ void remove_own_leftovers(const RunDirectory& run, const JobSpec& spec) {
   remove_leftovers(run.parts(spec.name));
   std::error_code absent;
   for (const fs::directory_entry& entry : fs::directory_iterator(run.root(), absent)) {
-    for (const std::string& output : spec.outputs) {
+    for (const std::string& output : spec.all_outputs()) {
       if (entry.path().filename().string().starts_with(output + std::string(kTemporaryMark))) remove_tree(entry.path());
     }
   }
