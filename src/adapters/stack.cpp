@@ -11,7 +11,7 @@ namespace {
 
 // Rows of a group, more only where one adapter has more. On the CPU a piece of them stays in a core's second
 // cache while the others pass by; a GPU wants larger products.
-constexpr std::int64_t kGroupRows = 192, kGroupRowsOfGpu = 4096;
+constexpr std::int64_t kGroupRows = 384, kGroupRowsOfGpu = 4096;
 // Flattened rows are long: this many are read at a time.
 constexpr std::int64_t kGroupRowsFlattened = 48;
 
