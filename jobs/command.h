@@ -1,10 +1,21 @@
 // A command line, parsed: what main hands to the engine.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace rocket {
+
+/// `rocket dedup`. What is not given is as in a configuration without it.
+struct DedupRequest {
+  std::vector<std::string> files, fields;  // fields: OURS=THEIRS
+  std::string encoder, keep = "first", output, dropped;  // output empty: stdout
+  std::optional<std::string> pooling, prefix, device;
+  std::optional<std::int64_t> max_length;
+  double threshold = 0.9;
+};
 
 struct Command {
   std::string job;
@@ -15,6 +26,7 @@ struct Command {
   std::string form = "mixture", folder;       // export
   bool plain = false, decode = false;         // tokenize
   std::string action;                         // sweep: list, run, table
+  DedupRequest dedup;
   int point = -1;                             // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
 };
 

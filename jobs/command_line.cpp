@@ -92,6 +92,32 @@ void add_tokenize(CLI::App& app, Command& command) {
   sub->add_flag("--decode", command.decode, "The other way: JSON arrays of ids -> JSON strings")->excludes(plain);
 }
 
+std::string refuse_threshold(const std::string& text) {
+  double value = 0;
+  return CLI::detail::lexical_cast(text, value) && value > -1 && value <= 1 ? "" : "expected a cosine in (-1, 1], found " + text;
+}
+
+void add_dedup(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand("dedup", "Keep one of each group of records whose embeddings are near (over ranks)");
+  DedupRequest& to = command.dedup;
+  sub->add_option("FILES", to.files, "Records: JSON, JSONL, .gz or .zst; globs")->required();
+  sub->add_option("--encoder", to.encoder, "Sentence encoder in Hugging Face form")->required()->type_name("DIR");
+  sub->add_option("--threshold", to.threshold, "A record whose cosine with a kept one is above this is dropped")
+      ->check(CLI::Validator(refuse_threshold, "COSINE"))->type_name("")->capture_default_str();
+  sub->add_option("--keep", to.keep, "Who stands: first (in order of the files) or longest (text; ties: first)")
+      ->check(CLI::IsMember({"first", "longest"}))->capture_default_str();
+  sub->add_option("--output", to.output, "Kept records as JSONL, in order of the files (default: stdout)")->type_name("FILE");
+  sub->add_option("--dropped", to.dropped, "Who was dropped because of whom, as JSONL")->type_name("FILE");
+  sub->add_option("--field", to.fields, "Their name of a field: instruction=question; may be given again")
+      ->type_name("OURS=THEIRS")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  sub->add_option("--prefix", to.prefix, "In front of every text (default: as encoder.prefix)")->type_name("TEXT");
+  sub->add_option("--max-length", to.max_length, "Tokens of a text (default: as encoder.max_length)")
+      ->check(CLI::Range(3, 1 << 30))->type_name("TOKENS");
+  sub->add_option("--pooling", to.pooling, "auto, cls or mean (default: auto)")->check(CLI::IsMember({"auto", "cls", "mean"}))->type_name("");
+  sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->type_name("");
+  add_voice(*sub, command);
+}
+
 }  // namespace
 
 ParsedLine parse_command_line(int argc, char** argv) {
@@ -107,6 +133,7 @@ ParsedLine parse_command_line(int argc, char** argv) {
   add_sweep(app, command);
   add_inspect(app, command);
   add_tokenize(app, command);
+  add_dedup(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -55,6 +55,7 @@ void execute(Comm& comm, const Command& command) {
   log::configure(level_of(command), comm.is_root());
   if (command.job == "inspect") return on_root(comm, [&] { inspect(command); });
   if (command.job == "tokenize") return on_root(comm, [&] { tokenize(command); });
+  if (command.job == "dedup") return dedup(comm, command.dedup);
   install_stop_signals();
   if (command.job == "sweep") return sweep(comm, command);
   Session session = open_session(comm, command);

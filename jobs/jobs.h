@@ -32,6 +32,9 @@ void inspect(const Command& command);
 /// Alone. JSON strings to ids or back, line by line.
 void tokenize(const Command& command);
 
+/// Collective. Embeds the records of files and writes those that are not near one that stands.
+void dedup(Comm& comm, const DedupRequest& request);
+
 /// Collective. Lists, runs or tabulates the points of a sweep.
 void sweep(Comm& comm, const Command& command);
 

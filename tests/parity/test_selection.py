@@ -62,3 +62,37 @@ def test_selected_jsonl_holds_the_kept_records(run, select, corpus):
     assert [line["record"] for line in lines] == list(select["retrieved"][select["kept"] == 1])
     for line in lines:
         assert {name: line[name] for name in ("instruction", "input", "output")} == corpus[line["record"]]
+
+
+@pytest.mark.parametrize("keep, threshold", [("first", 0.9), ("longest", 0.8)])
+def test_dedup_of_the_whole_corpus(rocket, embed, corpus, tmp_path, keep, threshold, measure):
+    """Every record's fate is checked against all pairs; a cosine within 1e-6 of the threshold may go either way."""
+    lines = rocket("dedup", LAB / "corpus.jsonl", "--encoder", LAB / "encoder", "--keep", keep, "--threshold", threshold,
+                   "--dropped", tmp_path / "dropped.jsonl", "--device", "cpu").splitlines()
+    dropped_by = np.full(len(corpus), -1)
+    for line in oracle.read_lines(tmp_path / "dropped.jsonl"):
+        dropped_by[line["record"]] = line["dropped_by"]
+        assert line["file"] == str(LAB / "corpus.jsonl") and line["line"] == line["record"] + 1
+    kept = np.flatnonzero(dropped_by < 0)
+    written = (LAB / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines == [written[i] for i in kept]
+
+    length = [len(r["instruction"] + r["input"] + r["output"]) for r in corpus]
+    order = np.argsort([-n for n in length], kind="stable") if keep == "longest" else np.arange(len(corpus))
+    place = np.argsort(order)
+    standing = kept[np.argsort(place[kept])]
+    unsure = wrong = 0
+    for first in range(0, len(order), 1000):
+        walked = order[first:first + 1000]
+        cosine = embed["embedding"][walked] @ embed["embedding"][standing].T
+        earlier = place[standing][None, :] < place[walked][:, None]
+        surely, maybe = earlier & (cosine > threshold + 1e-6), earlier & (cosine > threshold - 1e-6)
+        unsure += int((surely != maybe).sum())
+        for record, sure, possible in zip(walked, surely, maybe):
+            if dropped_by[record] < 0:
+                wrong += sure.any()
+            else:
+                by = np.flatnonzero(standing == dropped_by[record])
+                wrong += len(by) == 0 or not possible[by[0]] or sure[:by[0]].any()
+    assert 1000 < len(kept) < len(corpus) - 1000
+    measure(f"dedup, {keep}, {threshold}: records with a wrong fate ({unsure} of all pairs too near the threshold)", int(wrong), 0)

@@ -1,0 +1,287 @@
+// The dedup alone: files of records in, one record of each group of near ones out. Exact over all pairs.
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/one_ahead.h"
+#include "base/progress.h"
+#include "comm/mpi_comm.h"
+#include "formats/byte_stream.h"
+#include "formats/json_lines.h"
+#include "jobs.h"
+#include "model/device.h"
+#include "model/text_embedder.h"
+#include "model/threads.h"
+#include "pipeline/task_data.h"
+#include "selection/near_walk.h"
+#include "selection/shared_rows.h"
+#include "text/record.h"
+
+namespace rocket {
+
+namespace {
+
+/// Records that a rank embeds in one go and that lie on one rank, those that are tokenised and embedded together, and those
+/// that are compared together.
+constexpr std::int64_t unit_size = 2048, block_size = 256, walk_size = 4096;
+
+class Clock {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// "instruction=question" for each of ours that is named otherwise.
+FieldNames field_names(const std::vector<std::string>& pairs) {
+  FieldNames names;
+  for (const std::string& pair : pairs) {
+    const std::size_t equals = pair.find('=');
+    const std::string ours = pair.substr(0, equals);
+    if (equals == std::string::npos || (ours != "instruction" && ours != "input" && ours != "output" && ours != "messages"))
+      fail_config("--field {}: expected OURS=THEIRS, where OURS is instruction, input, output or messages", pair);
+    names[ours] = pair.substr(equals + 1);
+  }
+  return names;
+}
+
+/// The records of all files, one after the other. Unlike those of a run's corpus they may lack an output.
+class RecordStream {
+ public:
+  RecordStream(std::vector<fs::path> files, FieldNames fields) : files_(std::move(files)), fields_(std::move(fields)) {}
+
+  std::optional<Record> next() { return advance() ? std::optional(reader_->read()) : std::nullopt; }
+
+  /// Records [first, first + count), not before the present place.
+  std::vector<Record> block(std::int64_t first, std::int64_t count) {
+    while (index_ < first && advance()) {}
+    std::vector<Record> records;
+    for (std::optional<Record> record; static_cast<std::int64_t>(records.size()) < count && (record = next());)
+      records.push_back(std::move(*record));
+    return records;
+  }
+
+ private:
+  bool advance() {
+    for (; file_ < files_.size(); ++file_, reader_.reset()) {
+      if (!reader_) reader_.emplace(files_[file_], fields_);
+      if (reader_->advance()) {
+        ++index_;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  std::vector<fs::path> files_;
+  FieldNames fields_;
+  std::size_t file_ = 0;
+  std::int64_t index_ = 0;  // of the record behind the present one
+  std::optional<RecordReader> reader_;
+};
+
+/// Characters of the record's texts.
+std::int64_t length_of(const Record& record) {
+  std::int64_t length = 0;
+  for (const std::string* text : {&record.instruction, &record.input, &record.output})
+    length += std::count_if(text->begin(), text->end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  return length;
+}
+
+/// Collective. The records in the order in which they are walked; the first pass, which also finds any broken line.
+std::vector<std::int64_t> walk_order(Comm& comm, RecordStream stream, bool longest_first) {
+  std::vector<std::int64_t> order, length;
+  on_root(comm, [&] {
+    while (const std::optional<Record> record = stream.next()) length.push_back(longest_first ? length_of(*record) : 0);
+    order.resize(length.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length[a] > length[b]; });
+  });
+  const std::string bytes =
+      broadcast_text(comm, {reinterpret_cast<const char*>(order.data()), order.size() * sizeof(order[0])});
+  order.resize(bytes.size() / sizeof(order[0]));
+  std::memcpy(order.data(), bytes.data(), bytes.size());
+  return order;
+}
+
+/// Vectors of records [first, end); the next block is read and tokenised while one is computed.
+std::vector<float> embed_unit(const TextEmbedder& embedder, RecordStream& stream, const std::string& prefix,
+                              std::int64_t first, std::int64_t end) {
+  using Tokens = std::vector<std::vector<TokenId>>;
+  std::vector<float> vectors;
+  one_ahead<Tokens>(
+      [&]() -> std::optional<Tokens> {
+        Tokens texts;
+        for (const Record& record : stream.block(first, std::min(block_size, end - first)))
+          texts.push_back(embedder.tokens(embedded_text(prefix, record)));
+        first += static_cast<std::int64_t>(texts.size());
+        return texts.empty() ? std::nullopt : std::optional(std::move(texts));
+      },
+      [&](Tokens texts) {
+        const std::vector<float> block = embedder.embed(std::move(texts));
+        vectors.insert(vectors.end(), block.begin(), block.end());
+      });
+  if (!std::all_of(vectors.begin(), vectors.end(), [](float x) { return std::isfinite(x); }))
+    fail_data("the encoder gives a vector that is not finite to one of the {} records before record {}", vectors.size() / embedder.dimension(), end);
+  return vectors;
+}
+
+/// Embeds this rank's units.
+SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, RecordStream stream, const std::string& prefix,
+                      std::int64_t records) {
+  SharedRows rows(embedder.dimension(), unit_size);
+  const std::int64_t units = (records + unit_size - 1) / unit_size;
+  Progress progress("embed", "units", (units - comm.rank() + comm.size() - 1) / comm.size(), 0);
+  for (std::int64_t unit = comm.rank(); unit < units; unit += comm.size()) {
+    const std::int64_t first = unit * unit_size;
+    rows.put(unit, embed_unit(embedder, stream, prefix, first, std::min(records, first + unit_size)));
+    progress.advance();
+  }
+  return rows;
+}
+
+/// Collective. For each record who dropped it, or -1.
+std::vector<std::int64_t> compare(Comm& comm, const SharedRows& rows, std::span<const std::int64_t> order,
+                                  std::int64_t dimension, double threshold) {
+  NearWalk walk(dimension, threshold, NearWalk::References::kept, on_threads);
+  Progress progress("compare", "records", static_cast<std::int64_t>(order.size()), 0);
+  for (std::size_t first = 0; first < order.size(); first += walk_size) {
+    const auto block = order.subspan(first, std::min<std::size_t>(walk_size, order.size() - first));
+    walk.take(comm, rows.gather(comm, block), std::numeric_limits<std::int64_t>::max());
+    progress.advance(static_cast<std::int64_t>(block.size()));
+  }
+  std::vector<std::int64_t> dropped_by(order.size(), -1);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (walk.dropped_by()[i] >= 0) dropped_by[order[i]] = order[walk.dropped_by()[i]];
+  }
+  return dropped_by;
+}
+
+/// Lines to a file that is committed at the end, or to stdout.
+class Lines {
+ public:
+  /// Opens at once, so that a path that cannot be written is known before the work.
+  explicit Lines(std::string path) : path_(std::move(path)) {
+    if (path_.empty()) return;
+    pending_.emplace(path_);
+    file_.open(pending_->temporary(), std::ios::binary);
+    check();
+  }
+
+  void write(std::string_view line) { out() << line << '\n'; }
+
+  void commit() {
+    out().flush();
+    check();
+    if (!pending_) return;
+    file_.close();
+    pending_->commit();
+  }
+
+ private:
+  std::ostream& out() { return pending_ ? file_ : std::cout; }
+  void check() {
+    if (!out()) fail_storage("{}: cannot be written", path_.empty() ? "stdout" : path_);
+  }
+
+  std::string path_;
+  std::optional<PendingFile> pending_;
+  std::ofstream file_;
+};
+
+/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as a record of ours.
+template <class F>
+void for_each_text(const fs::path& file, const FieldNames& fields, F&& use) {
+  if (is_parquet(file)) {
+    for_each_record(file, fields, [&](Record&& record) {
+      use(nlohmann::ordered_json{{"instruction", record.instruction}, {"input", record.input}, {"output", record.output}}.dump(),
+          record.line);
+    });
+    return;
+  }
+  JsonTexts texts(file);
+  std::int64_t line = 0;
+  for (std::string_view text; texts.next(text, line);) {
+    if (text.ends_with('\r')) text.remove_suffix(1);
+    std::string copy(text);  // line ends can only stand between the tokens of JSON
+    std::replace_if(copy.begin(), copy.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    use(copy, line);
+  }
+}
+
+/// Root only. The files once more.
+void write_results(const std::vector<fs::path>& files, const FieldNames& fields, std::span<const std::int64_t> dropped_by,
+                   Lines& kept, std::optional<Lines>& dropped) {
+  std::size_t index = 0;
+  for (const fs::path& file : files) {
+    for_each_text(file, fields, [&](const std::string& text, std::int64_t line) {
+      if (index == dropped_by.size()) fail_data("{}: the file has grown since it was read first", file.string());
+      const std::int64_t record = static_cast<std::int64_t>(index), by = dropped_by[index++];
+      if (by < 0) {
+        kept.write(text);
+      } else if (dropped) {
+        dropped->write(nlohmann::ordered_json{{"record", record}, {"dropped_by", by}, {"file", file.string()}, {"line", line}}.dump());
+      }
+    });
+  }
+  if (index < dropped_by.size()) fail_data("the files have fewer records than when they were read first");
+  kept.commit();
+  if (dropped) dropped->commit();
+}
+
+TextEmbedder open_embedder(const DedupRequest& request, const RunConfig& defaults, int rank_on_node) {
+  if (!fs::is_directory(request.encoder)) fail_config("--encoder {}: no such model folder", request.encoder);
+  return TextEmbedder(request.encoder,
+                      {.pooling = request.pooling.value_or(defaults.encoder.pooling),
+                       .max_length = request.max_length.value_or(defaults.encoder.max_length)},
+                      choose_device(request.device.value_or(defaults.device), rank_on_node));
+}
+
+}  // namespace
+
+void dedup(Comm& comm, const DedupRequest& request) {
+  const Clock whole;
+  const RunConfig defaults;
+  const NodePlace place = node_place(comm);
+  configure_compute(place.size);
+  std::vector<fs::path> files;
+  FieldNames fields;
+  std::optional<TextEmbedder> embedder;
+  agree(comm, [&] {
+    fields = field_names(request.fields);
+    files = expand_globs(request.files);
+    embedder.emplace(open_embedder(request, defaults, place.rank));
+  });
+  std::optional<Lines> kept, dropped;
+  on_root(comm, [&] {
+    kept.emplace(request.output);
+    if (!request.dropped.empty()) dropped.emplace(request.dropped);
+  });
+  const std::vector<std::int64_t> order = walk_order(comm, {files, fields}, request.keep == "longest");
+  const auto records = static_cast<std::int64_t>(order.size());
+  const Clock embedding;
+  std::optional<SharedRows> rows;
+  agree(comm, [&] {
+    rows.emplace(embed_mine(comm, *embedder, {files, fields}, request.prefix.value_or(defaults.encoder.prefix), records));
+  });
+  const double embedding_seconds = embedding.seconds();
+  const Clock comparing;
+  const std::vector<std::int64_t> dropped_by = compare(comm, *rows, order, embedder->dimension(), request.threshold);
+  const double comparing_seconds = comparing.seconds();
+  on_root(comm, [&] { write_results(files, fields, dropped_by, *kept, dropped); });
+  const auto stand = std::count(dropped_by.begin(), dropped_by.end(), -1);
+  log::info("dedup: {} records, {} kept, {} dropped in {:.1f} s (embedding {:.1f}, comparing {:.1f}), threshold {}, {} stands",
+            records, stand, records - stand, whole.seconds(), embedding_seconds, comparing_seconds, request.threshold, request.keep);
+}
+
+}  // namespace rocket
