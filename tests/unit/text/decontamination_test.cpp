@@ -37,5 +37,55 @@ TEST(DecontaminationKeyTest, SurvivesBytesThatAreNoText) {
   EXPECT_EQ(decontamination_key(record), "a\ufffd\ufffd");
 }
 
+Record question(const std::string& instruction, const std::string& input = "",
+                const std::string& output = "") {
+  Record record;
+  record.instruction = instruction;
+  record.input = input;
+  record.output = output;
+  return record;
+}
+
+TEST(DecontaminationTest, FindsTheNgramsThatPythonFinds) {
+  for (const json& one : json::parse(read_file(kData + "decontamination_ngrams.json"))) {
+    Decontamination exact, ngram(one["n"].get<std::int64_t>());
+    for (const json& p : one["protected"]) {
+      exact.protect(question(p["instruction"], p["input"], p["output"]));
+      ngram.protect(question(p["instruction"], p["input"], p["output"]));
+    }
+    for (std::size_t i = 0; i < one["records"].size(); ++i) {
+      const json& r = one["records"][i];
+      SCOPED_TRACE(r.dump());
+      const Record record = question(r["instruction"], r["input"], r["output"]);
+      const int expected = one["verdicts"][i];
+      EXPECT_EQ(static_cast<int>(ngram.overlap(record)), expected);
+      EXPECT_EQ(exact.overlap(record), expected == 1 ? Overlap::equal : Overlap::none);
+    }
+  }
+}
+
+TEST(DecontaminationTest, LooksBehindASystemTurn) {
+  Decontamination exact, ngram(8);
+  for (Decontamination* rule : {&exact, &ngram}) rule->protect(question("What is the  capital", "of Peru?"));
+  Record chat = question("Be kind.\n\nwhat is the capital of peru?");
+  EXPECT_EQ(exact.overlap(chat), Overlap::none);
+  chat.system_bytes = 10;
+  EXPECT_EQ(exact.overlap(chat), Overlap::equal);
+  chat.instruction = "Be kind.\n\nwhat is the capital of peru";
+  EXPECT_EQ(exact.overlap(chat), Overlap::none);
+  EXPECT_EQ(ngram.overlap(chat), Overlap::ngram);  // six words, compared whole
+  chat.instruction += " today";
+  EXPECT_EQ(ngram.overlap(chat), Overlap::none);
+}
+
+TEST(DecontaminationTest, TakesAnyBytes) {
+  Decontamination rule(1);
+  rule.protect(
+      question("a\xff"
+               "b"));
+  EXPECT_EQ(rule.overlap(question("\xc3(b", "x")), Overlap::ngram);
+  EXPECT_EQ(rule.overlap(question("c", "\xff")), Overlap::none);
+}
+
 }  // namespace
 }  // namespace rocket
