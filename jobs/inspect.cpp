@@ -105,6 +105,7 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
   object["intermediate"] = c.intermediate;
   object["vocabulary"] = c.vocabulary;
   object["max_tokens"] = c.max_tokens;
+  object["dimension"] = c.dimension();
   object["pooling"] = fs::exists(folder / "1_Pooling")
                           ? (read_pooling(folder, "auto") == Pooling::cls ? "cls" : "mean")
                           : "not said: set encoder.pooling";
@@ -113,7 +114,7 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
 
 bool is_encoder(const fs::path& folder) {
   try {
-    return json::parse(read_file(folder / "config.json")).value("model_type", "") == "bert" || fs::exists(folder / "modules.json");
+    return is_encoder_family(json::parse(read_file(folder / "config.json")).value("model_type", "")) || fs::exists(folder / "modules.json");
   } catch (const json::exception&) {
     return false;
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rocket {
@@ -47,17 +48,36 @@ DecoderConfig read_decoder_config(const std::filesystem::path& folder);
 
 enum class Pooling { cls, mean };
 
-/// A BERT sentence encoder.
-struct EncoderConfig {
-  std::string family;  // "bert"
-  std::int64_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
-  std::int64_t vocabulary = 0, max_positions = 0, type_vocabulary = 0;
-  double norm_eps = 0;
-  std::string activation;       // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
-  std::int64_t max_tokens = 0;  // min(positions, max_seq_length), specials included
+/// A Dense module of sentence-transformers: a linear layer on the pooled vector.
+struct DenseConfig {
+  std::filesystem::path folder;  // of its weights: linear.weight, linear.bias
+  std::int64_t inputs = 0, outputs = 0;
+  bool bias = true;
+  bool tanh = true;  // its activation; else none
 };
 
+/// A sentence encoder of the BERT architecture, or of a family that differs from it by what stands here.
+struct EncoderConfig {
+  std::string family;  // "bert", "xlm-roberta", "roberta", "camembert"
+  std::int64_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
+  std::int64_t vocabulary = 0, max_positions = 0, type_vocabulary = 0;
+  /// RoBERTa and its kin: positions begin behind this id, and a token of this id has it for its position. -1:
+  /// none is special, and positions begin at 0.
+  std::int64_t padding_id = -1;
+  double norm_eps = 0;
+  std::string activation;          // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
+  std::int64_t max_tokens = 0;     // min(usable positions, max_seq_length), specials included
+  std::vector<DenseConfig> dense;  // between pooling and normalisation, in order
+
+  std::int64_t dimension() const { return dense.empty() ? hidden : dense.back().outputs; }
+};
+
+/// Reads config.json and the files of sentence-transformers beside it, if there are any. Throws data (65) for
+/// a family, a module or a setting that rocket cannot compute exactly, saying which are known.
 EncoderConfig read_encoder_config(const std::filesystem::path& folder);
+
+/// Whether read_encoder_config() takes models of this model_type.
+bool is_encoder_family(std::string_view name);
 
 /// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
 /// config (78) where auto finds no such file, data (65) for poolings other than these two.

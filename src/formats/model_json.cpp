@@ -8,11 +8,14 @@ namespace rocket {
 namespace {
 
 /// How class names of transformers begin, and the family.
-constexpr std::array<std::array<const char*, 2>, 5> kClasses{{{"LlamaFor", "llama"},
+constexpr std::array<std::array<const char*, 2>, 8> kClasses{{{"LlamaFor", "llama"},
                                                               {"MistralFor", "mistral"},
                                                               {"Qwen2For", "qwen2"},
                                                               {"Qwen3For", "qwen3"},
-                                                              {"Bert", "bert"}}};
+                                                              {"Bert", "bert"},
+                                                              {"XLMRoberta", "xlm-roberta"},
+                                                              {"Roberta", "roberta"},
+                                                              {"Camembert", "camembert"}}};
 
 }  // namespace
 

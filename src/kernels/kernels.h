@@ -75,6 +75,14 @@ struct Best {
   std::int64_t index = -1;
 };
 
+/// out = weight * (x - mean(x)) / sqrt(variance(x) + eps) + shift with x = a + b + c, [width]; out may be a.
+struct SumNorm {
+  const float *a = nullptr, *b = nullptr, *c = nullptr, *weight = nullptr, *shift = nullptr;
+  float eps = 0;
+  std::int64_t width = 0;
+  float* out = nullptr;
+};
+
 struct Kernels {
   const char* name;  // "avx512", "avx2", "portable"
   void (*multiply)(const MatrixProduct& product);
@@ -96,6 +104,11 @@ struct Kernels {
   /// Gram matrices in float64, of rows that are kept in either type.
   void (*gram_of_floats)(const GramBlock<float>& block);
   void (*gram_of_doubles)(const GramBlock<double>& block);
+  /// LayerNorm of a sum.
+  void (*sum_norm)(const SumNorm& norm);
+  /// x = gelu(x + bias), with erf or by tanh.
+  void (*gelu)(float* x, const float* bias, std::int64_t width);
+  void (*gelu_tanh)(float* x, const float* bias, std::int64_t width);
 };
 
 /// The kernels of this machine's instruction set.

@@ -11,48 +11,47 @@
 #include "formats/tensors.h"
 #include "model/attention.h"
 #include "model/batches.h"
+#include "model/encoder_layers.h"
 #include "model/layers.h"
-#include "model/product.h"
 
 namespace rocket {
 namespace {
-
-struct AffineWeights {
-  at::Tensor weight_OI, bias_O;
-  at::Tensor operator()(const at::Tensor& x_TI) const { return product(x_TI, weight_OI) + bias_O; }
-};
-
-struct NormWeights {
-  at::Tensor weight_D, bias_D;
-  double eps = 0;
-  at::Tensor operator()(const at::Tensor& x_TD) const {
-    return at::layer_norm(x_TD, weight_D.sizes(), weight_D, bias_D, eps);
-  }
-};
 
 struct EncoderLayer {
   AffineWeights query, key, value, attention_output, intermediate, output;
   NormWeights attention_norm, output_norm;
 };
 
+struct DenseLayer {
+  AffineWeights linear;
+  bool tanh = false;
+};
+
+/// Kept packed for the kernels beside the file, whose pages are then not touched again.
+AffineWeights affine_weights(const ModelWeights& files, const WeightPlace& place, const std::string& name,
+                             std::int64_t outputs, std::int64_t inputs, bool bias = true) {
+  const std::vector<std::int64_t> matrix{outputs, inputs}, vector{outputs};
+  return {LinearWeight(load_weight(files.at(name + ".weight", matrix), place), true),
+          bias ? load_weight(files.at(name + ".bias", vector), place) : at::Tensor()};
+}
+
 /// Finds the tensors of a BERT under the names that the files of ten years have given them.
 class Loader {
  public:
   Loader(const ModelWeights& files, const EncoderConfig& config, const WeightPlace& place)
       : files_(files), config_(config), place_(place) {
-    if (files.find("bert.embeddings.word_embeddings.weight") != nullptr) prefix_ = "bert.";
+    for (const char* prefix : {"bert.", "roberta."})
+      if (files.find(prefix + std::string("embeddings.word_embeddings.weight"))) prefix_ = prefix;
   }
 
-  at::Tensor tensor(const std::string& name, std::vector<std::int64_t> shape) const {
-    return load_weight(files_.at(prefix_ + name, shape), place_);
-  }
-  AffineWeights affine(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
-    return {tensor(name + ".weight", {outputs, inputs}), tensor(name + ".bias", {outputs})};
-  }
-  NormWeights norm(const std::string& name) const {
-    const bool old_names = files_.find(prefix_ + name + ".gamma") != nullptr;
-    return {tensor(name + (old_names ? ".gamma" : ".weight"), {config_.hidden}),
-            tensor(name + (old_names ? ".beta" : ".bias"), {config_.hidden}), config_.norm_eps};
+  EmbeddingWeights embedding() const {
+    const std::string name = "embeddings.";
+    return {
+        .words_VD = tensor(name + "word_embeddings.weight", {config_.vocabulary, config_.hidden}),
+        .positions_PD = tensor(name + "position_embeddings.weight", {config_.max_positions, config_.hidden}),
+        .type_D = tensor(name + "token_type_embeddings.weight", {config_.type_vocabulary, config_.hidden})
+                      .select(0, 0),
+        .norm = norm(name + "LayerNorm")};
   }
   EncoderLayer layer(std::int64_t index) const {
     const std::string name = fmt::format("encoder.layer.{}.", index);
@@ -68,6 +67,18 @@ class Loader {
   }
 
  private:
+  at::Tensor tensor(const std::string& name, std::vector<std::int64_t> shape) const {
+    return load_weight(files_.at(prefix_ + name, shape), place_);
+  }
+  AffineWeights affine(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
+    return affine_weights(files_, place_, prefix_ + name, outputs, inputs);
+  }
+  NormWeights norm(const std::string& name) const {
+    const bool old_names = files_.find(prefix_ + name + ".gamma") != nullptr;
+    return {tensor(name + (old_names ? ".gamma" : ".weight"), {config_.hidden}),
+            tensor(name + (old_names ? ".beta" : ".bias"), {config_.hidden}), config_.norm_eps};
+  }
+
   const ModelWeights& files_;
   const EncoderConfig& config_;
   WeightPlace place_;
@@ -90,50 +101,105 @@ std::vector<Sequences> batches_of(Sequences sequences, std::int64_t rows) {
   return batches;
 }
 
+/// Dense modules compute in float32: what they read is pooled already.
+std::vector<DenseLayer> load_dense(const EncoderConfig& config, at::Device device) {
+  std::vector<DenseLayer> layers;
+  for (const DenseConfig& dense : config.dense) {
+    const ModelWeights files(dense.folder);
+    DenseLayer layer{
+        affine_weights(files, {at::kFloat, device}, "linear", dense.outputs, dense.inputs, dense.bias),
+        dense.tanh};
+    // The files are closed with this scope.
+    layer.linear.weight_OI = LinearWeight(layer.linear.weight_OI.tensor().clone(), true);
+    if (dense.bias) layer.linear.bias_O = layer.linear.bias_O.clone();
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+/// Throws unless the model has a row for each id.
+void check_ids(Sequences sequences, const EncoderConfig& config) {
+  for (const std::vector<TokenId>& ids : sequences) {
+    if (static_cast<std::int64_t>(ids.size()) > config.max_tokens)
+      fail_internal("a text of {} tokens for an encoder of {}", ids.size(), config.max_tokens);
+    for (const TokenId id : ids) {
+      if (id < 0 || id >= config.vocabulary)
+        fail_data(
+            "token id {} lies outside the encoder's vocabulary of {}: tokenizer and model do not belong "
+            "together",
+            id, config.vocabulary);
+    }
+  }
+}
+
+/// Rows with the positions of the family: behind the padding id, which stands for itself and is not counted.
+PackedRows packed_rows(Sequences sequences, const EncoderConfig& config, at::Device device) {
+  PackedRows rows = pack(sequences, device);
+  if (config.padding_id < 0) return rows;
+  std::vector<std::int64_t> positions;
+  for (const std::vector<TokenId>& ids : sequences) {
+    std::int64_t last = config.padding_id;
+    for (const TokenId id : ids) positions.push_back(id == config.padding_id ? config.padding_id : ++last);
+  }
+  rows.positions_T = at::tensor(positions, at::kLong).to(device);
+  return rows;
+}
+
 }  // namespace
 
 struct Encoder::Weights {
   Weights(const std::filesystem::path& folder, Pooling how, const WeightPlace& where)
-      : config(read_encoder_config(folder)), files(folder), place(where), pooling(how) {
+      : config(read_encoder_config(folder)),
+        files(folder),
+        place(where),
+        pooling(how),
+        dense(load_dense(config, where.device)) {
     const Loader loader(files, config, place);
-    words_VD = loader.tensor("embeddings.word_embeddings.weight", {config.vocabulary, config.hidden});
-    positions_PD =
-        loader.tensor("embeddings.position_embeddings.weight", {config.max_positions, config.hidden});
-    const at::Tensor types =
-        loader.tensor("embeddings.token_type_embeddings.weight", {config.type_vocabulary, config.hidden});
-    type_D = types.select(0, 0);
-    norm = loader.norm("embeddings.LayerNorm");
+    embedding = loader.embedding();
     for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.layer(i));
   }
 
-  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const PackedRows& rows) const {
+  /// `first_rows`: the first row of each sequence alone, [S, D].
+  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const PackedRows& rows,
+                           bool first_rows) const {
     const auto heads = [&](const at::Tensor& x) {
       return x.view({-1, config.heads, config.hidden / config.heads});
     };
-    const at::Tensor mixed = attend(rows, heads(layer.query(x_TD)), heads(layer.key(x_TD)),
-                                    heads(layer.value(x_TD)), {.causal = false});
-    const at::Tensor y_TD = layer.attention_norm(layer.attention_output(mixed) + x_TD);
-    const at::Tensor inner = rocket::gelu(layer.intermediate(y_TD), config.activation == "gelu");
-    return layer.output_norm(layer.output(inner) + y_TD);
-  }
-
-  at::Tensor hidden(const PackedRows& rows) const {
-    // transformers adds the type embedding to the words before the positions.
-    at::Tensor x_TD =
-        norm(words_VD.index_select(0, rows.ids_T) + type_D + positions_PD.index_select(0, rows.positions_T));
-    for (const EncoderLayer& layer : layers) x_TD = layer_forward(layer, x_TD, rows);
-    return x_TD;
-  }
-
-  /// [S, D] float32, unit length.
-  at::Tensor pool(const PackedRows& rows, const at::Tensor& hidden_TD) const {
-    std::vector<at::Tensor> pooled;
-    for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
-      const auto begin = rows.starts[s], count = rows.starts[s + 1] - begin;
-      pooled.push_back(pooling == Pooling::cls ? hidden_TD.select(0, begin).to(at::kFloat)
-                                               : hidden_TD.narrow(0, begin, count).to(at::kFloat).mean(0));
+    at::Tensor mixed = attend(rows, heads(affine(layer.query, x_TD)), heads(affine(layer.key, x_TD)),
+                              heads(affine(layer.value, x_TD)), {.causal = false});
+    at::Tensor residual = x_TD;
+    if (first_rows) {
+      const at::Tensor index =
+          at::tensor(at::IntArrayRef(rows.starts).slice(0, rows.sequences.size()), at::kLong)
+              .to(place.device);
+      mixed = mixed.index_select(0, index);
+      residual = residual.index_select(0, index);
     }
-    const at::Tensor x_SD = at::stack(pooled);
+    const at::Tensor y_TD = affine_norm(layer.attention_output, mixed, residual, layer.attention_norm);
+    const at::Tensor inner = affine_gelu(layer.intermediate, y_TD, config.activation == "gelu");
+    return affine_norm(layer.output, inner, y_TD, layer.output_norm);
+  }
+
+  /// Pooled hidden states, [S, D] float32.
+  at::Tensor pooled(const PackedRows& rows) const {
+    at::Tensor x_TD = embedded(embedding, rows.ids_T, rows.positions_T);
+    const bool cls = pooling == Pooling::cls;
+    for (const EncoderLayer& layer : layers)
+      x_TD = layer_forward(layer, x_TD, rows, cls && &layer == &layers.back());
+    if (cls) return x_TD.to(at::kFloat);
+    std::vector<at::Tensor> means;
+    for (std::size_t s = 0; s < rows.sequences.size(); ++s)
+      means.push_back(x_TD.slice(0, rows.starts[s], rows.starts[s + 1]).to(at::kFloat).mean(0));
+    return at::stack(means);
+  }
+
+  /// [S, dimension] float32, unit length.
+  at::Tensor forward(const PackedRows& rows) const {
+    at::Tensor x_SD = pooled(rows);
+    for (const DenseLayer& layer : dense) {
+      x_SD = affine(layer.linear, x_SD);
+      if (layer.tanh) x_SD = at::tanh(x_SD);
+    }
     return x_SD / x_SD.square().sum(-1, true).sqrt().clamp_min(1e-12);
   }
 
@@ -141,9 +207,9 @@ struct Encoder::Weights {
   ModelWeights files;  // the tensors below may be views of its map
   WeightPlace place;
   Pooling pooling;
-  at::Tensor words_VD, positions_PD, type_D;
-  NormWeights norm;
+  EmbeddingWeights embedding;
   std::vector<EncoderLayer> layers;
+  std::vector<DenseLayer> dense;
 };
 
 Encoder Encoder::load(const std::filesystem::path& folder, Pooling pooling, at::ScalarType compute,
@@ -163,21 +229,19 @@ const EncoderConfig& Encoder::config() const {
   return weights_->config;
 }
 
-std::int64_t Encoder::dimension() const {
-  return weights_->config.hidden;
-}
-
 at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const {
-  const bool threads =
-      side_by_side(weights_->config.hidden, weights_->config.intermediate, weights_->place.device);
-  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads, weights_->place.device));
+  const EncoderConfig& config = weights_->config;
+  const at::Device device = weights_->place.device;
+  check_ids(sequences, config);
+  const bool threads = side_by_side(config.hidden, config.intermediate, device);
+  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads, device));
   std::vector<at::Tensor> blocks(batches.size());
   for_each_batch(static_cast<std::int64_t>(batches.size()), threads, [&](std::int64_t i) {
-    const PackedRows rows = pack(batches[static_cast<std::size_t>(i)], weights_->place.device);
-    blocks[static_cast<std::size_t>(i)] = weights_->pool(rows, weights_->hidden(rows)).cpu();
+    const auto b = static_cast<std::size_t>(i);
+    blocks[b] = weights_->forward(packed_rows(batches[b], config, device)).cpu();
   });
   const c10::InferenceMode inference;
-  return blocks.empty() ? at::empty({0, weights_->config.hidden}, at::kFloat) : at::cat(blocks);
+  return blocks.empty() ? at::empty({0, config.dimension()}, at::kFloat) : at::cat(blocks);
 }
 
 }  // namespace rocket

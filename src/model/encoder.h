@@ -1,4 +1,4 @@
-// A BERT sentence encoder over packed ragged rows.
+// A sentence encoder over packed ragged rows: BERT and the families near it, one forward function.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -15,18 +15,18 @@ namespace rocket {
 
 class Encoder {
  public:
+  /// Loads a folder of Hugging Face or sentence-transformers form; float32 or bfloat16 compute. Throws data
+  /// (65) naming the tensor that is absent or misshapen.
   static Encoder load(const std::filesystem::path& folder, Pooling pooling, at::ScalarType compute,
                       at::Device device);
   ~Encoder();
   Encoder(Encoder&&) noexcept;
 
   const EncoderConfig& config() const;
-  /// Numbers of a vector.
-  std::int64_t dimension() const;
 
-  /// Unit vectors, [S, D] float32 on the CPU. Sequences have their specials and are no longer than
-  /// config().max_tokens; they are computed in the order given, packed, at most `batch_tokens` rows a
-  /// forward.
+  /// Unit vectors, [S, config().dimension()] float32 on the CPU. Sequences have their specials and are no
+  /// longer than config().max_tokens; they are computed in the order given, packed, at most `batch_tokens`
+  /// rows a forward. Throws data (65) for an id that the model has no row for.
   at::Tensor embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const;
 
  private:

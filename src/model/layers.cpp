@@ -1,10 +1,8 @@
 #include "model/layers.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <numbers>
 
 #include "kernels/kernels.h"
 #include "model/device.h"
@@ -53,12 +51,6 @@ at::Tensor silu(const at::Tensor& x) {
   if (!plain_float(x)) return at::silu(x);
   // Below -80 the result is zero for any purpose, and the derivative would come out as 0 * infinity.
   return x / (at::exp(at::neg(at::clamp_min(x, -80.0))) + 1.0);
-}
-
-at::Tensor gelu(const at::Tensor& x, bool exact) {
-  if (!plain_float(x)) return at::gelu(x, exact ? "none" : "tanh");
-  if (exact) return x * 0.5 * (at::erf(x * std::numbers::sqrt2 * 0.5) + 1.0);
-  return x * 0.5 * (at::tanh((x + x * x * x * 0.044715) * std::sqrt(2.0 / std::numbers::pi)) + 1.0);
 }
 
 at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) {

@@ -1,6 +1,6 @@
-// The small pieces that decoder and encoder share. Their bits depend neither on a row's place in the batch
-// nor on the number of threads: at::silu and at::gelu round the last few elements of a range otherwise than
-// the rest, at::exp, at::erf and at::tanh do not, so the activations are put together from these on the CPU.
+// The small pieces of the decoder. Their bits depend neither on a row's place in the batch nor on the number
+// of threads: at::silu rounds the last few elements of a range otherwise than the rest, at::exp does not, so
+// the activation is put together from it on the CPU.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -14,8 +14,6 @@ namespace rocket {
 at::Tensor silu(const at::Tensor& x);
 /// silu(gate) * up; may use the memory of `gate`, which nobody else must hold.
 at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI);
-/// `exact`: with erf; else the tanh approximation ("gelu_new").
-at::Tensor gelu(const at::Tensor& x, bool exact);
 
 /// LlamaRMSNorm: the mean square in float32, rounded to x's type before the weight.
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps);

@@ -23,7 +23,7 @@ class TextEmbedder {
   /// Loads tokenizer and encoder of a folder; throws as they do.
   TextEmbedder(const std::filesystem::path& folder, const EmbedOptions& options, at::Device device);
 
-  std::int64_t dimension() const { return encoder_.dimension(); }
+  std::int64_t dimension() const { return encoder_.config().dimension(); }
 
   /// The ids of a text with its specials, truncated as Hugging Face does: specials stay, the text loses its
   /// end. Safe from several threads at once, also beside embed().

@@ -361,12 +361,87 @@ TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
       expect_bad(read_encoder_config, kBert, key, value, {"expected a whole number in ["});
   expect_bad(read_encoder_config, kBert, "hidden_size", 25, {"no multiple"});
   expect_bad(read_encoder_config, kBert, "layer_norm_eps", 0, {"above 0"});
-  expect_bad(read_encoder_config, kBert, "model_type", "xlm-roberta", {"xlm-roberta", "known: bert"});
+  expect_bad(read_encoder_config, kBert, "model_type", "mpnet",
+             {"'mpnet'", "a bias by distance", "known: bert, xlm-roberta, roberta, camembert"});
   expect_bad(read_encoder_config, kBert, "position_embedding_type", "relative_key", {"known: absolute"});
   expect_bad(read_encoder_config, kBert, "hidden_act", "silu", {"'silu'", "gelu_pytorch_tanh"});
   expect_bad(read_encoder_config, kBert, "is_decoder", true, {"encoder"});
   expect_bad(read_encoder_config, kBert, "add_cross_attention", true, {"encoder"});
   expect_bad(read_encoder_config, kBert, "quantization_config", json{{"bits", 4}}, {"quantized"});
+}
+
+const json kXlmRoberta = [] {
+  json config = kBert;
+  config.update({{"model_type", "xlm-roberta"}, {"pad_token_id", 1}, {"type_vocab_size", 1}});
+  return config;
+}();
+
+TEST_F(EncoderConfigTest, PositionsOfRobertaBeginBehindThePadding) {
+  save(kXlmRoberta);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(e.padding_id, 1);
+  EXPECT_EQ(e.max_positions, 40);
+  EXPECT_EQ(e.max_tokens, 38);
+  EXPECT_EQ(e.dimension(), 24);
+  json without = kXlmRoberta;
+  without.erase("pad_token_id");
+  save(without);
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).padding_id, 1);
+  expect_bad(read_encoder_config, kXlmRoberta, "max_position_embeddings", 2,
+             {"leave none behind pad_token_id = 1"});
+  expect_bad(read_encoder_config, kXlmRoberta, "pad_token_id", 50, {"[0, 49]"});
+}
+
+class DenseTest : public EncoderConfigTest {
+ protected:
+  void save_dense(const json& first, const json& second) {
+    save(kBert);
+    const auto module = [](const char* type, const char* path) {
+      return json{{"type", std::string("sentence_transformers.models.") + type}, {"path", path}};
+    };
+    save({module("Transformer", ""), module("Pooling", "1_Pooling"), module("Dense", "2_Dense"),
+          module("Dense", "3_Dense"), module("Normalize", "4_Normalize")},
+         "modules.json");
+    save(first, "2_Dense/config.json");
+    save(second, "3_Dense/config.json");
+  }
+  void expect_refused(const json& second, std::initializer_list<std::string> parts) {
+    save_dense(first_, second);
+    expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, parts);
+  }
+  const json first_ = {{"in_features", 24},
+                       {"out_features", 8},
+                       {"bias", true},
+                       {"activation_function", "torch.nn.modules.activation.Tanh"}};
+  const json second_ = {{"in_features", 8},
+                        {"out_features", 5},
+                        {"bias", false},
+                        {"activation_function", "torch.nn.modules.linear.Identity"}};
+};
+
+TEST_F(DenseTest, ReadsThemInOrder) {
+  save_dense(first_, second_);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  ASSERT_EQ(e.dense.size(), 2U);
+  EXPECT_EQ(e.dense[0].folder, scratch_.folder() / "2_Dense");
+  EXPECT_TRUE(e.dense[0].tanh && e.dense[0].bias);
+  EXPECT_TRUE(!e.dense[1].tanh && !e.dense[1].bias);
+  EXPECT_EQ(e.hidden, 24);
+  EXPECT_EQ(e.dimension(), 5);
+}
+
+TEST_F(DenseTest, RefusesWhatItCannotCompute) {
+  const auto with = [&](const char* key, const json& value) {
+    json changed = second_;
+    changed[key] = value;
+    return changed;
+  };
+  expect_refused(with("in_features", 9), {"3_Dense/config.json", "expected 8", "got 9"});
+  expect_refused(with("out_features", 0), {"out_features", "whole number"});
+  expect_refused(with("activation_function", "torch.nn.modules.activation.ReLU"),
+                 {"activation.ReLU", "Tanh"});
+  expect_refused(with("use_residual", true), {"use_residual"});
+  expect_refused(with("module_input_name", "token_embeddings"), {"module_input_name", "token_embeddings"});
 }
 
 class PoolingTest : public ModelConfigTest {
@@ -426,15 +501,26 @@ TEST_F(PoolingTest, FollowsModules) {
   EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::cls);
 }
 
+TEST_F(PoolingTest, RefusesToLeaveOutThePrompt) {
+  expect_bad_file("1_Pooling/config.json", {{"pooling_mode", "mean"}, {"include_prompt", false}},
+                  {"include_prompt", "prefix"});
+}
+
 TEST_F(PoolingTest, RefusesOtherModules) {
   const json transformer = module("Transformer", "");
   expect_bad_file("modules.json", {{"a", 1}}, {"a list of modules"});
   expect_bad_file("modules.json", json::array({1}), {"a list of objects"});
-  expect_bad_file("modules.json", {transformer, module("Dense", "2_Dense")}, {"Dense", "known: Transformer"});
+  expect_bad_file("modules.json", {transformer, module("LSTM", "2_LSTM")},
+                  {"LSTM", "known: Transformer, Pooling, Dense"});
+  expect_bad_file("modules.json", {transformer, module("WeightedLayerPooling", "1_W")},
+                  {"WeightedLayerPooling"});
   expect_bad_file("modules.json", json::array({{{"type", "other.Transformer"}, {"path", ""}}}),
                   {"other.Transformer"});
   expect_bad_file("modules.json", json::array({{{"path", ""}}}), {"'type'"});
   expect_bad_file("modules.json", {module("Pooling", "1_Pooling"), transformer}, {"in this order"});
+  expect_bad_file("modules.json",
+                  {transformer, module("Pooling", "1_Pooling"), module("Normalize", "2"), transformer},
+                  {"in this order"});
   expect_bad_file("modules.json", json::array(), {"in this order"});
   expect_bad_file("modules.json", json::array({module("Transformer", "0_BERT")}), {"'0_BERT'"});
   for (const char* path : {"../x", "/etc", "a/../../b"})

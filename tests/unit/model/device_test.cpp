@@ -68,18 +68,12 @@ TEST(StoredTensors, MisalignedBytesAreCopied) {
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(loaded.const_data_ptr()) % 4, 0u);
 }
 
-using Activation = at::Tensor (*)(const at::Tensor&);
-
-/// at::silu and at::gelu fail this: their last few elements are rounded otherwise.
+/// at::silu fails this: its last few elements are rounded otherwise.
 TEST(Activations, BitsDoNotDependOnThePlace) {
   const at::Tensor x = (at::remainder(at::arange(4099, at::kFloat) * 0.618034, 1.0) - 0.5) * 20;
-  for (const Activation f : {Activation{[](const at::Tensor& t) { return rocket::silu(t); }},
-                             Activation{[](const at::Tensor& t) { return rocket::gelu(t, true); }},
-                             Activation{[](const at::Tensor& t) { return rocket::gelu(t, false); }}}) {
-    const at::Tensor whole = f(x);
-    for (std::int64_t i = 0; i < x.numel(); i += 3) {
-      EXPECT_TRUE(f(x.narrow(0, i, 1).clone()).equal(whole.narrow(0, i, 1))) << i;
-    }
+  const at::Tensor whole = rocket::silu(x);
+  for (std::int64_t i = 0; i < x.numel(); i += 3) {
+    EXPECT_TRUE(rocket::silu(x.narrow(0, i, 1).clone()).equal(whole.narrow(0, i, 1))) << i;
   }
 }
 
@@ -87,8 +81,6 @@ TEST(Activations, AgreeWithLibTorch) {
   const at::Tensor x =
       at::cat({at::linspace(-15, 15, 3001, at::kFloat), at::tensor({-200.0f, -88.0f, 0.0f, 200.0f})});
   EXPECT_LT(test::largest_difference(rocket::silu(x), at::silu(x)), 2e-6);
-  EXPECT_LT(test::largest_difference(rocket::gelu(x, true), at::gelu(x, "none")), 2e-6);
-  EXPECT_LT(test::largest_difference(rocket::gelu(x, false), at::gelu(x, "tanh")), 2e-6);
 }
 
 TEST(Activations, SiluHasAGradientEverywhere) {

@@ -1,0 +1,88 @@
+"""Makes tests/data/encoders: tiny random sentence encoders of every family and form, as sentence-transformers saves
+them, each with the token ids and the vectors that sentence-transformers computes of some texts in float64.
+
+    OMP_NUM_THREADS=1 python tests/parity/make_encoder_reference.py        (from the root)
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer, models
+from torch import nn
+from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, RobertaConfig,
+                          RobertaModel, XLMRobertaConfig, XLMRobertaModel)
+
+OUT = Path("tests/data/encoders")
+TOKENIZERS = Path("tests/data/tokenizers")
+LONGEST = 30
+TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "a", "instruction:Add the numbers.\ninput:3 and 4\noutput:7",
+         "Grüße aus München, ça va? 東京は大きい。", "one two three four five six seven eight nine ten " * 12,
+         "Before <pad> and [PAD] behind.", "  spaces   between\tand\nlines "]
+FAMILIES = {"bert": (BertConfig, BertModel), "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
+            "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel)}
+
+
+def random_model(family, vocabulary, seed):
+    config_class, model_class = FAMILIES[family]
+    padded = family != "bert"
+    torch.manual_seed(seed)
+    config = config_class(vocab_size=vocabulary, hidden_size=18, num_hidden_layers=2, num_attention_heads=3,
+                          intermediate_size=25, max_position_embeddings=LONGEST + 10 + 2 * padded,
+                          type_vocab_size=1 if padded else 2, initializer_range=0.3, pad_token_id=1 if padded else 0)
+    model = model_class(config, add_pooling_layer=False)
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            nn.init.uniform_(parameter, -0.5, 1.5)
+    return model
+
+
+def rename(folder, prefix):
+    """As a checkpoint of a model with a head has it."""
+    path = folder / "model.safetensors"
+    save_file({prefix + key: tensor for key, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
+
+
+def dense_modules(layers):
+    return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
+
+
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None):
+    folder, work = OUT / name, OUT / "work"
+    work.mkdir(parents=True)
+    tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
+    tokens.pad_token = "[PAD]" if family == "bert" else "<pad>"
+    random_model(family, len(tokens), seed=len(name)).save_pretrained(work)
+    tokens.save_pretrained(work)
+    modules = [models.Transformer(str(work), max_seq_length=LONGEST), models.Pooling(18, pooling_mode=pooling)]
+    modules += dense_modules(dense) + ([models.Normalize()] if normalize else [])
+    encoder = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
+    encoder.save(str(folder), create_model_card=False)
+    encoder.double()
+    vectors = torch.nn.functional.normalize(torch.stack([encoder.encode(text, convert_to_tensor=True) for text in TEXTS]))
+    if prefix:
+        rename(folder, prefix)
+    reference = {"texts": TEXTS, "ids": [encoder.tokenize([text])["input_ids"][0].tolist() for text in TEXTS],
+                 "embeddings": [[float(f"{x:.9g}") for x in row] for row in vectors.tolist()]}
+    (folder / "reference.json").write_text(json.dumps(reference, separators=(",", ":"), ensure_ascii=False) + "\n")
+    shutil.rmtree(work)
+
+
+def main():
+    shutil.rmtree(OUT, ignore_errors=True)
+    tanh, none = nn.Tanh(), nn.Identity()
+    make("bert_cls_like_bge", "bert", "bert_like", "cls")
+    make("bert_dense", "bert", "bert_like", "mean", dense=[(18, 10, True, tanh), (10, 7, False, none)])
+    make("xlmr_mean_like_e5", "xlm-roberta", "xlmr_like", "mean", prompts={"query": "query: ", "passage": "passage: "})
+    make("xlmr_cls_like_bge_m3", "xlm-roberta", "xlmr_like", "cls", prefix="roberta.")
+    make("roberta_mean", "roberta", "roberta_like", "mean", normalize=False)
+    make("camembert_mean", "camembert", "xlmr_like", "mean", prefix="roberta.")
+    size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
+    print(f"{OUT}: {size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace rocket {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats random_floats(std::int64_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0.5f, 2);
+  Floats values(static_cast<std::size_t>(count));
+  std::ranges::generate(values, [&] { return normal(generator); });
+  return values;
+}
+
+class EncoderKernelsTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    k = kernels_named(GetParam());
+    if (k == nullptr) GTEST_SKIP() << "this machine has no " << GetParam();
+  }
+  const Kernels* k = nullptr;
+};
+
+INSTANTIATE_TEST_SUITE_P(Sets, EncoderKernelsTest, testing::Values("portable", "avx2", "avx512"),
+                         [](const auto& info) { return std::string(info.param); });
+
+Floats layer_norm(const Floats& a, const Floats& b, const Floats& c, const Floats& weight,
+                  const Floats& shift) {
+  std::vector<double> x(a.size());
+  double mean = 0, variance = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) mean += x[i] = double{a[i]} + double{b[i]} + double{c[i]};
+  mean /= static_cast<double>(x.size());
+  for (const double v : x) variance += (v - mean) * (v - mean);
+  variance /= static_cast<double>(x.size());
+  Floats out;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    out.push_back(static_cast<float>((x[i] - mean) / std::sqrt(variance + 1e-12) * double{weight[i]} +
+                                     double{shift[i]}));
+  return out;
+}
+
+TEST_P(EncoderKernelsTest, TheNormOfASumAgreesWithFloat64) {
+  for (const std::int64_t width : {2, 7, 16, 31, 64, 384, 1023}) {
+    const Floats b = random_floats(width, 2), c = random_floats(width, 3), weight = random_floats(width, 4),
+                 shift = random_floats(width, 5);
+    Floats a = random_floats(width, 1);
+    const Floats expected = layer_norm(a, b, c, weight, shift);
+    k->sum_norm({a.data(), b.data(), c.data(), weight.data(), shift.data(), 1e-12f, width, a.data()});
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], expected[i], 2e-5) << width << " at " << i;
+  }
+}
+
+/// x Phi(x) by erfc, which keeps the digits of the left tail.
+double gelu(double x) {
+  return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+}
+
+double gelu_tanh(double x) {
+  return x / (1 + std::exp(-2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+
+TEST_P(EncoderKernelsTest, GeluAgreesWithFloat64) {
+  const std::int64_t count = 12011;
+  Floats x, zeros(count, 0.0f);
+  for (std::int64_t i = 0; i < count; ++i) x.push_back(static_cast<float>(i - 6000) * 0.002f);
+  for (const auto& [function, exact] : {std::pair{k->gelu, &gelu}, std::pair{k->gelu_tanh, &gelu_tanh}}) {
+    Floats y = x;
+    function(y.data(), zeros.data(), count);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const double expected = exact(double{x[i]});
+      ASSERT_NEAR(y[i], expected, 5e-6 * std::abs(expected) + 1e-12) << x[i];
+    }
+  }
+  Floats far{-1000.0f, -88.0f, 88.0f, 1000.0f}, none(4, 0.0f);
+  k->gelu(far.data(), none.data(), 4);
+  EXPECT_EQ(far, (Floats{0, 0, 88, 1000}));
+}
+
+TEST_P(EncoderKernelsTest, ARowDoesNotDependOnItsNeighbours) {
+  const std::int64_t width = 37;
+  Floats rows = random_floats(3 * width, 7), bias = random_floats(width, 8);
+  Floats alone(rows.begin() + width, rows.begin() + 2 * width);
+  for (std::int64_t i = 0; i < 3; ++i) k->gelu(rows.data() + i * width, bias.data(), width);
+  k->gelu(alone.data(), bias.data(), width);
+  EXPECT_TRUE(std::equal(alone.begin(), alone.end(), rows.begin() + width));
+}
+
+}  // namespace
+}  // namespace rocket
