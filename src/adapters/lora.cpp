@@ -170,8 +170,10 @@ std::int64_t LoraFile::bytes(at::ScalarType dtype) const {
 
 LoraWeight LoraFile::read(const Weight& weight, at::ScalarType dtype, at::Device device) const {
   return in_context(fmt::format("adapter '{}': {}", name_, tensors_->path().filename().string()), [&] {
-    return LoraWeight{weight.module, read_tensor(*weight.a, dtype, device),
+    LoraWeight result{weight.module, read_tensor(*weight.a, dtype, device),
                       read_tensor(*weight.b, dtype, device), weight.scale};
+    tensors_->forget_pages();
+    return result;
   });
 }
 

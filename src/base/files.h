@@ -63,6 +63,8 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Its pages no longer count as this process's memory; what is read again comes from the page cache.
+  void forget_pages() const;
 
  private:
   std::span<const std::byte> bytes_;

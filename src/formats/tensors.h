@@ -42,6 +42,8 @@ class TensorFile {
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   /// nullptr if absent.
   const StoredTensor* find(const std::string& name) const;
+  /// See MappedFile.
+  void forget_pages() const { file_.forget_pages(); }
 
  protected:
   /// Throws data (65) if the file cannot be opened.
