@@ -1,6 +1,5 @@
 """Small SentencePiece models, and what transformers makes of folders that hold nothing else.
 
-    pip install sentencepiece protobuf      (beside tests/parity/requirements.txt; nothing else needs them)
     python tests/parity/make_sentencepiece_reference.py        (from the root of the repository)
 
 Writes tests/data/tokenizers/{llama_model,llama_legacy_model,xlmr_model}, tests/data/tokenizers/t5_like/tokenizer.json (whose
