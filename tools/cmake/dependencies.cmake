@@ -57,3 +57,4 @@ endif()
 
 include(${CMAKE_CURRENT_LIST_DIR}/torch.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/cuda.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/parquet.cmake)

@@ -67,10 +67,17 @@ ensure_libtorch() {
   [ ${#wheels[@]} = 0 ] || pip_into "$dependencies/python" "${wheels[@]}"
 }
 
+# Apache Arrow, likewise from its wheel: reads Parquet.
+ensure_arrow() {
+  [ -n "${ROCKET_ARROW:-}" ] || [ -e "$dependencies/python/pyarrow/include/parquet/arrow/reader.h" ] ||
+    pip_into "$dependencies/python" pyarrow==21.0.0
+}
+
 # configure_and_build [CMAKE_ARGUMENT...]
 configure_and_build() {
   local arguments=(-S "$repository" -B "$repository/build" -G Ninja "$@")
   [ -n "${ROCKET_TORCH:-}" ] && arguments+=("-DROCKET_TORCH=$ROCKET_TORCH")
+  [ -n "${ROCKET_ARROW:-}" ] && arguments+=("-DROCKET_ARROW=$ROCKET_ARROW")
   cmake "${arguments[@]}" > "$repository/build.log" 2>&1 || { cat "$repository/build.log" >&2; exit 1; }
   rm -f "$repository/build.log"
   cmake --build "$repository/build"

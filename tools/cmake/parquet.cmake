@@ -1,0 +1,45 @@
+# Parquet behind one option, through Apache Arrow's C++ library: a PyPI wheel taken as a plain C++ library, as LibTorch is, or an
+# installed Arrow. What needs it sits in src/formats/parquet_arrow.cpp; parquet_stub.cpp stands in for it where it is absent.
+set(ROCKET_HAVE_PARQUET OFF)
+set(ROCKET_FORMATS_WITHOUT parquet_arrow.cpp)
+set(ROCKET_ARROW "" CACHE PATH "Folder with include/ and libarrow.so, libparquet.so (a wheel's pyarrow/ folder will do)")
+add_library(rocket_parquet INTERFACE)
+
+# The wheel's libraries bear their version in the name: libarrow.so.2100.
+function(rocket_arrow_library target name)
+  file(GLOB found ${ROCKET_ARROW_ROOT}/${name}.so ${ROCKET_ARROW_ROOT}/lib/${name}.so ${ROCKET_ARROW_ROOT}/${name}.so.*)
+  if(NOT found)
+    message(FATAL_ERROR "${ROCKET_ARROW_ROOT} holds no ${name}.so: this is not a whole Arrow.")
+  endif()
+  list(GET found 0 file)
+  add_library(${target} SHARED IMPORTED GLOBAL)
+  set_target_properties(${target} PROPERTIES IMPORTED_LOCATION ${file})
+endfunction()
+
+if(NOT ROCKET_PARQUET STREQUAL "OFF")
+  find_path(ROCKET_ARROW_ROOT include/parquet/arrow/reader.h
+    HINTS ${ROCKET_ARROW} ${PROJECT_SOURCE_DIR}/.deps/python/pyarrow PATH_SUFFIXES pyarrow NO_CACHE NO_DEFAULT_PATH)
+  if(ROCKET_ARROW_ROOT)
+    rocket_arrow_library(rocket_arrow libarrow)
+    rocket_arrow_library(rocket_arrow_parquet libparquet)
+    target_include_directories(rocket_parquet SYSTEM INTERFACE ${ROCKET_ARROW_ROOT}/include)
+    target_link_libraries(rocket_parquet INTERFACE rocket_arrow_parquet rocket_arrow)
+    list(APPEND CMAKE_BUILD_RPATH ${ROCKET_ARROW_ROOT})
+    list(APPEND CMAKE_INSTALL_RPATH ${ROCKET_ARROW_ROOT})
+    set(ROCKET_HAVE_PARQUET ON)
+  else()
+    find_package(Parquet QUIET CONFIG)
+    if(Parquet_FOUND AND ARROW_VERSION VERSION_GREATER_EQUAL 21)
+      target_link_libraries(rocket_parquet INTERFACE Parquet::parquet_shared Arrow::arrow_shared)
+      set(ROCKET_HAVE_PARQUET ON)
+    endif()
+  endif()
+  if(ROCKET_HAVE_PARQUET)
+    set(ROCKET_FORMATS_WITHOUT parquet_stub.cpp)
+  elseif(ROCKET_PARQUET STREQUAL "ON")
+    message(FATAL_ERROR "ROCKET_PARQUET=ON needs Apache Arrow 21 or newer with Parquet. Run tools/build --parquet, or: "
+      "python3 -m pip install --no-deps --target .deps/python pyarrow==21.0.0, or pass -DROCKET_ARROW=<folder>, or add the prefix "
+      "of an installed Arrow to CMAKE_PREFIX_PATH.")
+  endif()
+endif()
+message(STATUS "Parquet: ${ROCKET_HAVE_PARQUET}")
