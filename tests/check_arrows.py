@@ -15,6 +15,7 @@ OWNERS = [
     (re.compile(r"(mpi|nccl)\.h$"), {"comm"}),
     (re.compile(r"hdf5.*\.h$|H5\w+\.h$"), {"store"}),
     (re.compile(r"yaml-cpp/"), {"config"}),
+    (re.compile(r"(arrow|parquet)/"), {"formats"}),
 ]
 TORCH_HEADER = re.compile(r"(ATen|c10|torch)/")
 
