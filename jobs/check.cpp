@@ -4,7 +4,6 @@
 
 #include "adapters/bank_plan.h"
 #include "base/error.h"
-#include "evaluation/sandbox.h"
 #include "formats/tensors.h"
 #include "jobs.h"
 #include "model/device.h"
@@ -49,8 +48,7 @@ void check_base_and_bank(const Session& session, Findings& found) {
 }
 
 void check_task(const Session& session, Findings& found) {
-  const AnswerExtractor extractor = answer_extractor(session.config);
-  if (extractor.kind() == AnswerKind::code) require_sandbox();
+  const AnswerExtractor extractor = ready_extractor(session.config);
   const BaseText text(session.config);
   for (const Question& shot : read_shots(session.config, extractor)) {
     const ShotTokens tokens = text.shot(shot.record);

@@ -2,9 +2,7 @@
 #include <algorithm>
 
 #include "adapters/bank_delta.h"
-#include "evaluation/sandbox.h"
 #include "jobs.h"
-#include "model/device.h"
 #include "moe/mixture_delta.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
@@ -28,14 +26,12 @@ class Contest {
  public:
   explicit Contest(const Session& session)
       : config_(session.config),
-        extractor_(answer_extractor(config_)),
+        extractor_(ready_extractor(config_)),
         items_(read_evaluation(config_, extractor_)),
         text_(config_),
-        decoder_(Decoder::load(config_.base.path, compute_type(config_),
-                               choose_device(config_.device, session.rank_on_node))),
+        decoder_(configured_base(config_, session.rank_on_node)),
         mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
         generate_(text_.generate_options(config_)) {
-    if (extractor_.kind() == AnswerKind::code) require_sandbox();
     for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
     systems_.push_back({"expert", nullptr, &mixture_});
   }

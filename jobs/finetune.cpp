@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "jobs.h"
-#include "model/device.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "pipeline/task_data.h"
@@ -126,10 +125,9 @@ JobEnd finetune(JobContext& context) {
   std::optional<Snapshot> resume;
   std::vector<Example> examples;
   agree(comm, [&] {
-    const at::Device device = choose_device(session.config.device, session.rank_on_node);
-    decoder.emplace(Decoder::load(session.config.base.path, compute_type(session.config), device));
+    decoder.emplace(configured_base(session.config, session.rank_on_node));
     examples = cut_examples(session, BaseText(session.config));
-    mixture.emplace(initial_mixture(session, decoder->modules(), device));
+    mixture.emplace(initial_mixture(session, decoder->modules(), decoder->device()));
     resume = load_newest_checkpoint(session.run.checkpoints(), *mixture, context.record.fingerprint);
   });
   if (mixture->options().top_k == 1)

@@ -77,16 +77,22 @@ std::vector<std::string> biases_of(const DecoderConfig& c) {
   return linears;
 }
 
-void describe_decoder(const fs::path& folder, ordered_json& object) {
-  const DecoderConfig c = read_decoder_config(folder);
+/// What decoders and encoders have alike.
+template <class Config>
+void describe_sizes(const Config& c, ordered_json& object) {
   object["family"] = c.family;
   object["hidden"] = c.hidden;
   object["layers"] = c.layers;
   object["heads"] = c.heads;
-  object["kv_heads"] = c.kv_heads;
-  object["head_dim"] = c.head_dim;
   object["intermediate"] = c.intermediate;
   object["vocabulary"] = c.vocabulary;
+}
+
+void describe_decoder(const fs::path& folder, ordered_json& object) {
+  const DecoderConfig c = read_decoder_config(folder);
+  describe_sizes(c, object);
+  object["kv_heads"] = c.kv_heads;
+  object["head_dim"] = c.head_dim;
   object["max_positions"] = c.max_positions;
   object["rope"] = rope_of(c.rope);
   object["window"] = windows_of(c);
@@ -98,12 +104,7 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
 
 void describe_encoder(const fs::path& folder, ordered_json& object) {
   const EncoderConfig c = read_encoder_config(folder);
-  object["family"] = c.family;
-  object["hidden"] = c.hidden;
-  object["layers"] = c.layers;
-  object["heads"] = c.heads;
-  object["intermediate"] = c.intermediate;
-  object["vocabulary"] = c.vocabulary;
+  describe_sizes(c, object);
   object["max_tokens"] = c.max_tokens;
   object["dimension"] = c.dimension();
   object["pooling"] = fs::exists(folder / "1_Pooling")

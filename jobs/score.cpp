@@ -5,9 +5,7 @@
 
 #include "adapters/bank.h"
 #include "base/log.h"
-#include "evaluation/sandbox.h"
 #include "jobs.h"
-#include "model/device.h"
 #include "pipeline/options.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
@@ -29,15 +27,13 @@ class BankOnShots {
   explicit BankOnShots(const Session& session)
       : config_(session.config),
         ranks_(session.comm.size()),
-        extractor_(answer_extractor(config_)),
+        extractor_(ready_extractor(config_)),
         shots_(read_shots(config_, extractor_)),
         text_(config_),
-        decoder_(Decoder::load(config_.base.path, compute_type(config_),
-                               choose_device(config_.device, session.rank_on_node))),
+        decoder_(configured_base(config_, session.rank_on_node)),
         bank_(configured_bank(config_), decoder_.modules(), compute_type(config_), decoder_.device(),
               config_.bank.memory.bytes),
         generate_(text_.generate_options(config_)) {
-    if (extractor_.kind() == AnswerKind::code) require_sandbox();
     for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
   }
 

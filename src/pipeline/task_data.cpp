@@ -37,6 +37,12 @@ TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, 
 
 }  // namespace
 
+AnswerExtractor ready_extractor(const RunConfig& config) {
+  AnswerExtractor extractor = answer_extractor(config);
+  if (extractor.kind() == AnswerKind::code) require_sandbox();
+  return extractor;
+}
+
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<Question> shots = read_questions(config.task.shots, config, extractor, config.task.k);
   if (static_cast<std::int64_t>(shots.size()) < config.task.k)
@@ -129,6 +135,10 @@ std::string BaseText::generation(const std::vector<TokenId>& ids) const {
 
 std::string embedded_text(const std::string& prefix, const Record& record) {
   return prefix + "instruction:" + record.instruction + "\ninput:" + record.input + "\noutput:" + record.output;
+}
+
+Decoder configured_base(const RunConfig& config, int rank_on_node) {
+  return Decoder::load(config.base.path, compute_type(config), choose_device(config.device, rank_on_node));
 }
 
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {

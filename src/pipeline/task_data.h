@@ -22,6 +22,9 @@ struct Question {
   std::string gold;
 };
 
+/// How answers are read off generations. Where they are programs, checks that they can be run here.
+AnswerExtractor ready_extractor(const RunConfig& config);
+
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code) tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
@@ -31,6 +34,9 @@ std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtra
 /// Which generations are right; `code` programs run in the sandbox, all at once.
 std::vector<std::uint8_t> judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
                                 const std::vector<std::string>& generations);
+
+/// The base of the configuration, on this rank's device.
+Decoder configured_base(const RunConfig& config, int rank_on_node);
 
 /// The base's tokenizer and the rules of examples and stops that scoring, training and evaluation share.
 class BaseText {
