@@ -78,6 +78,8 @@ struct RunConfig {
     std::string pooling = "auto";
     std::string prefix = "Represent the following sentence for similar task retrieval: ";
     std::int64_t max_length = 1024;
+    std::string dtype = "float32";
+    std::string store = "float32";
   } encoder;
 
   struct Scoring {

@@ -64,9 +64,13 @@ std::vector<Setting> run_settings() {
       {"encoder.path", AT(encoder.path), path(), "a sentence encoder in Hugging Face form"},
       {"encoder.pooling", AT(encoder.pooling), one_of({"auto", "cls", "mean"}),
        "auto: as the encoder's own files say"},
-      {"encoder.prefix", AT(encoder.prefix), {}, "put in front of every text that is embedded"},
+      {"encoder.prefix", AT(encoder.prefix), {},
+       "in front of every text, whatever prompts the encoder's own files name; e5 wants \"passage: \""},
       {"encoder.max_length", AT(encoder.max_length), at_least(3),
        "tokens of a text, specials included; the encoder's own limit holds too"},
+      {"encoder.dtype", AT(encoder.dtype), one_of({"float32", "bfloat16"}), "in which the encoder computes"},
+      {"encoder.store", AT(encoder.store), one_of({"float32", "float16"}),
+       "of the embeddings in embed.h5; float16 is half the size, with three digits"},
   };
 }
 

@@ -23,6 +23,7 @@ struct JobSpec {
   std::vector<std::string> upstream;   // jobs whose results are read
   std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
   std::vector<std::string> may_leave;  // outputs that only some settings give
+  bool keeps_blocks = false;           // what changed looks into its earlier parts: see pipeline/known_blocks.h
 
   std::vector<std::string> all_outputs() const;
 };

@@ -17,6 +17,8 @@ class RunDirectory {
   fs::path manifest() const { return root_ / "manifest.json"; }
   /// What a job leaves while it is under way, and its own record job.json.
   fs::path parts(const std::string& job) const { return root_ / "parts" / job; }
+  /// Parts of an earlier computation of the job, set aside until the present one is finished.
+  fs::path parts_before(const std::string& job) const { return parts(job) / "before"; }
   fs::path record(const std::string& job) const { return parts(job) / "job.json"; }
   fs::path checkpoints() const { return root_ / "checkpoints"; }
   fs::path events() const { return root_ / "events"; }

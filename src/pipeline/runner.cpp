@@ -13,10 +13,24 @@ namespace rocket {
 
 namespace {
 
-void discard(const RunDirectory& run, const JobSpec& spec) {
+/// Under the fingerprint, so that what several changes leave lies side by side.
+void set_parts_aside(const RunDirectory& run, const JobSpec& spec, const std::string& fingerprint) {
+  make_folders(run.parts_before(spec.name));
+  for (const fs::directory_entry& entry : fs::directory_iterator(run.parts(spec.name))) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("unit-")) continue;
+    std::error_code failed;
+    fs::rename(entry.path(), run.parts_before(spec.name) / (fingerprint + "-" + name), failed);
+    if (failed) fail_storage("{}: cannot be set aside: {}", entry.path().string(), failed.message());
+  }
+}
+
+/// `before`: the record, if there is one and its parts are worth looking at again.
+void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<JobRecord>& before) {
   // The record goes first: a kill in between leaves output without a record, which counts as absent.
   remove_tree(run.record(spec.name));
   for (const std::string& output : spec.all_outputs()) remove_tree(run.file(output));
+  if (spec.keeps_blocks && before) return set_parts_aside(run, spec, before->fingerprint);
   remove_tree(run.parts(spec.name));
 }
 
@@ -57,7 +71,7 @@ JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) 
   const bool nothing_kept = before && !before->done && before->parts_done == 0;
   if (change && stale == Stale::refuse && !nothing_kept) refuse(session, spec.name, *change);
   if (!before || change || stale == Stale::discard_all) {
-    discard(session.run, spec);
+    discard(session.run, spec, change ? before : std::nullopt);
     before.reset();
   }
   if (before) {

@@ -143,7 +143,9 @@ Decoder configured_base(const RunConfig& config, int rank_on_node) {
 
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {
   return TextEmbedder(config.encoder.path,
-                      {.pooling = config.encoder.pooling, .max_length = config.encoder.max_length},
+                      {.pooling = config.encoder.pooling,
+                       .max_length = config.encoder.max_length,
+                       .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat},
                       choose_device(config.device, rank_on_node));
 }
 

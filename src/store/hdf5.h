@@ -23,7 +23,12 @@ struct VirtualPart {
   std::int64_t rows = 0;
 };
 
-/// T is one of float, double, std::int32_t, std::int64_t, std::uint8_t.
+/// The bits of a float16, for data sets that are written as such. They are read as float.
+struct Float16 {
+  std::uint16_t bits = 0;
+};
+
+/// T is one of float, double, Float16, std::int32_t, std::int64_t, std::uint8_t.
 class H5Writer {
  public:
   /// Throws storage (74) if nothing can be written there.

@@ -29,6 +29,17 @@ H5Handle string_type() {
   return type;
 }
 
+hid_t half_type() {
+  static const hid_t type = [] {
+    const hid_t half = H5Tcopy(H5T_NATIVE_FLOAT);
+    H5Tset_fields(half, 15, 10, 5, 0, 10);
+    H5Tset_size(half, 2);
+    H5Tset_ebias(half, 15);
+    return half;
+  }();
+  return type;
+}
+
 bool product_of(const Shape& shape, std::int64_t& product) {
   product = 1;
   bool fits = true;

@@ -54,9 +54,14 @@ bool product_of(const Shape& shape, std::int64_t& product);
 
 std::string shape_text(const Shape& shape);
 
+/// IEEE 754 half precision, which HDF5 has no name for.
+hid_t half_type();
+
 template <class T>
 hid_t native_type() {
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, Float16>) {
+    return half_type();
+  } else if constexpr (std::is_same_v<T, float>) {
     return H5T_NATIVE_FLOAT;
   } else if constexpr (std::is_same_v<T, double>) {
     return H5T_NATIVE_DOUBLE;

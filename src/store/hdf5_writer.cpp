@@ -48,6 +48,9 @@ void set_missing_value(hid_t options) {
   if constexpr (std::is_floating_point_v<T>) {
     const T missing = std::numeric_limits<T>::quiet_NaN();
     H5Pset_fill_value(options, native_type<T>(), &missing);
+  } else if constexpr (std::is_same_v<T, Float16>) {
+    constexpr Float16 missing{0x7e00};  // a NaN
+    H5Pset_fill_value(options, native_type<T>(), &missing);
   }
 }
 
@@ -199,6 +202,7 @@ void H5Writer::commit() {
   template void H5Writer::write_virtual<T>(const std::string&, const Shape&, std::span<const VirtualPart>);
 ROCKET_INSTANTIATE(float)
 ROCKET_INSTANTIATE(double)
+ROCKET_INSTANTIATE(Float16)
 ROCKET_INSTANTIATE(std::int32_t)
 ROCKET_INSTANTIATE(std::int64_t)
 ROCKET_INSTANTIATE(std::uint8_t)

@@ -44,6 +44,23 @@ TYPED_TEST(Hdf5Types, EveryValueComesBack) {
   EXPECT_EQ(scratch.files(), 1);
 }
 
+TEST(Hdf5Halves, AreReadAsFloat) {
+  const Scratch scratch;
+  // 1, -2, the smallest and the largest number, infinity: as IEEE 754 has them.
+  const std::vector<Float16> halves{{0x3c00}, {0xc000}, {0x0001}, {0x7bff}, {0x7c00}, {0x0000}};
+  const std::vector<float> values{1, -2, 5.9604645e-8f, 65504, std::numeric_limits<float>::infinity(), 0};
+  H5Writer part(scratch / "part.h5");
+  part.write("x", halves, {3, 2});
+  part.commit();
+  H5Writer whole(scratch / "whole.h5");
+  const std::vector<VirtualPart> parts{{"part.h5", "x", 0, 3}};
+  whole.write_virtual<Float16>("x", {3, 2}, parts);
+  whole.commit();
+  EXPECT_EQ(H5Reader(scratch / "part.h5").read<float>("x", {3, 2}), values);
+  EXPECT_EQ(H5Reader(scratch / "whole.h5").read<float>("x", {3, 2}), values);
+  EXPECT_THAT(H5Reader(scratch / "whole.h5").read_rows<float>("x", 1, 1), ElementsAre(values[2], values[3]));
+}
+
 TYPED_TEST(Hdf5Types, ALengthOfZeroIsFine) {
   const Scratch scratch;
   H5Writer writer(scratch / "x.h5");
