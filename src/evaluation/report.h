@@ -1,6 +1,7 @@
 // report.html: one self-contained page about one run, pictures included. No network, no scripts.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -45,12 +46,28 @@ struct ReportSimilarity {
 /// Two records that are near each other: the first was kept and dropped the second.
 struct ReportPair {
   std::string kept, dropped;
-  std::optional<double> cosine;
+  std::optional<double> cosine;                               // of the two
+  std::optional<double> kept_similarity, dropped_similarity;  // to the shots
+};
+
+/// A file of the corpus.
+struct ReportSource {
+  std::string file;
+  std::int64_t retrieved = 0, kept = 0;
+};
+
+/// Shots and retrieved records in the plane along which their embeddings spread most.
+struct ReportPlane {
+  std::vector<std::array<double, 2>> shots, kept, dropped;
+  std::array<double, 2> share{};  // of the spread that each axis shows
+  std::int64_t left_out = 0;      // records that are not drawn, because there are too many
 };
 
 struct ReportSelection {
   std::int64_t records = 0;         // in the corpus
+  std::int64_t skipped = 0;         // broken records, which are not in the corpus
   std::int64_t decontaminated = 0;  // removed before retrieval
+  std::int64_t by_ngram = 0;        // of these: not equal to a shot or an evaluation item, but near in words
   std::string policy;
   double threshold = 0;
   /// (place from 1, similarity) by descending similarity: sample_curve of the whole corpus.
@@ -58,6 +75,8 @@ struct ReportSelection {
   std::vector<float> similarity;   // of the retrieved, in walk order
   std::vector<std::uint8_t> kept;  // of the retrieved
   std::vector<ReportPair> examples;
+  std::vector<ReportSource> sources;
+  std::optional<ReportPlane> plane;
 };
 
 struct ReportStep {

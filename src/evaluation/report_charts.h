@@ -26,6 +26,9 @@ std::string corpus_chart(const ReportSelection& selection, double width);
 /// Kept and dropped along the walk.
 std::string walk_chart(const ReportSelection& selection, double width);
 
+/// Shots, kept and dropped records in their plane.
+std::string plane_chart(const ReportPlane& plane, double width);
+
 enum class Curve { loss, learning_rate, gradient_norm };
 /// One figure of the training by step; more steps than pixels are averaged.
 std::string training_chart(const std::vector<ReportStep>& steps, Curve curve, double width, double height);

@@ -95,6 +95,18 @@ void draw_dropped(Svg& svg, const ReportSelection& selection, const Axis& x, con
   }
 }
 
+/// Beside the line of the cut, inside the picture.
+void draw_cut_label(Svg& svg, const ReportSelection& selection, double at, double left, double top) {
+  if (selection.similarity.empty()) {
+    return;
+  }
+  const std::string label = fmt::format("cut at {}, similarity {:.3f}",
+                                        grouped(static_cast<std::int64_t>(selection.similarity.size())),
+                                        selection.similarity.back());
+  const bool fits = at - left > text_width(label) + 14;
+  svg.text(fits ? at - 7 : at + 7, top + 15, label, fits ? Anchor::end : Anchor::start, "label");
+}
+
 }  // namespace
 
 bool is_cut_by_similarity(const ReportSelection& selection) {
@@ -120,7 +132,9 @@ std::string corpus_chart(const ReportSelection& selection, double width) {
   const bool cut = is_cut_by_similarity(selection);
   if (cut) {
     svg.rect(left, top, x(std::max(1.0, retrieved)) - left, bottom - top, "retrieved");
-    svg.line(x(std::max(1.0, retrieved)), top, x(std::max(1.0, retrieved)), bottom, "cut");
+    const double at = x(std::max(1.0, retrieved));
+    svg.line(at, top, at, bottom, "cut");
+    draw_cut_label(svg, selection, at, left, top);
   }
   const std::vector<double> ticks = y.ticks(5);
   const std::vector<std::string> labels = tick_labels(ticks);

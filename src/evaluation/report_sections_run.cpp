@@ -11,16 +11,67 @@ namespace {
 
 // Enough to see a trend in a table; the rest is in training.h5.
 constexpr std::size_t kTableRows = 24;
+constexpr std::size_t kSourceRows = 12;
+
+std::string similarity_note(const std::optional<double>& similarity) {
+  return similarity ? fmt::format(", similarity to the shots {:.3f}", *similarity) : "";
+}
 
 std::string examples_of(const ReportSelection& selection) {
   std::string html;
   for (const ReportPair& pair : selection.examples) {
     html += fmt::format(
-        "<div class=\"pair\"><div><b>kept</b>{}</div><div class=\"gone\"><b>dropped{}</b>{}</div></div>\n",
-        escape(pair.kept), pair.cosine ? fmt::format(", cosine {:.3f}", *pair.cosine) : "",
+        "<div class=\"pair\"><div><b>kept{}</b>{}</div><div "
+        "class=\"gone\"><b>dropped{}{}</b>{}</div></div>\n",
+        similarity_note(pair.kept_similarity), escape(pair.kept), similarity_note(pair.dropped_similarity),
+        pair.cosine ? fmt::format("; cosine to the one at its side {:.3f}", *pair.cosine) : "",
         escape(pair.dropped));
   }
-  return html.empty() ? "" : "<h3>Some pairs that were too near</h3>\n" + html;
+  return html.empty() ? "" : "<h3>Some that were dropped, beside the ones that displaced them</h3>\n" + html;
+}
+
+std::string plane_of(const ReportSelection& selection) {
+  if (!selection.plane) {
+    return "";
+  }
+  const ReportPlane& plane = *selection.plane;
+  std::string html = "<h3>Shots and records in two dimensions</h3>\n" +
+                     figure_of([&](double width) { return plane_chart(plane, width); }) +
+                     key({{"round k-ink", "shot"}, {"round k-accent", "kept"}, {"round k-warm", "dropped"}});
+  if (plane.left_out > 0) {
+    html += fmt::format("<p class=\"read\">{} more records are not drawn.</p>\n", grouped(plane.left_out));
+  }
+  return html;
+}
+
+/// The files that most of the kept records come from.
+std::string sources_of(const ReportSelection& selection) {
+  if (selection.sources.empty()) {
+    return "";
+  }
+  std::int64_t kept = 0;
+  for (const ReportSource& source : selection.sources) {
+    kept += source.kept;
+  }
+  const auto share = [&](std::int64_t n) {
+    return kept > 0 ? percent(static_cast<double>(n) / static_cast<double>(kept)) : "–";
+  };
+  Table table({{"file"}, {"retrieved"}, {"kept"}, {"share of the kept"}});
+  ReportSource rest;
+  for (std::size_t i = 0; i < selection.sources.size(); ++i) {
+    const ReportSource& source = selection.sources[i];
+    if (i < kSourceRows) {
+      table.row({"<code>" + escape(source.file) + "</code>", grouped(source.retrieved), grouped(source.kept),
+                 share(source.kept)});
+    }
+    rest.retrieved += i < kSourceRows ? 0 : source.retrieved;
+    rest.kept += i < kSourceRows ? 0 : source.kept;
+  }
+  if (selection.sources.size() > kSourceRows) {
+    table.row({fmt::format("{} other files", selection.sources.size() - kSourceRows), grouped(rest.retrieved),
+               grouped(rest.kept), share(rest.kept)});
+  }
+  return "<h3>Where they come from</h3>\n" + table.str();
 }
 
 std::string counts_of(const ReportSelection& selection) {
@@ -28,7 +79,14 @@ std::string counts_of(const ReportSelection& selection) {
   const auto kept = static_cast<std::int64_t>(std::count(selection.kept.begin(), selection.kept.end(), 1));
   Table table({{"records"}, {"count"}});
   table.row({"in the corpus", grouped(selection.records)});
-  table.row({"equal to a shot or an evaluation item, removed first", grouped(selection.decontaminated)});
+  if (selection.skipped > 0) {
+    table.row({"broken ones left out of it", grouped(selection.skipped)});
+  }
+  table.row({"equal to a shot or an evaluation item, removed first",
+             grouped(selection.decontaminated - selection.by_ngram)});
+  if (selection.by_ngram > 0) {
+    table.row({"sharing a run of words with one, removed first", grouped(selection.by_ngram)});
+  }
   table.row({"retrieved", grouped(retrieved)});
   table.row({"kept", grouped(kept)});
   table.row({fmt::format("dropped as near duplicates (cosine above {:g})", selection.threshold),
@@ -92,10 +150,11 @@ std::string records_section(const ReportData& data) {
   const char* what =
       cut ? "the shaded part was retrieved, and the walk through it dropped what is too near a better record"
           : "records from all along it were taken";
-  return section("The records that were chosen",
-                 fmt::format("The curve is the whole corpus by similarity to the shots; {} (policy {}).",
-                             what, escape(selection.policy)),
-                 body + counts_of(selection) + examples_of(selection));
+  return section(
+      "The records that were chosen",
+      fmt::format("The curve is the whole corpus by similarity to the shots; {} (policy {}).", what,
+                  escape(selection.policy)),
+      body + counts_of(selection) + sources_of(selection) + plane_of(selection) + examples_of(selection));
 }
 
 std::string training_section(const ReportData& data) {

@@ -85,6 +85,7 @@ svg .rival { fill: var(--quiet); }
 svg .interval { opacity: .38; }
 svg .kept { fill: var(--accent); opacity: .85; }
 svg .dropped { fill: var(--warm); opacity: .5; }
+svg .shot { fill: var(--ink); stroke: var(--card); stroke-width: 1.5; }
 svg .dropped-dot { fill: var(--warm); opacity: .75; }
 svg .heat { fill: var(--accent); }
 svg .negative { fill: var(--warm); }
@@ -98,6 +99,7 @@ svg .part { stroke: var(--card); stroke-width: .6; }
 .c4 { fill: var(--c4); background: var(--c4); } .c5 { fill: var(--c5); background: var(--c5); }
 .c6 { fill: var(--c6); background: var(--c6); } .c7 { fill: var(--c7); background: var(--c7); }
 .k-accent { background: var(--accent); } .k-warm { background: var(--warm); } .k-quiet { background: var(--quiet); }
+.k-ink { background: var(--ink); }
 .k-soft { background: var(--accent-soft); } .faint { opacity: .5; }
 .k-ring { background: var(--card); box-shadow: inset 0 0 0 2px var(--accent); }
 @media (max-width: 640px) {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/version.h"
-#include "pipeline/corpus_data.h"
+#include "pipeline/report_selection.h"
 #include "pipeline/results.h"
 #include "pipeline/run_tables.h"
 #include "selection/bootstrap.h"
@@ -15,8 +15,6 @@
 namespace rocket {
 
 namespace {
-
-constexpr std::size_t example_pairs = 5;
 
 std::vector<ReportSystem> systems_of(const RunDirectory& run) {
   const StoredEvaluation result = read_evaluation_result(run);
@@ -61,56 +59,6 @@ ReportSimilarity similarity_of(const BankScores& scores, const ExpertChoice& cho
     part.expert.push_back(std::find(choice.experts.begin(), choice.experts.end(), a) != choice.experts.end());
     for (const std::string& b : choice.candidates) part.matrix.push_back(scores.similarity[index.at(a) * bank + index.at(b)]);
   }
-  return part;
-}
-
-std::string one_text(const Record& record) {
-  std::string text = record.instruction;
-  for (const std::string& more : {record.input, record.output}) {
-    if (!more.empty()) text += "\n" + more;
-  }
-  return text;
-}
-
-float cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  float sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return std::min(sum, 1.0f);
-}
-
-/// The first few dropped records beside the records that displaced them.
-std::vector<ReportPair> dropped_pairs(const Session& session, const H5Reader& select, const H5Reader& embed) {
-  const auto retrieved = select.read<std::int64_t>("retrieved"), dropped_by = select.read<std::int64_t>("dropped_by");
-  std::vector<std::pair<std::int64_t, std::int64_t>> wanted;
-  for (std::size_t i = 0; i < retrieved.size() && wanted.size() < example_pairs; ++i) {
-    if (dropped_by[i] >= 0) wanted.emplace_back(dropped_by[i], retrieved[i]);
-  }
-  std::map<std::int64_t, std::string> texts;
-  for (const auto& [kept, dropped] : wanted) texts[kept] = texts[dropped] = "";
-  CorpusReader corpus = open_corpus(session.config);
-  for (auto& [index, text] : texts) {
-    const auto records = corpus.block(index, 1);
-    if (!records.empty()) text = one_text(records.front());
-  }
-  std::vector<ReportPair> pairs;
-  for (const auto& [kept, dropped] : wanted)
-    pairs.push_back({texts[kept], texts[dropped],
-                     cosine(embed.read_rows<float>("embedding", kept, 1), embed.read_rows<float>("embedding", dropped, 1))});
-  return pairs;
-}
-
-ReportSelection selection_of(const Session& session) {
-  const H5Reader select(session.run.file("select.h5")), embed(session.run.file("embed.h5"));
-  ReportSelection part;
-  auto corpus = embed.read<float>("similarity");
-  part.records = static_cast<std::int64_t>(corpus.size());
-  part.curve = sample_curve(std::move(corpus));
-  part.decontaminated = select.shape("decontaminated").at(0);
-  part.policy = session.config.selection.policy;
-  part.threshold = session.config.selection.threshold;
-  part.similarity = select.read<float>("similarity");
-  part.kept = select.read<std::uint8_t>("kept");
-  part.examples = dropped_pairs(session, select, embed);
   return part;
 }
 
@@ -174,7 +122,7 @@ ReportData gather_report(const Session& session) {
     data.bank = bank_of(scores, choice, session.config.seed);
     data.similarity = similarity_of(scores, choice);
   }
-  if (fs::exists(run.file("select.h5"))) data.selection = selection_of(session);
+  if (fs::exists(run.file("select.h5"))) data.selection = report_selection(session);
   if (fs::exists(run.file("training.h5"))) {
     const H5Reader file(run.file("training.h5"));
     data.training = training_of(file);

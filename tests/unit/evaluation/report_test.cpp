@@ -98,7 +98,9 @@ ReportData full_report() {
     selection.kept.push_back(i % 3 != 1);
   }
   selection.curve = sample_curve(selection.similarity);
-  selection.examples = {{"one", "two", 0.95}};
+  selection.examples = {{"one", "two", 0.95, 0.87, 0.86}};
+  selection.sources = {{"corpus/a.jsonl", 70, 50}, {"corpus/b.parquet", 30, 17}};
+  selection.plane = ReportPlane{{{0, 0.5}}, {{-1, 0.25}, {1, 0}}, {{0.5, -0.5}}, {0.4, 0.2}, 7};
   data.selection = selection;
   for (int i = 1; i <= 30; ++i) {
     data.training.push_back({i, i / 11, 2.0 / i, 1e-5 * i, 1.0});
@@ -143,6 +145,7 @@ TEST(Report, EscapesHostileNames) {
   data.similarity->names = {evil, evil, evil};
   data.selection->policy = evil;
   data.selection->examples = {{evil, evil, 0.9}};
+  data.selection->sources = {{evil, 1, 1}};
   data.load->modules = {evil, evil};
   data.load->experts = {evil, evil};
   const std::string page = render_report(data);
