@@ -1,0 +1,140 @@
+"""The corpus as users have it: broken lines, several files and forms, chats, contamination by runs of words."""
+import gzip
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+from small_world import LAB, differences, make_world, rocket
+
+import test_bad_input as bad
+
+
+def lines_of(path):
+    return [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def stored(file, dataset):
+    """A list of whole numbers of an HDF5 file."""
+    dump = subprocess.run(["h5dump", "-y", "-w", "0", "-d", dataset, str(file)], capture_output=True, text=True, check=True).stdout
+    return [int(n) for n in re.findall(r"-?\d+", dump.partition("DATA {")[2])]
+
+
+class CorpusTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+
+    def world(self, name, write=None, **settings):
+        """A world whose corpus `write(folder, records)` replaces; returns its configuration and run directory."""
+        config = make_world(self.folder / name, records=120, shots=4, items=4, retrieve=30)
+        if write:
+            write(self.folder / name, lines_of(self.folder / name / "corpus.jsonl"))
+        for key, value in settings.items():
+            bad.edit_config(config, key.replace("__", "."), value)
+        return config, self.folder / name / "run"
+
+    def embed_and_select(self, config, **options):
+        return rocket("embed", config, **options).stderr + rocket("select", config, **options).stderr
+
+    def test_broken_records_are_left_out_listed_and_have_no_index(self):
+        broken = ["{", '{"instruction": "no output"}', "caf\udce9", "[]", '{"instruction": 5, "output": "x"}']
+
+        def spoil(folder, records):
+            lines = [json.dumps(r) for r in records]
+            for i, line in enumerate(broken):
+                lines.insert(20 * i + 7, line)
+            (folder / "corpus.jsonl").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+        clean, clean_run = self.world("clean")
+        spoiled, run = self.world("spoiled", spoil, corpus__on_error="skip")
+        self.embed_and_select(clean)
+        said = self.embed_and_select(spoiled, ranks=2)
+        self.assertIn("120 records, 5 broken ones left out", said)
+        self.assertEqual(differences(clean_run, run, ("embed.h5", "select.h5", "selected.jsonl")), [])
+        skipped = lines_of(run / "skipped.jsonl")
+        self.assertEqual([s["line"] for s in skipped], [20 * i + 8 for i in range(5)])
+        self.assertEqual({s["file"] for s in skipped}, {str(self.folder / "spoiled" / "corpus.jsonl")})
+        for entry, reason in zip(skipped, ["no valid JSON", "no 'output'", "no valid JSON", "got a list", "got a number"]):
+            self.assertIn(reason, entry["reason"])
+        self.assertIn("5 broken records left out", rocket("inspect", run).stdout)
+        self.assertFalse((clean_run / "skipped.jsonl").exists())
+        bad.edit_config(spoiled, "corpus.on_error", "stop")
+        done = rocket("embed", spoiled, check=False)
+        self.assertEqual(done.returncode, bad.CONFIG)
+        self.assertIn("corpus.on_error", done.stderr)
+        done = rocket("embed", spoiled, "--fresh", check=False)
+        self.assertEqual(done.returncode, bad.DATA)
+        self.assertIn("corpus.jsonl:8: no valid JSON", done.stderr)
+        self.assertFalse((run / "skipped.jsonl").exists())
+
+    def test_every_form_of_a_corpus_gives_the_same_selection(self):
+        def forms(folder, records):
+            (folder / "corpus.jsonl").unlink()
+            (folder / "a.json").write_text(json.dumps(records[:40], indent=1), encoding="utf-8")
+            with gzip.open(folder / "b.jsonl.gz", "wt", encoding="utf-8") as file:
+                file.writelines(json.dumps(r) + "\n" for r in records[40:80])
+            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:]), encoding="utf-8")
+        plain, plain_run = self.world("plain")
+        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / "[abc].js*")])
+        self.embed_and_select(plain)
+        self.embed_and_select(mixed)
+        self.assertEqual(differences(plain_run, run, ("embed.h5", "select.h5", "selected.jsonl")), [])
+
+    def test_chats_are_selected_as_instructions(self):
+        def question(record):
+            return record["instruction"] + ("\n" + record["input"] if record["input"] else "")
+
+        def chats(folder, records):
+            with open(folder / "corpus.jsonl", "w", encoding="utf-8") as file:
+                for i, r in enumerate(records):
+                    turns = [{"role": "user", "content": question(r)}, {"role": "assistant", "content": r["output"]}]
+                    if i % 2:
+                        turns.insert(0, {"role": "system", "content": "Be short."})
+                    file.write(json.dumps({"messages": turns}) + "\n")
+        config, run = self.world("chats", chats)
+        self.embed_and_select(config)
+        records = lines_of(LAB / "corpus.jsonl")[:120]
+        for line in lines_of(run / "selected.jsonl"):
+            front = "Be short.\n\n" if line["record"] % 2 else ""
+            self.assertEqual(line["instruction"], front + question(records[line["record"]]))
+            self.assertEqual(line["output"], records[line["record"]]["output"])
+
+    def test_an_empty_corpus_is_an_error_unless_none_is_chosen(self):
+        config, run = self.world("empty", lambda folder, records: (folder / "corpus.jsonl").write_text("\n[]\n{\n"),
+                                 corpus__on_error="skip")
+        rocket("embed", config)
+        self.assertEqual(len(lines_of(run / "skipped.jsonl")), 2)
+        done = rocket("select", config, check=False)
+        self.assertEqual(done.returncode, bad.DATA, done.stderr)
+        bad.edit_config(config, "selection.policy", "none")
+        rocket("select", config, "--fresh")
+        self.assertEqual((run / "selected.jsonl").read_text(), "")
+
+    def test_records_that_share_words_with_the_task_go_first(self):
+        def contaminate(folder, records):
+            item = lines_of(folder / "items.jsonl")[1]
+            words = (item["instruction"] + " " + item["input"]).split()
+            assert len(words) > 8, words
+            records[30]["output"] += " " + " ".join(words[:8]).upper() + "!"
+            records[32] = {**item, "output": "x"}
+            (folder / "corpus.jsonl").write_text("".join(json.dumps({k: r[k] for k in ("instruction", "input", "output")}) + "\n"
+                                                         for r in records), encoding="utf-8")
+        removed = {}
+        for mode in ("exact", "ngram"):
+            config, run = self.world(mode, contaminate, selection__decontaminate=mode, selection__ngram=8)
+            said = self.embed_and_select(config)
+            removed[mode] = stored(run / "select.h5", "decontaminated"), stored(run / "select.h5", "decontaminated_ngram"), said
+        self.assertIn(32, removed["exact"][0])
+        self.assertNotIn(30, removed["exact"][0])
+        self.assertEqual(removed["exact"][1], [])
+        self.assertTrue({30, 32} <= set(removed["ngram"][0]))
+        self.assertIn(30, removed["ngram"][1])
+        self.assertNotIn(32, removed["ngram"][1])
+        self.assertIn(f"{len(removed['ngram'][1])} as sharing 8 words in a row", removed["ngram"][2])
+
+
+if __name__ == "__main__":
+    unittest.main()
