@@ -7,7 +7,7 @@
 namespace rocket {
 
 /// Into so many shots score cuts an adapter's work.
-inline constexpr std::int64_t shots_per_unit = 25;
+inline constexpr std::int64_t shots_per_unit = 50;
 
 JobEnd score(JobContext& context);     // units: bank x shots
 JobEnd experts(JobContext& context);   // root: Algorithm 1

@@ -14,8 +14,9 @@ namespace rocket {
 
 namespace {
 
-// With shots_per_unit: big enough to fill a batch and small enough that dozens of ranks find work in a bank of 38.
-constexpr std::int64_t adapters_per_unit = 4;
+// With shots_per_unit: the shots of an adapter together, since what they begin with is computed once, and units small
+// enough that dozens of ranks find work in a bank of 38.
+constexpr std::int64_t adapters_per_unit = 2;
 
 /// Row 0 of the table is the base alone; adapter i of the bank is row i + 1.
 struct Block {

@@ -20,17 +20,19 @@ struct ScoreBlock {
 /// A key's lane depends on its position alone, so that the sum's order does too.
 float softmax_row(float* scores, std::int64_t begin, std::int64_t end, std::int64_t from, std::int64_t until,
                   float scale) {
+  const std::int64_t seen = round_up(until, kLanes);
   for (std::int64_t i = begin; i < from; ++i) scores[i] = -__builtin_inff();
-  for (std::int64_t i = until; i < end; ++i) scores[i] = -__builtin_inff();
+  for (std::int64_t i = until; i < seen; ++i) scores[i] = -__builtin_inff();
+  for (std::int64_t i = seen; i < end; i += kLanes) store(scores + i, Vector{});
   Vector top = same(-__builtin_inff());
-  for (std::int64_t i = begin; i < end; i += kLanes) {
+  for (std::int64_t i = begin; i < seen; i += kLanes) {
     const Vector s = load(scores + i) * scale;
     store(scores + i, s);
     top = greater(s, top);
   }
   const float high = largest(top);
   Vector total{};
-  for (std::int64_t i = begin; i < end; i += kLanes) {
+  for (std::int64_t i = begin; i < seen; i += kLanes) {
     const Vector p = exponential(load(scores + i) - high);
     store(scores + i, p);
     total += p;

@@ -54,20 +54,35 @@ inline Vector greater(Vector a, Vector b) {
   return a > b ? a : b;
 }
 
+using Four __attribute__((vector_size(16))) = float;
+using Eight __attribute__((vector_size(32))) = float;
+using Sixteen __attribute__((vector_size(64))) = float;
+
+/// One number of all lanes: the upper half joins the lower one until one lane is left.
+template <class Join>
+float fold(Four v, Join join) {
+  const Four two = join(v, __builtin_shufflevector(v, v, 2, 3, 2, 3));
+  return join(two, __builtin_shufflevector(two, two, 1, 1, 1, 1))[0];
+}
+
+template <class Join>
+float fold(Eight v, Join join) {
+  return fold(join(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)), join);
+}
+
+template <class Join>
+float fold(Sixteen v, Join join) {
+  return fold(join(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                   __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)),
+              join);
+}
+
 inline float sum(Vector v) {
-  float all[kLanes];
-  store(all, v);
-  for (std::int64_t width = kLanes / 2; width > 0; width /= 2) {
-    for (std::int64_t i = 0; i < width; ++i) all[i] += all[i + width];
-  }
-  return all[0];
+  return fold(v, [](auto a, auto b) { return a + b; });
 }
 
 inline float largest(Vector v) {
-  float all[kLanes];
-  store(all, v);
-  for (std::int64_t i = 1; i < kLanes; ++i) all[0] = all[i] > all[0] ? all[i] : all[0];
-  return all[0];
+  return fold(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 /// e^x to about one unit in the last place (Cephes' polynomial); 0 below -87, e^88 above 88.

@@ -86,20 +86,41 @@ class Workspace {
   at::Tensor room_;
 };
 
-void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const at::Tensor& q_THK,
-                     std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+/// Where the kernels find the rows of a forward.
+struct HeadRows {
+  const float* q = nullptr;
+  float* out = nullptr;
+  std::int64_t heads = 0, key_heads = 0, dim = 0;
+};
+
+void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const HeadRows& rows,
+                     const Mask& mask) {
   thread_local std::vector<float> scratch;
-  const std::int64_t dim = q_THK.size(2), heads = q_THK.size(1) / key_heads, stride = q_THK.size(1) * dim;
   const auto floats = static_cast<std::size_t>(attention_scratch(s.cached + s.fresh));
   if (scratch.size() < floats) scratch.resize(floats);
+  const std::int64_t dim = rows.dim, heads = rows.heads / rows.key_heads, stride = rows.heads * dim;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  const float* q = q_THK.const_data_ptr<float>() + s.first_row * stride;
-  float* to = out.mutable_data_ptr<float>() + s.first_row * stride;
+  for (std::int64_t g = 0; g < rows.key_heads; ++g) {
+    const std::int64_t head = s.first_row * stride + g * heads * dim, key_head = g * dim * stored.capacity;
+    kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal, scale, rows.q + head,
+                      rows.out + head, stride, stored.keys + key_head, stored.capacity,
+                      stored.values + key_head, dim, scratch.data()});
+  }
+}
+
+void write_sequence(const SequenceRows& rows, const float* k, const float* v, std::int64_t key_heads,
+                    std::int64_t dim, const KeysAndValues& to) {
+  const std::int64_t stride = key_heads * dim;
+  k += rows.first_row * stride;
+  v += rows.first_row * stride;
   for (std::int64_t g = 0; g < key_heads; ++g) {
-    const std::int64_t head = g * heads * dim, key_head = g * dim * stored.capacity;
-    kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal, scale, q + head, to + head,
-                      stride, stored.keys + key_head, stored.capacity, stored.values + key_head, dim,
-                      scratch.data()});
+    float* keys = to.keys + g * dim * to.capacity + rows.cached;
+    for (std::int64_t i = 0; i < dim; ++i) {
+      for (std::int64_t l = 0; l < rows.fresh; ++l) keys[i * to.capacity + l] = k[l * stride + g * dim + i];
+    }
+    float* values = to.values + (g * to.capacity + rows.cached) * dim;
+    for (std::int64_t l = 0; l < rows.fresh; ++l)
+      std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
   }
 }
 
@@ -107,13 +128,16 @@ at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at
                        const at::Tensor& v_TGK, const Mask& mask) {
   const at::Tensor q = q_THK.contiguous(), k = k_TGK.contiguous(), v = v_TGK.contiguous();
   at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
+  const HeadRows heads{q.const_data_ptr<float>(), out.mutable_data_ptr<float>(), q.size(1), k.size(1),
+                       q.size(2)};
+  const float *keys = k.const_data_ptr<float>(), *values = v.const_data_ptr<float>();
   on_threads(static_cast<std::int64_t>(rows.sequences.size()), [&](std::int64_t i) {
     thread_local Workspace workspace;
     const auto s = static_cast<std::size_t>(i);
     const SequenceRows sequence{rows.starts[s], rows.starts[s + 1] - rows.starts[s], 0};
-    const KeysAndValues stored = workspace.of(k.size(1), k.size(2), sequence.fresh);
-    write_keys(sequence, k, v, stored);
-    attend_sequence(sequence, stored, q, k.size(1), mask, out);
+    const KeysAndValues stored = workspace.of(heads.key_heads, heads.dim, sequence.fresh);
+    write_sequence(sequence, keys, values, heads.key_heads, heads.dim, stored);
+    attend_sequence(sequence, stored, heads, mask);
   });
   return out;
 }
@@ -131,28 +155,24 @@ at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, cons
       .flatten(2);
 }
 
-void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
-                const KeysAndValues& to) {
-  const std::int64_t key_heads = k_TGK.size(1), dim = k_TGK.size(2), stride = key_heads * dim;
-  const float* k = k_TGK.const_data_ptr<float>() + rows.first_row * stride;
-  const float* v = v_TGK.const_data_ptr<float>() + rows.first_row * stride;
-  for (std::int64_t g = 0; g < key_heads; ++g) {
-    float* keys = to.keys + g * dim * to.capacity + rows.cached;
-    for (std::int64_t i = 0; i < dim; ++i) {
-      for (std::int64_t l = 0; l < rows.fresh; ++l) keys[i * to.capacity + l] = k[l * stride + g * dim + i];
-    }
-    float* values = to.values + (g * to.capacity + rows.cached) * dim;
-    for (std::int64_t l = 0; l < rows.fresh; ++l)
-      std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
-  }
+void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                const std::vector<KeysAndValues>& to) {
+  const float *k = k_TGK.const_data_ptr<float>(), *v = v_TGK.const_data_ptr<float>();
+  for (std::size_t s = 0; s < sequences.size(); ++s)
+    write_sequence(sequences[s], k, v, k_TGK.size(1), k_TGK.size(2), to[s]);
 }
 
-void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vector<KeysAndValues>& stored,
-                      const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out) {
+at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
+                            const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
+                            std::int64_t key_heads, const Mask& mask) {
+  at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+  const HeadRows heads{q_THK.const_data_ptr<float>(), out.mutable_data_ptr<float>(), q_THK.size(1), key_heads,
+                       q_THK.size(2)};
   on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
     const auto s = static_cast<std::size_t>(i);
-    attend_sequence(sequences[s], stored[s], q_THK, key_heads, mask, out);
+    attend_sequence(sequences[s], stored[s], heads, mask);
   });
+  return out;
 }
 
 at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,

@@ -34,14 +34,16 @@ struct SequenceRows {
   std::int64_t first_row = 0, fresh = 0, cached = 0;
 };
 
-/// On kernels: writes the rows' keys and values behind the cached ones.
-void write_keys(const SequenceRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
-                const KeysAndValues& to);
+/// On kernels: writes the rows' keys and values (k or v: [T, G, K], float32, contiguous) behind the cached
+/// ones of each sequence.
+void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                const std::vector<KeysAndValues>& to);
 
-/// On kernels: attention of the rows of some sequences, each with its own keys and values, into out [T, H *
+/// On kernels: attention of the rows of some sequences, each with its own keys and values. Returns [T, H *
 /// K].
-void attend_sequences(const std::vector<SequenceRows>& sequences, const std::vector<KeysAndValues>& stored,
-                      const at::Tensor& q_THK, std::int64_t key_heads, const Mask& mask, at::Tensor& out);
+at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
+                            const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
+                            std::int64_t key_heads, const Mask& mask);
 
 /// Through LibTorch: q [n, H, L, K] (the last L positions), k and v [n, G, M, K]. Returns [n, L, H * K].
 at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,

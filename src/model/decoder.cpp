@@ -128,18 +128,17 @@ at::Tensor turned_heads(const DecoderConfig& c, const at::Tensor& x_TO, const at
                 rotation);
 }
 
-at::Tensor attention_block(const DecoderConfig& c, const std::vector<LinearWeight>& linears,
-                           std::int64_t layer, const LayerNorms& norms, const at::Tensor& x_TD,
-                           const Forward& f) {
+/// What the heads make of normed rows, [T, H * K]: attention before its output layer.
+at::Tensor mix(const DecoderConfig& c, const std::vector<LinearWeight>& linears, std::int64_t layer,
+               const LayerNorms& norms, const at::Tensor& x_TD, const Forward& f) {
   const std::int64_t first = layer * linears_per_layer;
   const auto [q_TO, k_TO, v_TO] = project<3>(x_TD, linears, {first + q, first + k, first + v}, f);
   const at::Tensor q_THK = turned_heads(c, q_TO, norms.q_K, f.rotation);
   const at::Tensor k_TGK = turned_heads(c, k_TO, norms.k_K, f.rotation);
   const at::Tensor v_TGK = v_TO.view({-1, c.kv_heads, c.head_dim});
   const Mask mask{.causal = true, .window = c.windows[static_cast<std::size_t>(layer)]};
-  const at::Tensor mixed = f.cache != nullptr ? f.cache->attend(layer, q_THK, k_TGK, v_TGK, mask)
-                                              : attend(f.rows, q_THK, k_TGK, v_TGK, mask);
-  return project<1>(mixed, linears, {first + o}, f)[0];
+  return f.cache != nullptr ? f.cache->attend(layer, q_THK, k_TGK, v_TGK, mask)
+                            : attend(f.rows, q_THK, k_TGK, v_TGK, mask);
 }
 
 at::Tensor mlp_block(const std::vector<LinearWeight>& linears, std::int64_t layer, const at::Tensor& x_TD,
@@ -195,7 +194,8 @@ const at::Tensor& Decoder::weight(std::int64_t module) const {
   return weights_->linears.at(static_cast<std::size_t>(module)).tensor();
 }
 
-at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
+at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
+                           const std::vector<std::int64_t>* asked) const {
   const Weights& w = *weights_;
   check_ids(rows.ids_T, w.config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
@@ -205,8 +205,15 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
   for (std::int64_t i = 0; i < w.config.layers; ++i) {
     const LayerNorms& norms = w.norms[static_cast<std::size_t>(i)];
-    x_TD = plus(x_TD, attention_block(w.config, w.linears, i, norms,
-                                      rms_norm(x_TD, norms.attention_D, w.config.norm_eps), forward));
+    at::Tensor mixed =
+        mix(w.config, w.linears, i, norms, rms_norm(x_TD, norms.attention_D, w.config.norm_eps), forward);
+    if (asked != nullptr && i + 1 == w.config.layers) {  // nobody attends to a row from here on
+      const at::Tensor index = at::tensor(*asked, at::kLong).to(x_TD.device());
+      mixed = mixed.index_select(0, index);
+      x_TD = x_TD.index_select(0, index);
+      if (delta != nullptr) delta->arrange(choose_rows(rows, *asked));
+    }
+    x_TD = plus(x_TD, project<1>(mixed, w.linears, {i * linears_per_layer + o}, forward)[0]);
     x_TD = plus(x_TD, mlp_block(w.linears, i, rms_norm(x_TD, norms.mlp_D, w.config.norm_eps), forward));
   }
   if (cache != nullptr) cache->advance(rows);

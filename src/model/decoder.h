@@ -34,8 +34,9 @@ class Decoder {
 
   /// Hidden states after the final norm, [T, D] in the compute type. `delta` and `cache` may be null. With a
   /// cache the rows of sequence s attend to what the cache holds of rows.sequences[s], then join it; it must
-  /// be open.
-  at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr) const;
+  /// be open. With `asked` (ascending) those rows alone are computed to the end, [asked, D].
+  at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr,
+                    const std::vector<std::int64_t>* asked = nullptr) const;
 
   /// What the head makes of chosen rows: see model/head.h.
   at::Tensor logits(const at::Tensor& hidden_TD) const;

@@ -1,6 +1,7 @@
 #include "model/kv_cache.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/kernels.h"
@@ -13,28 +14,14 @@ namespace {
 class CpuKvCache : public KvCache {
  public:
   explicit CpuKvCache(const DecoderConfig& config)
-      : layers_(config.layers), key_heads_(config.kv_heads), dim_(config.head_dim) {}
+      : KvCache(config.layers), key_heads_(config.kv_heads), dim_(config.head_dim) {}
 
   void open(std::int64_t sequence, std::int64_t capacity) override {
     const std::int64_t padded = whole_panels(capacity);
     const std::int64_t each = key_heads_ * dim_ * padded + kReadAhead;
-    buffers_[sequence] = {at::empty({layers_, 2, each}, at::kFloat), padded};
+    at::Tensor floats = at::empty({layers_, 2, each}, at::kFloat);
+    buffers_[sequence] = {floats, floats.mutable_data_ptr<float>(), each, padded};
     length_[sequence] = 0;
-  }
-
-  void fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) override {
-    open(sequence, capacity);
-    for (std::int64_t layer = 0; layer < layers_; ++layer) {
-      const KeysAndValues source = stored(from, layer), target = stored(sequence, layer);
-      for (std::int64_t row = 0; row < key_heads_ * dim_; ++row) {
-        std::copy_n(source.keys + row * source.capacity, length, target.keys + row * target.capacity);
-      }
-      for (std::int64_t g = 0; g < key_heads_; ++g) {
-        std::copy_n(source.values + g * source.capacity * dim_, length * dim_,
-                    target.values + g * target.capacity * dim_);
-      }
-    }
-    length_[sequence] = length;
   }
 
   void close(std::int64_t sequence) override {
@@ -42,7 +29,19 @@ class CpuKvCache : public KvCache {
     length_.erase(sequence);
   }
 
-  void arrange(const PackedRows& rows) override {
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                    const at::Tensor& v_TGK, const Mask& mask) override {
+    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
+    const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
+    std::vector<KeysAndValues> all;
+    for (const std::int64_t sequence : order_) all.push_back(stored(sequence, layer));
+    write_keys(sequences_, k, v, all);
+    copy_forks(layer);
+    return attend_sequences(sequences_, all, q, key_heads_, mask).to(q_THK.scalar_type());
+  }
+
+ protected:
+  void place(const PackedRows& rows) override {
     sequences_.clear();
     order_ = rows.sequences;
     for (std::size_t s = 0; s < order_.size(); ++s) {
@@ -50,33 +49,31 @@ class CpuKvCache : public KvCache {
     }
   }
 
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) override {
-    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
-    const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
-    std::vector<KeysAndValues> all;
-    for (std::size_t s = 0; s < order_.size(); ++s) {
-      all.push_back(stored(order_[s], layer));
-      write_keys(sequences_[s], k, v, all.back());
+  void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override {
+    const KeysAndValues source = stored(from, layer), target = stored(to, layer);
+    for (std::int64_t row = 0; row < key_heads_ * dim_; ++row) {
+      std::copy_n(source.keys + row * source.capacity, length, target.keys + row * target.capacity);
     }
-    at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
-    attend_sequences(sequences_, all, q, key_heads_, mask, out);
-    return out.to(q_THK.scalar_type());
+    for (std::int64_t g = 0; g < key_heads_; ++g) {
+      std::copy_n(source.values + g * source.capacity * dim_, length * dim_,
+                  target.values + g * target.capacity * dim_);
+    }
   }
 
  private:
   struct Buffers {
-    at::Tensor floats;  // [layers, keys or values, ...]
-    std::int64_t capacity = 0;
+    at::Tensor floats;  // [layers, keys or values, each]
+    float* start = nullptr;
+    std::int64_t each = 0, capacity = 0;
   };
 
   KeysAndValues stored(std::int64_t sequence, std::int64_t layer) {
     const Buffers& b = buffers_.at(sequence);
-    float* start = b.floats.mutable_data_ptr<float>() + layer * b.floats.stride(0);
-    return {start, start + b.floats.stride(1), b.capacity};
+    float* keys = b.start + layer * 2 * b.each;
+    return {keys, keys + b.each, b.capacity};
   }
 
-  std::int64_t layers_, key_heads_, dim_;
+  std::int64_t key_heads_, dim_;
   std::unordered_map<std::int64_t, Buffers> buffers_;
   std::vector<SequenceRows> sequences_;  // of the forward under way
   std::vector<std::int64_t> order_;
@@ -86,7 +83,8 @@ class CpuKvCache : public KvCache {
 class TensorKvCache : public KvCache {
  public:
   TensorKvCache(const DecoderConfig& config, const at::TensorOptions& options)
-      : keys_(static_cast<std::size_t>(config.layers),
+      : KvCache(config.layers),
+        keys_(static_cast<std::size_t>(config.layers),
               at::empty({0, config.kv_heads, 0, config.head_dim}, options)),
         values_(keys_) {}
 
@@ -98,25 +96,34 @@ class TensorKvCache : public KvCache {
     make_room(slot_[sequence] + 1, capacity);
   }
 
-  void fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) override {
-    open(sequence, capacity);
-    for (auto* buffers : {&keys_, &values_}) {
-      for (at::Tensor& x_SGMK : *buffers) {
-        x_SGMK.select(0, slot_.at(sequence))
-            .narrow(1, 0, length)
-            .copy_(x_SGMK.select(0, slot_.at(from)).narrow(1, 0, length));
-      }
-    }
-    length_[sequence] = length;
-  }
-
   void close(std::int64_t sequence) override {
     free_.push_back(slot_.at(sequence));
     slot_.erase(sequence);
     length_.erase(sequence);
   }
 
-  void arrange(const PackedRows& rows) override {
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                    const at::Tensor& v_TGK, const Mask& mask) override {
+    at::Tensor& keys = keys_[static_cast<std::size_t>(layer)];
+    at::Tensor& values = values_[static_cast<std::size_t>(layer)];
+    write(keys, k_TGK);
+    write(values, v_TGK);
+    copy_forks(layer);
+    at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+    for (const Read& read : reads_) {
+      const auto [first, fresh, cached] = read.rows;
+      const auto seen = [&](const at::Tensor& buffer) {
+        return buffer.select(0, read.slot).narrow(1, 0, cached + fresh).unsqueeze(0);
+      };
+      const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
+      out.narrow(0, first, fresh).copy_(attend_batch(q, seen(keys), seen(values), mask).squeeze(0));
+    }
+    if (steps_.rows.defined()) step(keys, values, q_THK, mask, out);
+    return out;
+  }
+
+ protected:
+  void place(const PackedRows& rows) override {
     steps_ = {};
     reads_.clear();
     std::vector<std::int64_t> step_rows, step_slots, step_lengths;
@@ -139,23 +146,13 @@ class TensorKvCache : public KvCache {
               *std::max_element(step_slots.begin(), step_slots.end()) + 1};
   }
 
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) override {
-    at::Tensor& keys = keys_[static_cast<std::size_t>(layer)];
-    at::Tensor& values = values_[static_cast<std::size_t>(layer)];
-    at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
-    for (const Read& read : reads_) {
-      const auto [first, fresh, cached] = read.rows;
-      const auto write = [&](at::Tensor& buffer, const at::Tensor& x) {
-        buffer.select(0, read.slot).narrow(1, cached, fresh).copy_(x.narrow(0, first, fresh).transpose(0, 1));
-        return buffer.select(0, read.slot).narrow(1, 0, cached + fresh).unsqueeze(0);
-      };
-      const at::Tensor k = write(keys, k_TGK), v = write(values, v_TGK);
-      const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
-      out.narrow(0, first, fresh).copy_(attend_batch(q, k, v, mask).squeeze(0));
+  void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override {
+    for (auto* buffers : {&keys_, &values_}) {
+      at::Tensor& x_SGMK = (*buffers)[static_cast<std::size_t>(layer)];
+      x_SGMK.select(0, slot_.at(to))
+          .narrow(1, 0, length)
+          .copy_(x_SGMK.select(0, slot_.at(from)).narrow(1, 0, length));
     }
-    if (steps_.rows.defined()) step(keys, values, q_THK, k_TGK, v_TGK, mask, out);
-    return out;
   }
 
  private:
@@ -170,14 +167,22 @@ class TensorKvCache : public KvCache {
     std::int64_t longest = 0, slots_used = 0;
   };
 
+  /// The new rows' keys or values to their places.
+  void write(at::Tensor& buffer_SGMK, const at::Tensor& x_TGK) const {
+    for (const auto& [slot, rows] : reads_) {
+      buffer_SGMK.select(0, slot)
+          .narrow(1, rows.cached, rows.fresh)
+          .copy_(x_TGK.narrow(0, rows.first_row, rows.fresh).transpose(0, 1));
+    }
+    if (!steps_.rows.defined()) return;
+    buffer_SGMK.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
+                           x_TGK.index_select(0, steps_.rows));
+  }
+
   /// The query heads of one key head stand as its positions: nothing is repeated. Slots that take no part see
   /// key 0, and what they give is not looked at.
-  void step(at::Tensor& keys, at::Tensor& values, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-            const at::Tensor& v_TGK, const Mask& mask, at::Tensor& out) const {
-    keys.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
-                    k_TGK.index_select(0, steps_.rows));
-    values.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
-                      v_TGK.index_select(0, steps_.rows));
+  void step(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& q_THK, const Mask& mask,
+            at::Tensor& out) const {
     const std::int64_t key_heads = keys.size(1), dim = keys.size(3), n = steps_.slots_used;
     at::Tensor q = at::zeros({n, key_heads, q_THK.size(1) / key_heads, dim}, q_THK.options());
     q.index_copy_(0, steps_.slots, q_THK.index_select(0, steps_.rows).view({-1, key_heads, q.size(2), dim}));
@@ -224,6 +229,29 @@ std::unique_ptr<KvCache> KvCache::make(const DecoderConfig& config, at::ScalarTy
 std::unique_ptr<KvCache> KvCache::make_slotted(const DecoderConfig& config, at::ScalarType dtype,
                                                at::Device device) {
   return std::make_unique<TensorKvCache>(config, at::TensorOptions().dtype(dtype).device(device));
+}
+
+void KvCache::fork(std::int64_t from, std::int64_t sequence, std::int64_t length, std::int64_t capacity) {
+  open(sequence, capacity);
+  if (is_pending(from) || length_.at(from) < length) {
+    pending_.push_back({from, sequence, length});
+  } else {
+    for (std::int64_t layer = 0; layer < layers_; ++layer) copy(layer, from, sequence, length);
+  }
+  length_[sequence] = length;
+}
+
+bool KvCache::is_pending(std::int64_t sequence) const {
+  return std::ranges::any_of(pending_, [&](const Fork& fork) { return fork.to == sequence; });
+}
+
+void KvCache::arrange(const PackedRows& rows) {
+  forks_ = std::exchange(pending_, {});
+  place(rows);
+}
+
+void KvCache::copy_forks(std::int64_t layer) {
+  for (const Fork& fork : forks_) copy(layer, fork.from, fork.to, fork.length);
 }
 
 void KvCache::truncate(std::int64_t sequence, std::int64_t length) {

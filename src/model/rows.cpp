@@ -1,6 +1,17 @@
 #include "model/rows.h"
 
+#include <algorithm>
+
 namespace rocket {
+
+PackedRows choose_rows(const PackedRows& rows, const std::vector<std::int64_t>& asked) {
+  const at::Tensor index = at::tensor(asked, at::kLong).to(rows.ids_T.device());
+  PackedRows chosen{
+      rows.ids_T.index_select(0, index), rows.positions_T.index_select(0, index), {}, rows.sequences};
+  for (const std::int64_t start : rows.starts)
+    chosen.starts.push_back(std::ranges::lower_bound(asked, start) - asked.begin());
+  return chosen;
+}
 
 PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device) {
   PackedRows rows;

@@ -1,7 +1,7 @@
 // Packed ragged rows: the sequences of a batch laid end to end, without padding.
 //
-// Legend for the letters behind tensor names: T tokens (rows), S sequences, D hidden, I inputs and O outputs of
-// a linear layer, R lora_r, H heads, K head_dim, V vocabulary, N experts, P parameters.
+// Legend for the letters behind tensor names: T tokens (rows), S sequences, D hidden, I inputs and O outputs
+// of a linear layer, R lora_r, H heads, K head_dim, V vocabulary, N experts, P parameters.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -22,6 +22,9 @@ struct PackedRows {
 
   std::int64_t tokens() const { return starts.back(); }
 };
+
+/// Those of the rows that `asked` names, ascending; a sequence may keep none.
+PackedRows choose_rows(const PackedRows& rows, const std::vector<std::int64_t>& asked);
 
 /// Lays out whole sequences, numbered 0.. in the order given.
 PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device);

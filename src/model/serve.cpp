@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -15,9 +14,6 @@
 
 namespace rocket {
 namespace {
-
-/// A shorter common beginning is not worth a forward of its own.
-constexpr std::int64_t kLeastShared = 8;
 
 std::int64_t size_of(const Request& request) {
   return static_cast<std::int64_t>(request.ids.size());
@@ -34,12 +30,8 @@ std::int64_t shareable(const Request& request) {
   return std::min(read, request.scored_from >= 0 ? request.scored_from : read) - 1;
 }
 
-std::int64_t common_beginning(const Request& a, const Request& b, std::int64_t most) {
-  std::int64_t n = 0;
-  while (n < most && n < size_of(b) &&
-         a.ids[static_cast<std::size_t>(n)] == b.ids[static_cast<std::size_t>(n)])
-    ++n;
-  return n;
+std::int64_t common_beginning(const Request& a, const Request& b) {
+  return std::ranges::mismatch(a.ids, b.ids).in1 - a.ids.begin();
 }
 
 /// A sequence under way.
@@ -50,15 +42,16 @@ struct Sequence {
   std::int64_t next = 0;   // the id to feed once it is
 };
 
-/// Requests of one group: the first one is read whole, the others go on from the beginning that they share.
-struct Group {
-  std::int64_t first = -1, shared = 0, waiting = 0;
-  bool read = false, first_done = false;
-};
-
-/// The rows of a forward whose hidden states are asked for.
+/// The rows of a forward whose hidden states are asked for, ascending, and what is asked of which of them.
 struct Questions {
-  std::vector<std::int64_t> scored_rows, targets, continued_rows;
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> scored, targets, continued;  // indices into rows
+
+  /// The index of a row that is no less than any before it.
+  std::int64_t index_of(std::int64_t row) {
+    if (rows.empty() || rows.back() != row) rows.push_back(row);
+    return static_cast<std::int64_t>(rows.size()) - 1;
+  }
 };
 
 class Worker {
@@ -78,7 +71,6 @@ class Worker {
   /// Serves the requests [begin, end).
   void run(std::int64_t begin, std::int64_t end) {
     line_up(begin, end);
-    form_groups();
     while (!waiting_.empty() || !active_.empty()) {
       admit();
       forward();
@@ -88,36 +80,28 @@ class Worker {
 
  private:
   const Request& request(std::int64_t r) const { return requests_[static_cast<std::size_t>(r)]; }
-  Group* group_of(std::int64_t r) {
-    const auto it = groups_.find(request(r).group);
-    return it == groups_.end() ? nullptr : &it->second;
-  }
 
+  /// Texts of one group in the order of their ids: each begins like the one before it as far as it begins
+  /// like any.
   void line_up(std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       const bool full = request(r).scored_from < 0 && room(request(r), decoder_.config()) == 0;
       if (!full) waiting_.push_back(r);
     }
+    std::ranges::stable_sort(waiting_, [&](std::int64_t a, std::int64_t b) {
+      const Request &x = request(a), &y = request(b);
+      return x.group != y.group ? x.group < y.group : x.group >= 0 && x.ids < y.ids;
+    });
   }
 
-  /// The first request of each group goes to the front of the line. Where a text's length turns all its rows,
-  /// no two texts share a beginning.
-  void form_groups() {
-    if (decoder_.config().rope.kind == RopeKind::dynamic) return;
-    for (const std::int64_t r : waiting_) {
-      if (request(r).group < 0) continue;
-      Group& group = groups_[request(r).group];
-      if (group.first < 0) group = {r, shareable(request(r)), 0};
-      group.shared =
-          common_beginning(request(group.first), request(r), std::min(group.shared, shareable(request(r))));
-      group.waiting += group.first != r ? 1 : 0;
-    }
-    std::erase_if(groups_,
-                  [](const auto& g) { return g.second.shared < kLeastShared || g.second.waiting == 0; });
-    std::ranges::stable_partition(waiting_, [&](std::int64_t r) {
-      const Group* group = group_of(r);
-      return group != nullptr && group->first == r;
-    });
+  /// How many ids r takes over from the text before it in line. Where a text's length turns all its rows, no
+  /// two texts share a beginning.
+  std::int64_t shared_with_last(std::int64_t r) const {
+    if (last_ < 0 || decoder_.config().rope.kind == RopeKind::dynamic) return 0;
+    const Request &last = request(last_), &next = request(r);
+    if (next.group < 0 || next.group != last.group) return 0;
+    const std::int64_t kept = last.max_new_tokens > 0 ? last.prompt : size_of(last);
+    return std::min({common_beginning(last, next), shareable(next), kept});
   }
 
   std::int64_t capacity(std::int64_t r) const {
@@ -137,28 +121,27 @@ class Worker {
                         [&](std::int64_t sum, const Sequence& s) { return sum + fresh_rows(s); });
     while (!waiting_.empty()) {
       const std::int64_t r = waiting_.front();
-      Group* group = group_of(r);
-      const bool goes_on = group != nullptr && group->first != r;
-      const std::int64_t shared = goes_on ? group->shared : 0;
+      const std::int64_t shared = shared_with_last(r);
       const bool fits =
           capacity(r) <= positions_left_ && rows + size_of(request(r)) - shared <= rows_per_forward_;
-      if ((goes_on && !group->read) || (!active_.empty() && !fits)) break;
+      if (!active_.empty() && !fits) break;
       waiting_.pop_front();
-      start(r, goes_on ? group : nullptr);
+      start(r, shared);
       rows += fresh_rows(active_.back());
     }
     std::ranges::sort(active_, {}, &Sequence::request);  // those of one delta side by side
   }
 
-  void start(std::int64_t r, Group* group) {
+  void start(std::int64_t r, std::int64_t shared) {
     positions_left_ -= capacity(r);
     active_.push_back({r, room(request(r), decoder_.config())});
-    if (group == nullptr) {
+    if (shared > 0)
+      cache_->fork(last_, r, shared, capacity(r));
+    else
       cache_->open(r, capacity(r));
-      return;
-    }
-    cache_->fork(group->first, r, group->shared, capacity(r));
-    if (--group->waiting == 0 && group->first_done) close(group->first);
+    if (last_finished_) close(last_);
+    last_ = r;
+    last_finished_ = false;
   }
 
   void close(std::int64_t r) {
@@ -169,16 +152,17 @@ class Worker {
   void forward() {
     const PackedRows rows = fresh_rows_of_all();
     const Questions questions = ask(rows);
-    const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get());
+    const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();
+    const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get(), all ? nullptr : &questions.rows);
     const auto chosen = [&](const std::vector<std::int64_t>& index) {
       return hidden_TD.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()));
     };
     at::Tensor nll, next;
-    if (!questions.scored_rows.empty()) {
-      nll = decoder_.nll(chosen(questions.scored_rows),
+    if (!questions.scored.empty()) {
+      nll = decoder_.nll(chosen(questions.scored),
                          at::tensor(questions.targets, at::kLong).to(decoder_.device()));
     }
-    if (!questions.continued_rows.empty()) next = decoder_.best(chosen(questions.continued_rows));
+    if (!questions.continued.empty()) next = decoder_.best(chosen(questions.continued));
     take(nll.defined() ? nll.cpu() : nll, next);
   }
 
@@ -211,14 +195,15 @@ class Worker {
       const Sequence& s = active_[i];
       const Request& text = request(s.request);
       const std::int64_t row_of_first_id = rows.starts[i] - cached(s);
-      if (!s.read && text.scored_from >= 0) {
-        for (std::int64_t id = text.scored_from; id < size_of(text); ++id) {
-          questions.scored_rows.push_back(row_of_first_id + id - 1);
-          questions.targets.push_back(text.ids[static_cast<std::size_t>(id)]);
-        }
-      }
+      // The prompt ends before the first scored id, or with it.
       if (s.limit > 0)
-        questions.continued_rows.push_back(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1);
+        questions.continued.push_back(
+            questions.index_of(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1));
+      if (s.read || text.scored_from < 0) continue;
+      for (std::int64_t id = text.scored_from; id < size_of(text); ++id) {
+        questions.scored.push_back(questions.index_of(row_of_first_id + id - 1));
+        questions.targets.push_back(text.ids[static_cast<std::size_t>(id)]);
+      }
     }
     return questions;
   }
@@ -236,8 +221,6 @@ class Worker {
           answer.nll = std::accumulate(nll, nll + count, 0.0) / static_cast<double>(count);
           nll += count;
         }
-        if (Group* group = group_of(s.request); group != nullptr && group->first == s.request)
-          group->read = true;
         if (s.limit > 0) cache_->truncate(s.request, text.prompt);
         s.read = true;
       }
@@ -252,10 +235,8 @@ class Worker {
   void drop_finished() {
     for (const Sequence& s : active_) {
       if (s.limit > 0) continue;
-      Group* group = group_of(s.request);
-      const bool needed = group != nullptr && group->first == s.request && group->waiting > 0;
-      if (needed)
-        group->first_done = true;
+      if (s.request == last_ && !waiting_.empty())
+        last_finished_ = true;  // the next in line may begin like it
       else
         close(s.request);
     }
@@ -269,9 +250,10 @@ class Worker {
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;
   std::unique_ptr<KvCache> cache_;
-  std::unordered_map<std::int64_t, Group> groups_;
   std::deque<std::int64_t> waiting_;
   std::vector<Sequence> active_;
+  std::int64_t last_ = -1;  // the request that was started last
+  bool last_finished_ = false;
 };
 
 void check(std::span<const Request> requests) {
@@ -281,7 +263,8 @@ void check(std::span<const Request> requests) {
     const bool scored =
         request.scored_from == -1 || (request.scored_from >= 1 && request.scored_from < size_of(request));
     const bool continued =
-        request.max_new_tokens == 0 || (request.prompt >= 1 && request.prompt <= size_of(request));
+        request.max_new_tokens == 0 || (request.prompt >= 1 && request.prompt <= size_of(request) &&
+                                        (request.scored_from < 0 || request.prompt <= request.scored_from));
     if (!scored || !continued) fail_internal("text {} asks for rows that it does not have", r);
   }
 }

@@ -15,9 +15,9 @@ namespace rocket {
 struct Request {
   std::vector<TokenId> ids;
   std::int64_t scored_from = -1;    // nll of ids[scored_from ..], at least 1; -1: of none
-  std::int64_t prompt = 0;          // the first ids, which the generation continues
+  std::int64_t prompt = 0;          // the first ids, which the generation continues; none of them is scored
   std::int64_t max_new_tokens = 0;  // 0: no generation
-  std::int64_t group = -1;  // requests of one group have the same delta: what all begin with is read once
+  std::int64_t group = -1;  // requests of one group have the same delta: what some begin with is read once
 };
 
 struct Answer {

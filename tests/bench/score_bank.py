@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument("--template", type=int, default=36, help="random160m: tokens that all prompts begin with")
     parser.add_argument("--only", choices=["nll", "generate"], help="one of the two passes")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="of the peer, the best is taken")
-    parser.add_argument("--unit", type=int, nargs=2, default=(4, 25), help="rows and shots that rocket's job scores at once")
+    parser.add_argument("--unit", type=int, nargs=2, default=(2, 50), help="rows and shots that rocket's job scores at once")
     parser.add_argument("--folder", help="where to make the random base (default: a temporary folder)")
     parser.add_argument("--json", help="write all that was measured here")
     given = parser.parse_args()

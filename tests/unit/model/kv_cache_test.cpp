@@ -99,6 +99,26 @@ TEST_P(KvCacheTest, AForkGoesOnFromACopyAndACutOneFromWhatIsLeft) {
   EXPECT_THROW(cache->truncate(0, 9), Error);
 }
 
+TEST_P(KvCacheTest, AForkTakesOverWhatTheSameForwardComputes) {
+  const Sequences texts{sequences[0], {1, 5, 9, 200, 44, 45, 46, 47}, {1, 5, 48, 49, 50, 51, 52, 53}};
+  const auto cache = cache_of({0});
+  decoder.hidden(piece(texts, {0}, {0}, {2}), nullptr, cache.get());
+  cache->fork(0, 1, 4, 8);  // two positions are cached, two are to come
+  cache->fork(1, 2, 2, 8);
+  const PackedRows rows = piece(texts, {2, 0, 1}, {2, 2, 4}, {3, 8, 8});
+  const at::Tensor hidden = decoder.hidden(rows, nullptr, cache.get());
+  const PackedRows rest = piece(texts, {2}, {3}, {8});
+  const at::Tensor later = decoder.hidden(rest, nullptr, cache.get());
+  const auto expect_text = [&](const at::Tensor& found, std::size_t text, std::int64_t begin) {
+    const at::Tensor all = decoder.hidden(pack(Sequences{texts[text]}, at::kCPU), nullptr);
+    EXPECT_LT(test::largest_difference(found, all.narrow(0, begin, found.size(0))), 2e-5) << text;
+  };
+  expect_text(test::rows_of(hidden, rows, 0), 2, 2);
+  expect_text(test::rows_of(hidden, rows, 1), 0, 2);
+  expect_text(test::rows_of(hidden, rows, 2), 1, 4);
+  expect_text(later, 2, 3);
+}
+
 TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
   DecoderConfig config = decoder.config();
   const at::Tensor q = at::randn({6, config.heads, config.head_dim}),

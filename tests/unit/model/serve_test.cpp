@@ -14,16 +14,33 @@ using test::Sequences;
 
 constexpr std::int64_t kPrompt = 14, kBeginning = 11;
 
-/// Texts that begin alike, as those of a prompt template do.
+/// Texts that begin alike, as those of a prompt template do, and some of them go on alike.
 Sequences texts_that_begin_alike() {
   Sequences texts = test::random_sequences(24, 512, 30, 3);
-  for (auto& text : texts) {
+  for (std::size_t t = 0; t < texts.size(); ++t) {
+    auto& text = texts[t];
     text.resize(std::max<std::size_t>(text.size(), kPrompt + 4), 77);
-    for (std::int64_t i = 0; i < kBeginning; ++i)
-      text[static_cast<std::size_t>(i)] = static_cast<TokenId>(100 + i);
+    for (std::int64_t i = 0; i < kBeginning; ++i) {
+      const auto kind = static_cast<std::int64_t>(i < 5 ? 0 : t % (i < 8 ? 3 : 6));
+      text[static_cast<std::size_t>(i)] = static_cast<TokenId>(100 + i + 20 * kind);
+    }
   }
   return texts;
 }
+
+/// Counts the rows of each module.
+class CountingDelta : public LinearDelta {
+ public:
+  std::map<std::int64_t, std::int64_t> rows;
+  void arrange(const PackedRows& packed) override { arranged_ = packed.tokens(); }
+  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules, std::span<at::Tensor>) override {
+    EXPECT_EQ(x_TI.size(0), arranged_);
+    for (const std::int64_t module : modules) rows[module] += x_TI.size(0);
+  }
+
+ private:
+  std::int64_t arranged_ = 0;
+};
 
 Request scored(const std::vector<TokenId>& text) {
   return {.ids = text, .scored_from = kPrompt};
@@ -99,11 +116,27 @@ TEST_F(ServeTest, ATextAtTheModelsEndIsContinuedByNothing) {
   EXPECT_EQ(found[1].generated.size(), 2);
 }
 
+TEST_F(ServeTest, EachBeginningIsComputedOnceAndTheLastLayerForAskedRowsAlone) {
+  const auto request = [](std::vector<TokenId> ids) {
+    return Request{.ids = std::move(ids), .scored_from = 5, .group = 1};
+  };
+  const std::vector<Request> requests{request({1, 2, 8, 8, 8, 8, 5}), request({1, 2, 3, 4, 5, 6}),
+                                      request({1, 2, 3, 4, 5, 7}), request({1, 2, 3, 9, 9, 9})};
+  CountingDelta counts;
+  serve(decoder, requests, &counts, {});
+  const std::int64_t modules = static_cast<std::int64_t>(decoder.modules().size());
+  // The last row before a scored id is asked for, and so each text's own.
+  EXPECT_EQ(counts.rows[0], 6 + 2 + 3 + 5);
+  EXPECT_EQ(counts.rows[modules - 7], counts.rows[0]) << "keys and values of all rows";
+  EXPECT_EQ(counts.rows[modules - 1], 2 + 1 + 1 + 1);
+}
+
 TEST_F(ServeTest, AsksForNothingImpossible) {
   EXPECT_TRUE(answers({}).empty());
   EXPECT_THROW(answers({Request{}}), Error);
   EXPECT_THROW(answers({Request{.ids = {1, 2}, .scored_from = 2}}), Error);
   EXPECT_THROW(answers({Request{.ids = {1, 2}, .prompt = 3, .max_new_tokens = 1}}), Error);
+  EXPECT_THROW(answers({Request{.ids = {1, 2}, .scored_from = 1, .prompt = 2, .max_new_tokens = 1}}), Error);
 }
 
 }  // namespace
