@@ -194,6 +194,32 @@ TEST_F(Lora, TakesAPickleWhereThereAreNoSafetensors) {
   EXPECT_THAT(refusal(), HasSubstr("adapter_model.safetensors"));
 }
 
+/// KiB of a mapped file that count as this process's memory.
+std::int64_t resident_of(const std::filesystem::path& file) {
+  std::ifstream maps("/proc/self/smaps");
+  std::int64_t resident = 0;
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < line.find(' ')) here = line.ends_with(file.string());  // a mapping's first line
+    if (here && line.starts_with("Rss:")) resident += std::stol(line.substr(4));
+  }
+  return resident;
+}
+
+TEST_F(Lora, WhatWasReadOfAFileLeavesTheMemory) {
+  const std::vector<Module> modules = {{"model.layers.0.self_attn.q_proj", 65536, 65536}};
+  test::NamedTensors tensors;
+  test::add_pair(tensors, modules[0], 2);
+  write(tensors);
+  const LoraFile file(folder.path() / "home", modules);
+  const auto path = folder.path() / "home/adapter_model.safetensors";
+  EXPECT_GT(resident_of(path), 0);  // the header
+  const LoraWeight weight = file.read(file.weights()[0], at::kFloat, at::kCPU);
+  EXPECT_TRUE(at::equal(weight.a_RI, tensors[0].second));
+  EXPECT_EQ(resident_of(path), 0);
+  EXPECT_TRUE(at::equal(file.read(file.weights()[0], at::kFloat, at::kCPU).b_OR, tensors[1].second));
+}
+
 TEST_F(Lora, WhatIsWrittenIsReadBack) {
   LoraAdapter adapter{"out", {}};
   adapter.weights.push_back({0, at::randn({2, 6}), at::randn({8, 2}), 1.5});
