@@ -10,11 +10,13 @@
 namespace rocket {
 namespace {
 
-// Rows that meet the references together: enough for many threads, few enough that the part within the block,
-// whose bits are held, stays small.
-constexpr std::int64_t kBlock = 4096;
-// Rows of a block that one thread takes through all references.
-constexpr std::int64_t kSlice = 128;
+// Rows that meet the references together. What is compared within a block also counts rows that one of the
+// block drops, so blocks grow with the references: up to what many threads need, and what its bits may take
+// (8 MB).
+constexpr std::int64_t kSmallestBlock = 512, kLargestBlock = 8192, kReferencesPerRow = 8;
+// Rows of a block that one thread takes through all references: the more, the less often these are read from
+// memory.
+constexpr std::int64_t kSlice = 512;
 // Rows of a block that are compared with those before them and each other: as many as a word has bits.
 constexpr std::int64_t kBand = 64;
 
@@ -65,7 +67,9 @@ std::size_t NearWalk::take(Comm& comm, std::span<const float> rows_BD, std::int6
   const std::size_t rows = rows_BD.size() / dimension;
   std::size_t taken = 0;
   while (taken < rows && kept_ < most_kept) {
-    const std::size_t count = std::min(static_cast<std::size_t>(kBlock), rows - taken);
+    const std::int64_t block =
+        std::clamp(reference_count_ / kReferencesPerRow, kSmallestBlock, kLargestBlock);
+    const std::size_t count = std::min(static_cast<std::size_t>(block), rows - taken);
     taken += take_block(comm, rows_BD.subspan(taken * dimension, count * dimension), most_kept);
   }
   return taken;

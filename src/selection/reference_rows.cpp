@@ -29,7 +29,7 @@ bool any_above(const float* x, std::int64_t count, float bar) {
   return any;
 }
 
-/// Rows that are still looked at, side by side: those that have found a near one leave.
+/// Rows that are still looked at, side by side.
 class Rows {
  public:
   Rows(const float* rows, std::int64_t count, std::int64_t dimension)
@@ -41,22 +41,29 @@ class Rows {
   std::int64_t count() const { return static_cast<std::int64_t>(numbers_.size()); }
   std::int64_t number(std::int64_t place) const { return numbers_[static_cast<std::size_t>(place)]; }
 
-  template <class Leaves>
-  void remove_if(const Leaves& leaves) {
-    std::vector<std::int64_t> numbers;
+  /// Where enough rows are done that moving the others together costs less than to go on with all.
+  template <class Done>
+  void remove_if(const Done& done) {
+    const auto left = static_cast<std::int64_t>(
+        std::count_if(numbers_.begin(), numbers_.end(), [&](std::int64_t number) { return !done(number); }));
+    if ((count() - left) * kWorthMoving < count()) {
+      return;
+    }
     std::vector<float> rows;
+    rows.reserve(static_cast<std::size_t>(left * dimension_));
     for (std::int64_t place = 0; place < count(); ++place) {
-      if (!leaves(number(place))) {
-        numbers.push_back(number(place));
+      if (!done(number(place))) {
         rows.insert(rows.end(), data_ + place * dimension_, data_ + (place + 1) * dimension_);
       }
     }
-    numbers_ = std::move(numbers);
+    std::erase_if(numbers_, done);
     own_ = std::move(rows);
     data_ = own_.data();
   }
 
  private:
+  static constexpr std::int64_t kWorthMoving = 16;
+
   const float* data_;
   std::int64_t dimension_;
   std::vector<std::int64_t> numbers_;
@@ -103,18 +110,15 @@ std::vector<std::int64_t> ReferenceRows::first_near(const float* rows_BD, std::i
     const std::int64_t begin = static_cast<std::int64_t>(chunk) * kColumns;
     const std::int64_t columns = std::min(kColumns, size_ - begin);
     multiply(rows.data(), rows.count(), chunk, columns, cosines.data());
-    bool found = false;
     for (std::int64_t place = 0; place < rows.count(); ++place) {
       const float* row = cosines.data() + place * columns;
-      if (any_above(row, columns, bar)) {
-        const auto* at = std::find_if(row, row + columns, [bar](float cosine) { return cosine > bar; });
-        first[static_cast<std::size_t>(rows.number(place))] = begin + (at - row);
-        found = true;
+      std::int64_t& found = first[static_cast<std::size_t>(rows.number(place))];
+      if (found < 0 && any_above(row, columns, bar)) {
+        found =
+            begin + (std::find_if(row, row + columns, [bar](float cosine) { return cosine > bar; }) - row);
       }
     }
-    if (found) {
-      rows.remove_if([&](std::int64_t number) { return first[static_cast<std::size_t>(number)] >= 0; });
-    }
+    rows.remove_if([&](std::int64_t number) { return first[static_cast<std::size_t>(number)] >= 0; });
   }
   return first;
 }
