@@ -1,7 +1,5 @@
 // Rocket's half of tests/bench/embed: bench_embed ENCODER TEXTS. Each line on stdin names a file for the
 // vectors (raw float32) of one pass over the texts (a JSON list); one line of JSON answers it.
-#include <sys/resource.h>
-
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -10,6 +8,7 @@
 #include "base/one_ahead.h"
 #include "model/device.h"
 #include "model/text_embedder.h"
+#include "peak.h"
 
 namespace rocket {
 namespace {
@@ -39,9 +38,7 @@ nlohmann::json timed_pass(const TextEmbedder& embedder, const std::vector<std::s
   std::ofstream(file, std::ios::binary)
       .write(reinterpret_cast<const char*>(vectors.data()),
              static_cast<std::streamsize>(vectors.size() * sizeof(float)));
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return {{"seconds", seconds}, {"peak_bytes", usage.ru_maxrss * std::int64_t{1024}}};
+  return {{"seconds", seconds}, {"peak_bytes", peak_bytes()}};
 }
 
 void serve(const std::string& folder, const std::string& file) {

@@ -12,6 +12,7 @@
 #include "comm/mpi_comm.h"
 #include "model/device.h"
 #include "model/threads.h"
+#include "peak.h"
 #include "selection/corpus_choice.h"
 
 namespace rocket {
@@ -33,15 +34,6 @@ void write_kept(const CuratedSet& set, const char* path) {
   for (std::size_t i = 0; i < set.kept.size(); ++i) {
     if (set.kept[i]) out.write(reinterpret_cast<const char*>(&set.retrieved[i]), sizeof(std::int64_t));
   }
-}
-
-/// The most that was resident since the program began (getrusage would count the parent, too).
-std::int64_t peak_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) * 1024;
-  }
-  return 0;
 }
 
 void run(Comm& comm, char** argument) {

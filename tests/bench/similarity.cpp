@@ -3,8 +3,6 @@
 // JSON.
 #include "adapters/similarity.h"
 
-#include <sys/resource.h>
-
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -12,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/device.h"
+#include "peak.h"
 
 namespace rocket {
 namespace {
@@ -43,9 +42,7 @@ void run(char** argument) {
   std::vector<double> matrix;
   for (int i = 0; i < std::stoi(argument[5]); ++i)
     matrix = timed_matrix(bank, kinds.at(argument[4]), answer["seconds"]);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  answer["peak_bytes"] = usage.ru_maxrss * std::int64_t{1024};
+  answer["peak_bytes"] = peak_bytes();
   if (argument[6] != nullptr) std::ofstream(argument[6]) << nlohmann::json(matrix);
   std::cout << answer << std::endl;
 }
