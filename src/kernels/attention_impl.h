@@ -56,7 +56,7 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
             padded - begin,
             block.q,
             block.stride,
-            {a.keys + begin, a.keys_stride, kPanel},
+            {a.keys + key_place(begin, 0, a.dim), kPanel, a.dim * kPanel},
             scores + begin,
             width,
             false});

@@ -17,6 +17,11 @@ namespace rocket {
 /// zeros.
 inline constexpr std::int64_t kPanel = 32;
 
+/// Where element `i` of the key at position `m` lies in packed keys of `dim` elements: positions are columns.
+constexpr std::int64_t key_place(std::int64_t m, std::int64_t i, std::int64_t dim) {
+  return (m / kPanel * dim + i) * kPanel + m % kPanel;
+}
+
 constexpr std::int64_t whole_panels(std::int64_t columns) {
   return (columns + kPanel - 1) / kPanel * kPanel;
 }
@@ -57,8 +62,7 @@ struct HeadAttention {
   const float* q = nullptr;  // row l, head h at q + l * row_stride + h * dim
   float* out = nullptr;      // laid out as q
   std::int64_t row_stride = 0;
-  const float* keys = nullptr;  // [dim, positions]
-  std::int64_t keys_stride = 0;
+  const float* keys = nullptr;    // packed: position m, element i at key_place(m, i, dim)
   const float* values = nullptr;  // [positions, dim]
   std::int64_t values_stride = 0;
   float* scratch = nullptr;  // attention_scratch(cached + fresh) floats

@@ -67,7 +67,8 @@ float fold(Four v, Join join) {
 
 template <class Join>
 float fold(Eight v, Join join) {
-  return fold(join(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)), join);
+  return fold(join(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)),
+              join);
 }
 
 template <class Join>

@@ -103,8 +103,8 @@ void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const H
   for (std::int64_t g = 0; g < rows.key_heads; ++g) {
     const std::int64_t head = s.first_row * stride + g * heads * dim, key_head = g * dim * stored.capacity;
     kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal, scale, rows.q + head,
-                      rows.out + head, stride, stored.keys + key_head, stored.capacity,
-                      stored.values + key_head, dim, scratch.data()});
+                      rows.out + head, stride, stored.keys + key_head, stored.values + key_head, dim,
+                      scratch.data()});
   }
 }
 
@@ -114,9 +114,10 @@ void write_sequence(const SequenceRows& rows, const float* k, const float* v, st
   k += rows.first_row * stride;
   v += rows.first_row * stride;
   for (std::int64_t g = 0; g < key_heads; ++g) {
-    float* keys = to.keys + g * dim * to.capacity + rows.cached;
-    for (std::int64_t i = 0; i < dim; ++i) {
-      for (std::int64_t l = 0; l < rows.fresh; ++l) keys[i * to.capacity + l] = k[l * stride + g * dim + i];
+    float* keys = to.keys + g * dim * to.capacity;
+    for (std::int64_t l = 0; l < rows.fresh; ++l) {
+      float* key = keys + key_place(rows.cached + l, 0, dim);
+      for (std::int64_t i = 0; i < dim; ++i) key[i * kPanel] = k[l * stride + g * dim + i];
     }
     float* values = to.values + (g * to.capacity + rows.cached) * dim;
     for (std::int64_t l = 0; l < rows.fresh; ++l)

@@ -24,7 +24,7 @@ at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Ten
 
 /// Keys and values as the kernels read them, float32: one sequence's, of one layer.
 struct KeysAndValues {
-  float* keys = nullptr;    // [G, K, capacity]
+  float* keys = nullptr;    // [G, capacity / kPanel, K, kPanel]: see kernels' key_place
   float* values = nullptr;  // [G, capacity, K], kReadAhead floats behind them
   std::int64_t capacity = 0;
 };

@@ -51,10 +51,15 @@ class CpuKvCache : public KvCache {
 
   void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override {
     const KeysAndValues source = stored(from, layer), target = stored(to, layer);
-    for (std::int64_t row = 0; row < key_heads_ * dim_; ++row) {
-      std::copy_n(source.keys + row * source.capacity, length, target.keys + row * target.capacity);
-    }
+    const std::int64_t whole = length / kPanel * kPanel;
     for (std::int64_t g = 0; g < key_heads_; ++g) {
+      const float* from_keys = source.keys + g * dim_ * source.capacity;
+      float* to_keys = target.keys + g * dim_ * target.capacity;
+      std::copy_n(from_keys, whole * dim_, to_keys);
+      for (std::int64_t i = 0; i < dim_; ++i) {
+        const std::int64_t rest = key_place(whole, i, dim_);
+        std::copy_n(from_keys + rest, length - whole, to_keys + rest);
+      }
       std::copy_n(source.values + g * source.capacity * dim_, length * dim_,
                   target.values + g * target.capacity * dim_);
     }

@@ -163,7 +163,7 @@ TEST_P(KernelsTest, AttentionAgreesWithFloat64AndWithItselfRowByRow) {
            turned(static_cast<std::size_t>(dim * capacity), std::numeric_limits<float>::quiet_NaN());
     for (std::int64_t m = 0; m < positions; ++m) {
       for (std::int64_t i = 0; i < dim; ++i) {
-        turned[static_cast<std::size_t>(i * capacity + m)] = keys[static_cast<std::size_t>(m * dim + i)];
+        turned[static_cast<std::size_t>(key_place(m, i, dim))] = keys[static_cast<std::size_t>(m * dim + i)];
       }
     }
     const Floats expected = attention_in_double(q, keys, values, positions, positions, dim, window, causal);
@@ -172,8 +172,8 @@ TEST_P(KernelsTest, AttentionAgreesWithFloat64AndWithItselfRowByRow) {
     const auto attend = [&](std::int64_t first, std::int64_t fresh) {
       Floats out(static_cast<std::size_t>(fresh * dim));
       k->attend({fresh, first, 1, dim, window, causal, 1.0f / std::sqrt(static_cast<float>(dim)),
-                 &q[static_cast<std::size_t>(first * dim)], out.data(), dim, turned.data(), capacity,
-                 values.data(), dim, scratch.data()});
+                 &q[static_cast<std::size_t>(first * dim)], out.data(), dim, turned.data(), values.data(),
+                 dim, scratch.data()});
       return out;
     };
     const Floats whole = attend(0, positions);
