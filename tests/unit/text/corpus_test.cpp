@@ -142,14 +142,14 @@ TEST_F(CorpusTest, AnEmptyCorpusHasNoRecords) {
 TEST_F(CorpusTest, ArraysAreStreamed) {
   std::string text = "[\n";
   for (int i = 0; i < 40; ++i)
-    text += R"({"instruction":"q)" + std::to_string(i) + R"(\\\" ]},[{","output":")" +
+    text += R"({"instruction":"q)" + std::to_string(i) + R"(\\\" ]},[{\\","output":")" +
             std::string(30011, 'x') + "\"},\n";
   CorpusReader corpus({save(text + "{", "x.json")},
                       {});  // the end is broken: what lies before is read all the same
   Record record;
   for (int i = 0; i < 40; ++i) {
     ASSERT_TRUE(corpus.next(record));
-    EXPECT_EQ(record.instruction, "q" + std::to_string(i) + "\\\" ]},[{");
+    EXPECT_EQ(record.instruction, "q" + std::to_string(i) + "\\\" ]},[{\\");
     EXPECT_EQ(record.output.size(), 30011u);
     EXPECT_EQ(record.line, i + 2);
   }
