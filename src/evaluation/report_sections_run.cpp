@@ -17,15 +17,21 @@ std::string similarity_note(const std::optional<double>& similarity) {
   return similarity ? fmt::format(", similarity to the shots {:.3f}", *similarity) : "";
 }
 
+/// Records may be pages long.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kCharacters = 600;
+  return escape(clipped(text, text_width(std::string(kCharacters, 'x'))));
+}
+
 std::string examples_of(const ReportSelection& selection) {
   std::string html;
   for (const ReportPair& pair : selection.examples) {
     html += fmt::format(
         "<div class=\"pair\"><div><b>kept{}</b>{}</div><div "
         "class=\"gone\"><b>dropped{}{}</b>{}</div></div>\n",
-        similarity_note(pair.kept_similarity), escape(pair.kept), similarity_note(pair.dropped_similarity),
+        similarity_note(pair.kept_similarity), shortened(pair.kept), similarity_note(pair.dropped_similarity),
         pair.cosine ? fmt::format("; cosine to the one at its side {:.3f}", *pair.cosine) : "",
-        escape(pair.dropped));
+        shortened(pair.dropped));
   }
   return html.empty() ? "" : "<h3>Some that were dropped, beside the ones that displaced them</h3>\n" + html;
 }
