@@ -1,6 +1,8 @@
 #include "selection/reference_rows.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -9,8 +11,8 @@
 namespace rocket {
 namespace {
 
-// A chunk of packed rows and its cosines with a slice of rows then stay in the second cache.
-constexpr std::int64_t kColumns = 256;
+// A chunk of packed rows and its cosines with a group of rows then stay in the second cache.
+constexpr std::int64_t kColumns = 256, kGroup = 120;
 
 using Floats = float __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
 using Marks = std::int32_t __attribute__((vector_size(16 * sizeof(std::int32_t))));
@@ -22,11 +24,13 @@ bool any_above(const float* x, std::int64_t count, float bar) {
   for (; j + kLanes <= count; j += kLanes) {
     found |= *reinterpret_cast<const Floats*>(x + j) > bar;
   }
-  bool any = std::any_of(x + j, x + count, [bar](float value) { return value > bar; });
-  for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-    any |= found[lane] != 0;
+  std::array<std::uint64_t, sizeof(Marks) / sizeof(std::uint64_t)> words;
+  std::memcpy(words.data(), &found, sizeof found);
+  std::uint64_t any = 0;
+  for (std::uint64_t word : words) {
+    any |= word;
   }
-  return any;
+  return any != 0 || std::any_of(x + j, x + count, [bar](float value) { return value > bar; });
 }
 
 /// Rows that are still looked at, side by side.
@@ -105,13 +109,16 @@ std::vector<std::int64_t> ReferenceRows::first_near(const float* rows_BD, std::i
                                                     float bar) const {
   std::vector<std::int64_t> first(static_cast<std::size_t>(count), -1);
   Rows rows(rows_BD, count, dimension_);
-  std::vector<float> cosines(static_cast<std::size_t>(count * kColumns));
+  std::vector<float> cosines(static_cast<std::size_t>(kGroup * kColumns));
   for (std::size_t chunk = 0; chunk < chunks_.size() && rows.count() > 0; ++chunk) {
     const std::int64_t begin = static_cast<std::int64_t>(chunk) * kColumns;
     const std::int64_t columns = std::min(kColumns, size_ - begin);
-    multiply(rows.data(), rows.count(), chunk, columns, cosines.data());
     for (std::int64_t place = 0; place < rows.count(); ++place) {
-      const float* row = cosines.data() + place * columns;
+      if (place % kGroup == 0) {
+        multiply(rows.data() + place * dimension_, std::min(kGroup, rows.count() - place), chunk, columns,
+                 cosines.data());
+      }
+      const float* row = cosines.data() + place % kGroup * columns;
       std::int64_t& found = first[static_cast<std::size_t>(rows.number(place))];
       if (found < 0 && any_above(row, columns, bar)) {
         found =
