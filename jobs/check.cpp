@@ -4,6 +4,7 @@
 
 #include "adapters/bank_plan.h"
 #include "base/error.h"
+#include "formats/encoder_weights.h"
 #include "formats/tensors.h"
 #include "jobs.h"
 #include "model/device.h"
@@ -66,7 +67,7 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   const RunConfig& config = session.config;
   load_tokenizer(config.encoder.path);
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::kCPU);
-  found.encoder_parameters = ModelWeights(config.encoder.path).parameters();
+  found.encoder_parameters = EncoderWeights(config.encoder.path).parameters();
   CorpusReader corpus = open_corpus(config, [&](const SkippedRecord&) { ++found.skipped; });
   for (Record record; corpus.next(record);) ++found.records;
   if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");

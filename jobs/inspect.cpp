@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "formats/adapter_config.h"
 #include "formats/adapter_tensors.h"
+#include "formats/encoder_weights.h"
 #include "formats/model_config.h"
 #include "formats/tensors.h"
 #include "jobs.h"
@@ -110,7 +111,7 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
   object["pooling"] = fs::exists(folder / "1_Pooling")
                           ? (read_pooling(folder, "auto") == Pooling::cls ? "cls" : "mean")
                           : "not said: set encoder.pooling";
-  object["parameters"] = ModelWeights(folder).parameters();
+  object["parameters"] = EncoderWeights(folder).parameters();
 }
 
 bool is_encoder(const fs::path& folder) {

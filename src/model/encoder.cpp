@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "formats/tensors.h"
+#include "formats/encoder_weights.h"
 #include "model/attention.h"
 #include "model/batches.h"
 #include "model/encoder_layers.h"
@@ -28,7 +28,7 @@ struct DenseLayer {
 };
 
 /// Kept packed for the kernels beside the file, whose pages are then not touched again.
-AffineWeights affine_weights(const ModelWeights& files, const WeightPlace& place, const std::string& name,
+AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
                              std::int64_t outputs, std::int64_t inputs, bool bias = true) {
   const std::vector<std::int64_t> matrix{outputs, inputs}, vector{outputs};
   return {LinearWeight(load_weight(files.at(name + ".weight", matrix), place), true),
@@ -38,7 +38,7 @@ AffineWeights affine_weights(const ModelWeights& files, const WeightPlace& place
 /// Finds the tensors of a BERT under the names that the files of ten years have given them.
 class Loader {
  public:
-  Loader(const ModelWeights& files, const EncoderConfig& config, const WeightPlace& place)
+  Loader(const EncoderWeights& files, const EncoderConfig& config, const WeightPlace& place)
       : files_(files), config_(config), place_(place) {
     for (const char* prefix : {"bert.", "roberta."})
       if (files.find(prefix + std::string("embeddings.word_embeddings.weight"))) prefix_ = prefix;
@@ -79,7 +79,7 @@ class Loader {
             tensor(name + (old_names ? ".beta" : ".bias"), {config_.hidden}), config_.norm_eps};
   }
 
-  const ModelWeights& files_;
+  const EncoderWeights& files_;
   const EncoderConfig& config_;
   WeightPlace place_;
   std::string prefix_;
@@ -105,7 +105,7 @@ std::vector<Sequences> batches_of(Sequences sequences, std::int64_t rows) {
 std::vector<DenseLayer> load_dense(const EncoderConfig& config, at::Device device) {
   std::vector<DenseLayer> layers;
   for (const DenseConfig& dense : config.dense) {
-    const ModelWeights files(dense.folder);
+    const EncoderWeights files(dense.folder);
     DenseLayer layer{
         affine_weights(files, {at::kFloat, device}, "linear", dense.outputs, dense.inputs, dense.bias),
         dense.tanh};
@@ -204,7 +204,7 @@ struct Encoder::Weights {
   }
 
   EncoderConfig config;
-  ModelWeights files;  // the tensors below may be views of its map
+  EncoderWeights files;  // the tensors below may be views of its map
   WeightPlace place;
   Pooling pooling;
   EmbeddingWeights embedding;

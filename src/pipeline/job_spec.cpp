@@ -4,6 +4,7 @@
 
 #include "adapters/bank.h"
 #include "base/error.h"
+#include "formats/encoder_weights.h"
 #include "pipeline/options.h"
 #include "text/record.h"
 
@@ -56,7 +57,8 @@ void add_model_folder(const std::string& label, const fs::path& folder, std::vec
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) continue;
     const std::string extension = entry.path().extension().string();
-    if (extension != ".json" && extension != ".safetensors" && extension != ".txt" && extension != ".model") continue;
+    const bool pickled = pickled_weights(entry.path().parent_path()) == entry.path();
+    if (!pickled && extension != ".json" && extension != ".safetensors" && extension != ".txt" && extension != ".model") continue;
     const std::string name = entry.path().lexically_relative(folder).string();
     if (name.starts_with('.') || name.find("/.") != std::string::npos) continue;
     files.push_back({label + "/" + name, entry.path()});

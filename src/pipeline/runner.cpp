@@ -16,12 +16,14 @@ namespace {
 /// Under the fingerprint, so that what several changes leave lies side by side.
 void set_parts_aside(const RunDirectory& run, const JobSpec& spec, const std::string& fingerprint) {
   make_folders(run.parts_before(spec.name));
-  for (const fs::directory_entry& entry : fs::directory_iterator(run.parts(spec.name))) {
-    const std::string name = entry.path().filename().string();
+  std::vector<fs::path> parts;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run.parts(spec.name))) parts.push_back(entry.path());
+  for (const fs::path& part : parts) {
+    const std::string name = part.filename().string();
     if (!name.starts_with("unit-")) continue;
     std::error_code failed;
-    fs::rename(entry.path(), run.parts_before(spec.name) / (fingerprint + "-" + name), failed);
-    if (failed) fail_storage("{}: cannot be set aside: {}", entry.path().string(), failed.message());
+    fs::rename(part, run.parts_before(spec.name) / (fingerprint + "-" + name), failed);
+    if (failed) fail_storage("{}: cannot be set aside: {}", part.string(), failed.message());
   }
 }
 

@@ -46,11 +46,18 @@ def rename(folder, prefix):
     save_file({prefix + key: tensor for key, tensor in load_file(path).items()}, path, metadata={"format": "pt"})
 
 
+def pickle(folder):
+    """As models of before 2023, and bge-m3 still, have it."""
+    for path in folder.rglob("model.safetensors"):
+        torch.save(load_file(path), path.with_name("pytorch_model.bin"))
+        path.unlink()
+
+
 def dense_modules(layers):
     return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
 
 
-def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None):
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False):
     folder, work = OUT / name, OUT / "work"
     work.mkdir(parents=True)
     tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
@@ -65,6 +72,8 @@ def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", 
     vectors = torch.nn.functional.normalize(torch.stack([encoder.encode(text, convert_to_tensor=True) for text in TEXTS]))
     if prefix:
         rename(folder, prefix)
+    if pickled:
+        pickle(folder)
     reference = {"texts": TEXTS, "ids": [encoder.tokenize([text])["input_ids"][0].tolist() for text in TEXTS],
                  "embeddings": [[float(f"{x:.9g}") for x in row] for row in vectors.tolist()]}
     (folder / "reference.json").write_text(json.dumps(reference, separators=(",", ":"), ensure_ascii=False) + "\n")
@@ -78,6 +87,7 @@ def main():
     make("bert_dense", "bert", "bert_like", "mean", dense=[(18, 10, True, tanh), (10, 7, False, none)])
     make("xlmr_mean_like_e5", "xlm-roberta", "xlmr_like", "mean", prompts={"query": "query: ", "passage": "passage: "})
     make("xlmr_cls_like_bge_m3", "xlm-roberta", "xlmr_like", "cls", prefix="roberta.")
+    make("xlmr_dense_pickled", "xlm-roberta", "xlmr_like", "cls", dense=[(18, 9, True, tanh)], pickled=True)
     make("roberta_mean", "roberta", "roberta_like", "mean", normalize=False)
     make("camembert_mean", "camembert", "xlmr_like", "mean", prefix="roberta.")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())

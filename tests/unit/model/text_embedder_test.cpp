@@ -70,7 +70,8 @@ TEST_P(EncoderForms, VectorsOfEachTextAlone) {
 
 INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                          testing::Values("bert_cls_like_bge", "bert_dense", "xlmr_mean_like_e5",
-                                         "xlmr_cls_like_bge_m3", "roberta_mean", "camembert_mean"),
+                                         "xlmr_cls_like_bge_m3", "xlmr_dense_pickled", "roberta_mean",
+                                         "camembert_mean"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(TextEmbedderTest, RefusesIdsWithoutARow) {
