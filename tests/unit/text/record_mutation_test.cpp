@@ -12,6 +12,10 @@ TEST(RecordMutationTest, Records) {
   std::vector<std::string> seeds;
   for (const char* name : {"records.jsonl", "records_crlf.jsonl", "records_array.json", "records.jsonl.gz"})
     seeds.push_back(read_file(std::string("tests/data/formats/") + name));
+  seeds.push_back(R"({"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"},)"
+                  R"({"role":"assistant","content":"a"}]})"
+                  "\n"
+                  R"({"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]})");
   fuzz::Mutator mutator(seeds);
   for (int i = 0; i < 2'000; ++i) {
     const std::string bytes = mutator.next();
