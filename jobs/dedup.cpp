@@ -25,6 +25,7 @@
 #include "selection/near_walk.h"
 #include "selection/shared_rows.h"
 #include "text/record.h"
+#include "text/unicode.h"
 
 namespace rocket {
 
@@ -94,7 +95,7 @@ class RecordStream {
 std::int64_t length_of(const Record& record) {
   std::int64_t length = 0;
   for (const std::string* text : {&record.instruction, &record.input, &record.output})
-    length += std::count_if(text->begin(), text->end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    length += static_cast<std::int64_t>(count_characters(*text));
   return length;
 }
 

@@ -17,11 +17,6 @@ std::string with_tip(std::string_view element, std::string_view attributes, std:
   return fmt::format("<{0} {1}><title>{2}</title></{0}>\n", element, attributes, escape(tip));
 }
 
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 }  // namespace
 
 std::string escape(std::string_view text) {
@@ -89,7 +84,7 @@ std::string duration(double seconds) {
 }
 
 double text_width(std::string_view text) {
-  return kCharacter * static_cast<double>(characters(text));
+  return kCharacter * static_cast<double>(count_characters(text));
 }
 
 std::string clipped(std::string_view text, double width) {

@@ -44,12 +44,8 @@ std::string shown(const json& value) {
   return one_line(value.dump());
 }
 
-std::size_t width_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
 std::string padded(const std::string& text, std::size_t width, bool right) {
-  const std::size_t own = width_of(text);
+  const std::size_t own = count_characters(text);
   const std::string space(width > own ? width - own : 0, ' ');
   return right ? fmt::format("{}{}", space, text) : fmt::format("{}{}", text, space);
 }
@@ -58,12 +54,12 @@ std::string text_table(const Table& table) {
   std::vector<std::vector<std::string>> cells;
   std::vector<std::size_t> widths;
   std::vector<bool> numeric(table.columns.size(), true);
-  for (const std::string& column : table.columns) widths.push_back(width_of(column));
+  for (const std::string& column : table.columns) widths.push_back(count_characters(column));
   for (const auto& row : table.rows) {
     auto& line = cells.emplace_back();
     for (std::size_t c = 0; c < row.size(); ++c) {
       line.push_back(shown(row[c]));
-      widths[c] = std::max(widths[c], width_of(line.back()));
+      widths[c] = std::max(widths[c], count_characters(line.back()));
       if (!row[c].is_number() && !row[c].is_null()) numeric[c] = false;
     }
   }

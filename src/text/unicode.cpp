@@ -35,7 +35,8 @@ std::size_t matching_bytes(std::string_view text, std::size_t at, const Sequence
   std::size_t n = 1;
   while (n < sequence.length && at + n < text.size()) {
     const auto byte = static_cast<unsigned char>(text[at + n]);
-    const bool ok = n == 1 ? byte >= sequence.low && byte <= sequence.high : is_utf8_continuation(text[at + n]);
+    const bool ok =
+        n == 1 ? byte >= sequence.low && byte <= sequence.high : is_utf8_continuation(text[at + n]);
     if (!ok) break;
     ++n;
   }
@@ -95,6 +96,11 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
 
 std::size_t utf8_subpart(std::string_view text, std::size_t at) {
   return matching_bytes(text, at, sequence_of(static_cast<unsigned char>(text[at])));
+}
+
+std::size_t count_characters(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return !is_utf8_continuation(c); }));
 }
 
 bool is_utf8(std::string_view text) {

@@ -15,6 +15,9 @@ constexpr bool is_utf8_continuation(char byte) {
   return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
 }
 
+/// Characters of valid UTF-8.
+std::size_t count_characters(std::string_view text);
+
 /// Whether all of it is valid.
 bool is_utf8(std::string_view text);
 
