@@ -100,7 +100,8 @@ std::string refuse_threshold(const std::string& text) {
 void add_dedup(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("dedup", "Keep one of each group of records whose embeddings are near (over ranks)");
   DedupRequest& to = command.dedup;
-  sub->add_option("FILES", to.files, "Records: JSON, JSONL, .gz or .zst; globs")->required();
+  sub->footer("Nothing is kept between two calls: a call that is stopped leaves no output and starts anew.");
+  sub->add_option("FILES", to.files, "Records: JSON, JSONL, .gz, .zst or Parquet; globs")->required();
   sub->add_option("--encoder", to.encoder, "Sentence encoder in Hugging Face form")->required()->type_name("DIR");
   sub->add_option("--threshold", to.threshold, "A record whose cosine with a kept one is above this is dropped")
       ->check(CLI::Validator(refuse_threshold, "COSINE"))->type_name("")->capture_default_str();
