@@ -15,8 +15,8 @@ bool side_by_side(std::int64_t hidden, std::int64_t intermediate, at::Device dev
 }
 
 std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side, at::Device device) {
-  // Measured: a small model's activations of more rows leave the second cache, and gain nothing; a larger one's
-  // have left it anyway, and its weights are read and laid out once a forward.
+  // Measured: a small model's activations of more rows leave the second cache, and gain nothing; a larger
+  // one's have left it anyway, and its weights are read and laid out once a forward.
   constexpr std::int64_t rows_of_small = 720, rows_per_thread = 2048;
   if (!device.is_cpu()) return batch_tokens;
   return std::min(batch_tokens, side_by_side ? rows_of_small : rows_per_thread * threads_here());
