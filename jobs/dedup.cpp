@@ -1,7 +1,6 @@
 // The dedup alone: files of records in, one record of each group of near ones out. Exact over all pairs.
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -24,7 +23,7 @@
 #include "pipeline/task_data.h"
 #include "selection/near_walk.h"
 #include "selection/shared_rows.h"
-#include "text/record.h"
+#include "text/corpus.h"
 #include "text/unicode.h"
 
 namespace rocket {
@@ -56,41 +55,6 @@ FieldNames field_names(const std::vector<std::string>& pairs) {
   return names;
 }
 
-/// The records of all files, one after the other. Unlike those of a run's corpus they may lack an output.
-class RecordStream {
- public:
-  RecordStream(std::vector<fs::path> files, FieldNames fields) : files_(std::move(files)), fields_(std::move(fields)) {}
-
-  std::optional<Record> next() { return advance() ? std::optional(reader_->read()) : std::nullopt; }
-
-  /// Records [first, first + count), not before the present place.
-  std::vector<Record> block(std::int64_t first, std::int64_t count) {
-    while (index_ < first && advance()) {}
-    std::vector<Record> records;
-    for (std::optional<Record> record; static_cast<std::int64_t>(records.size()) < count && (record = next());)
-      records.push_back(std::move(*record));
-    return records;
-  }
-
- private:
-  bool advance() {
-    for (; file_ < files_.size(); ++file_, reader_.reset()) {
-      if (!reader_) reader_.emplace(files_[file_], fields_);
-      if (reader_->advance()) {
-        ++index_;
-        return true;
-      }
-    }
-    return false;
-  }
-
-  std::vector<fs::path> files_;
-  FieldNames fields_;
-  std::size_t file_ = 0;
-  std::int64_t index_ = 0;  // of the record behind the present one
-  std::optional<RecordReader> reader_;
-};
-
 /// Characters of the record's texts.
 std::int64_t length_of(const Record& record) {
   std::int64_t length = 0;
@@ -100,23 +64,19 @@ std::int64_t length_of(const Record& record) {
 }
 
 /// Collective. The records in the order in which they are walked; the first pass, which also finds any broken line.
-std::vector<std::int64_t> walk_order(Comm& comm, RecordStream stream, bool longest_first) {
+std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, bool longest_first) {
   std::vector<std::int64_t> order, length;
   on_root(comm, [&] {
-    while (const std::optional<Record> record = stream.next()) length.push_back(longest_first ? length_of(*record) : 0);
+    for (Record record; records.next(record);) length.push_back(longest_first ? length_of(record) : 0);
     order.resize(length.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length[a] > length[b]; });
   });
-  const std::string bytes =
-      broadcast_text(comm, {reinterpret_cast<const char*>(order.data()), order.size() * sizeof(order[0])});
-  order.resize(bytes.size() / sizeof(order[0]));
-  std::memcpy(order.data(), bytes.data(), bytes.size());
-  return order;
+  return broadcast_values(comm, order);
 }
 
 /// Vectors of records [first, end); the next block is read and tokenised while one is computed.
-std::vector<float> embed_unit(const TextEmbedder& embedder, RecordStream& stream, const std::string& prefix,
+std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream, const std::string& prefix,
                               std::int64_t first, std::int64_t end) {
   using Tokens = std::vector<std::vector<TokenId>>;
   std::vector<float> vectors;
@@ -138,7 +98,7 @@ std::vector<float> embed_unit(const TextEmbedder& embedder, RecordStream& stream
 }
 
 /// Embeds this rank's units.
-SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, RecordStream stream, const std::string& prefix,
+SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, CorpusReader stream, const std::string& prefix,
                       std::int64_t records) {
   SharedRows rows(embedder.dimension(), unit_size);
   const std::int64_t units = (records + unit_size - 1) / unit_size;
@@ -268,12 +228,14 @@ void dedup(Comm& comm, const DedupRequest& request) {
     kept.emplace(request.output);
     if (!request.dropped.empty()) dropped.emplace(request.dropped);
   });
-  const std::vector<std::int64_t> order = walk_order(comm, {files, fields}, request.keep == "longest");
+  // Unlike those of a run's corpus they may lack an output.
+  const auto open_records = [&] { return CorpusReader(files, fields, OnError::stop, {}, Outputs::optional); };
+  const std::vector<std::int64_t> order = walk_order(comm, open_records(), request.keep == "longest");
   const auto records = static_cast<std::int64_t>(order.size());
   const Clock embedding;
   std::optional<SharedRows> rows;
   agree(comm, [&] {
-    rows.emplace(embed_mine(comm, *embedder, {files, fields}, request.prefix.value_or(defaults.encoder.prefix), records));
+    rows.emplace(embed_mine(comm, *embedder, open_records(), request.prefix.value_or(defaults.encoder.prefix), records));
   });
   const double embedding_seconds = embedding.seconds();
   const Clock comparing;

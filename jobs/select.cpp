@@ -1,6 +1,5 @@
 // Algorithm 2 on the stored embeddings.
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <optional>
 
@@ -28,11 +27,7 @@ void for_each_indexed(const RunConfig& config, F&& use) {
 Contaminated removed_records(const Session& session) {
   Contaminated removed;
   on_root(session.comm, [&] { removed = contaminated_records(session.config); });
-  std::vector<std::int64_t>& records = removed.records;
-  const std::string bytes = broadcast_text(
-      session.comm, {reinterpret_cast<const char*>(records.data()), records.size() * sizeof(records[0])});
-  records.resize(bytes.size() / sizeof(records[0]));
-  std::memcpy(records.data(), bytes.data(), bytes.size());
+  removed.records = broadcast_values(session.comm, removed.records);
   return removed;
 }
 

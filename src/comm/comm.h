@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
+
 namespace rocket {
 
 struct Message {
@@ -57,6 +59,12 @@ void run_on_threads(int size, const std::function<void(Comm&)>& body);
 
 /// Collective. The text of `root`, on every rank.
 std::string broadcast_text(Comm& comm, const std::string& text, int root = 0);
+
+/// Collective. The values of `root`, on every rank.
+template <class T>
+std::vector<T> broadcast_values(Comm& comm, const std::vector<T>& values, int root = 0) {
+  return values_of<T>(broadcast_text(comm, std::string(bytes_of(values)), root));
+}
 
 /// Collective. True if `mine` is true on any rank.
 bool any_rank(Comm& comm, bool mine);

@@ -27,14 +27,6 @@ std::vector<std::int64_t> missing_units(const JobContext& context, std::int64_t 
   return missing;
 }
 
-std::vector<std::int64_t> broadcast_units(Comm& comm, const std::vector<std::int64_t>& units) {
-  std::string bytes(reinterpret_cast<const char*>(units.data()), units.size() * sizeof(std::int64_t));
-  bytes = broadcast_text(comm, bytes);
-  std::vector<std::int64_t> all(bytes.size() / sizeof(std::int64_t));
-  std::memcpy(all.data(), bytes.data(), bytes.size());
-  return all;
-}
-
 void compute_unit(JobContext& context, const UnitJob& job, std::int64_t unit) {
   const auto start = std::chrono::steady_clock::now();
   H5Writer part(part_file(context.session.run, context.record.job, unit));
@@ -55,7 +47,7 @@ JobEnd run_unit_job(JobContext& context, const UnitJob& job) {
   Comm& comm = context.session.comm;
   std::vector<std::int64_t> missing;
   on_root(comm, [&] { missing = missing_units(context, job.units); });
-  missing = broadcast_units(comm, missing);
+  missing = broadcast_values(comm, missing);
 
   JobRecord& record = context.record;
   record.parts_total = job.units;

@@ -213,8 +213,7 @@ std::vector<float> gather(Comm& comm, const EmbeddingSource& source, std::span<c
   });
   std::vector<float> result;
   result.reserve(records.size() * static_cast<std::size_t>(source.dimension));
-  for (const std::string& theirs :
-       comm.gather_all({reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(float)})) {
+  for (const std::string& theirs : comm.gather_all(bytes_of(mine))) {
     const std::size_t at = result.size();
     result.resize(at + theirs.size() / sizeof(float));
     std::memcpy(result.data() + at, theirs.data(), theirs.size());

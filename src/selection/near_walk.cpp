@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 
 #include "base/error.h"
 #include "kernels/kernels.h"
@@ -19,11 +18,6 @@ constexpr std::int64_t kSmallestBlock = 512, kLargestBlock = 8192, kReferencesPe
 constexpr std::int64_t kSlice = 512;
 // Rows of a block that are compared with those before them and each other: as many as a word has bits.
 constexpr std::int64_t kBand = 64;
-
-template <class T>
-std::string_view bytes_of(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
 
 }  // namespace
 

@@ -1,28 +1,13 @@
 #include "selection/top_records.h"
 
 #include <algorithm>
-#include <cstring>
-#include <string>
-#include <string_view>
 #include <tuple>
-#include <type_traits>
+#include <utility>
 
 namespace rocket {
 namespace {
 
 constexpr int kToParent = 3;
-
-static_assert(std::is_trivially_copyable_v<RankedRecord>);
-
-std::string_view bytes_of(const std::vector<RankedRecord>& records) {
-  return {reinterpret_cast<const char*>(records.data()), records.size() * sizeof(RankedRecord)};
-}
-
-std::vector<RankedRecord> records_of(const std::string& bytes) {
-  std::vector<RankedRecord> records(bytes.size() / sizeof(RankedRecord));
-  std::memcpy(records.data(), bytes.data(), records.size() * sizeof(RankedRecord));
-  return records;
-}
 
 }  // namespace
 
@@ -52,7 +37,7 @@ std::vector<RankedRecord> TopRecords::walk(Comm& comm) && {
   int step = 1;
   for (; step < comm.size() && comm.rank() % (2 * step) == 0; step *= 2) {
     if (comm.rank() + step < comm.size()) {
-      for (const RankedRecord& record : records_of(comm.receive(kToParent).body)) {
+      for (const RankedRecord& record : values_of<RankedRecord>(comm.receive(kToParent).body)) {
         offer(record);
       }
     }
@@ -61,9 +46,7 @@ std::vector<RankedRecord> TopRecords::walk(Comm& comm) && {
     comm.send(comm.rank() - step, kToParent, bytes_of(heap_));
   }
   std::sort(heap_.begin(), heap_.end(), walked_before);
-  const std::string chosen(bytes_of(heap_));
-  heap_.clear();
-  return records_of(broadcast_text(comm, comm.is_root() ? chosen : std::string()));
+  return broadcast_values(comm, std::exchange(heap_, {}));
 }
 
 }  // namespace rocket

@@ -11,13 +11,15 @@ struct CorpusReader::Position {
 };
 
 CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error,
-                           Listener skipped)
+                           Listener skipped, Outputs outputs)
     : files_(std::move(files)),
       fields_(std::move(fields)),
       on_error_(on_error),
       skipped_(std::move(skipped)),
+      outputs_(outputs),
       position_(std::make_unique<Position>()) {
 }
+CorpusReader::CorpusReader(CorpusReader&&) noexcept = default;
 CorpusReader::~CorpusReader() = default;
 
 /// Steps to the next record, over file ends; nullptr at the end of the corpus.
@@ -35,7 +37,7 @@ RecordReader* CorpusReader::advance() {
 bool CorpusReader::read(RecordReader& reader, Record& record) const {
   try {
     record = reader.read();
-    require_output(record);
+    if (outputs_ == Outputs::required) require_output(record);
     return true;
   } catch (const Error& e) {
     if (on_error_ == OnError::stop || e.code() != ExitCode::data) throw;

@@ -18,6 +18,9 @@ enum class OnError {
   skip,  // it is left out and gets no index; a file that is damaged as a whole still stops
 };
 
+/// Whether a record must have an output.
+enum class Outputs { required, optional };
+
 /// A record that was left out.
 struct SkippedRecord {
   std::string file;
@@ -32,11 +35,12 @@ class CorpusReader {
 
   /// `skipped` is told of each record that is left out, in order, each time that it is passed.
   CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error = OnError::stop,
-               Listener skipped = {});
+               Listener skipped = {}, Outputs outputs = Outputs::required);
+  CorpusReader(CorpusReader&&) noexcept;
   ~CorpusReader();
 
-  /// The next record; false at the end. Throws data (65) with file and line, also for a record without
-  /// output.
+  /// The next record; false at the end. Throws data (65) with file and line, also for a record without a
+  /// required output.
   bool next(Record& record);
 
   /// Records [first, first + count) of the corpus, fewer at its end. Going forward continues from where the
@@ -53,6 +57,7 @@ class CorpusReader {
   FieldNames fields_;
   OnError on_error_;
   Listener skipped_;
+  Outputs outputs_;
   std::unique_ptr<Position> position_;
 };
 

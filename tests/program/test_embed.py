@@ -69,6 +69,11 @@ class Embed(unittest.TestCase):
             self.assertEqual(world.taken("--fresh", "--set", "encoder.max_length=20", "--set", "encoder.prefix='query: '", "--set", "task.k=3"),
                              (2, 2))
 
+    def assert_similarities_within(self, bound, world, other):
+        done = subprocess.run(["h5diff", f"--delta={bound}", str(world.folder / "run/embed.h5"), str(world.folder / other / "embed.h5"), "/similarity"],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_float16_is_stored_and_selected_from(self):
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder, CORPUS[:600])
@@ -77,18 +82,14 @@ class Embed(unittest.TestCase):
             self.assertIn("16-bit little-endian floating-point", header.stdout)
             rocket("select", world.config, "--set", "encoder.store=float16")
             world.embed(run="wide")
-            done = subprocess.run(["h5diff", "--delta=0.0005", str(world.folder / "run/embed.h5"), str(world.folder / "wide/embed.h5"), "/similarity"],
-                                  capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assert_similarities_within(0.0005, world, "wide")
 
     def test_bfloat16_computes_nearly_the_same(self):
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder, CORPUS[:100])
             world.embed()
             world.embed("--set", "encoder.dtype=bfloat16", run="bf16")
-            done = subprocess.run(["h5diff", "--delta=0.01", str(world.folder / "run/embed.h5"), str(world.folder / "bf16/embed.h5"), "/similarity"],
-                                  capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assert_similarities_within(0.01, world, "bf16")
 
     def test_one_record_and_empty_and_endless_texts(self):
         with tempfile.TemporaryDirectory() as folder:

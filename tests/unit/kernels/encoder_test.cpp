@@ -3,33 +3,22 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "support.h"
 
 namespace rocket {
 namespace {
 
-using Floats = std::vector<float>;
+using test::Floats;
 
 Floats random_floats(std::int64_t count, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0.5f, 2);
-  Floats values(static_cast<std::size_t>(count));
-  std::ranges::generate(values, [&] { return normal(generator); });
-  return values;
+  return test::random_floats(count, seed, 2, 0.5f);
 }
 
-class EncoderKernelsTest : public testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    k = kernels_named(GetParam());
-    if (k == nullptr) GTEST_SKIP() << "this machine has no " << GetParam();
-  }
-  const Kernels* k = nullptr;
-};
+class EncoderKernelsTest : public test::EachSetTest {};
 
 INSTANTIATE_TEST_SUITE_P(Sets, EncoderKernelsTest, testing::Values("portable", "avx2", "avx512"),
                          [](const auto& info) { return std::string(info.param); });

@@ -6,36 +6,24 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
+
+#include "support.h"
 
 namespace rocket {
 namespace {
 
-using Floats = std::vector<float>;
+using test::Floats;
+using test::random_floats;
 
-Floats random_floats(std::int64_t count, unsigned seed, float scale = 1) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, scale);
-  Floats values(static_cast<std::size_t>(count));
-  std::ranges::generate(values, [&] { return normal(generator); });
-  return values;
-}
-
-/// Every instruction set that this machine has.
-class KernelsTest : public testing::TestWithParam<const char*> {
+class KernelsTest : public test::EachSetTest {
  protected:
-  void SetUp() override {
-    k = kernels_named(GetParam());
-    if (k == nullptr) GTEST_SKIP() << "this machine has no " << GetParam();
-  }
   Floats packed(const Floats& weight, std::int64_t columns, std::int64_t inner) const {
     Floats result(static_cast<std::size_t>(packed_size(columns, inner)), 0.0f);
     k->pack(weight.data(), columns, inner, inner, result.data());
     return result;
   }
-  const Kernels* k = nullptr;
 };
 
 INSTANTIATE_TEST_SUITE_P(Sets, KernelsTest, testing::Values("portable", "avx2", "avx512"),
