@@ -66,7 +66,8 @@ void check_task(const Session& session, Findings& found) {
 void check_corpus_and_encoder(const Session& session, Findings& found) {
   const RunConfig& config = session.config;
   load_tokenizer(config.encoder.path);
-  Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::kCPU);
+  // As the base: on the CPU the encoder would be read and packed.
+  Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat, at::Device(at::kMeta));
   found.encoder_parameters = EncoderWeights(config.encoder.path).parameters();
   CorpusReader corpus = open_corpus(config, [&](const SkippedRecord&) { ++found.skipped; });
   for (Record record; corpus.next(record);) ++found.records;
