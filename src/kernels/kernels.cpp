@@ -51,4 +51,8 @@ std::int64_t attention_scratch(std::int64_t positions) {
   return kAttentionRows * whole_panels(positions);
 }
 
+std::int64_t attention_gradient_scratch(std::int64_t length, std::int64_t dim) {
+  return kAttentionRows * (3 * whole_panels(length) + 2 * dim) + 2 * kReadAhead;
+}
+
 }  // namespace rocket

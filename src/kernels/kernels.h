@@ -68,6 +68,47 @@ struct HeadAttention {
   float* scratch = nullptr;  // attention_scratch(cached + fresh) floats
 };
 
+/// Gradients of the attention of all rows of one sequence, for the query heads of one key head.
+struct HeadGradient {
+  std::int64_t length = 0, heads = 0, dim = 0;
+  std::int64_t window = 0;
+  bool causal = true;
+  float scale = 1;
+  const float *q = nullptr, *out = nullptr, *dout = nullptr;  // row l, head h at l * row_stride + h * dim
+  float* dq = nullptr;                                        // laid out as q
+  std::int64_t row_stride = 0;
+  const float *keys = nullptr, *values = nullptr;  // both packed as HeadAttention's keys
+  const float* plain_keys = nullptr;               // [length, dim]
+  float *dk = nullptr, *dv = nullptr;              // row l at l * key_stride; added to
+  std::int64_t key_stride = 0;
+  float* scratch = nullptr;  // attention_gradient_scratch(length, dim) floats
+};
+
+/// A row whose features are dropped: block i of four features takes Philox counter (counter_high, counter_low
+/// + i) under `key`; a word below `threshold` drops its feature.
+struct DropoutRow {
+  std::uint64_t key = 0, counter_high = 0, counter_low = 0;
+  std::uint32_t threshold = 0;
+};
+
+/// Which experts a row goes to: the top_k largest p (ties: the lowest), of these the fewest, in order of p,
+/// whose sum reaches top_p.
+struct RoutingRule {
+  std::int64_t top_k = 1;
+  float top_p = 1;
+
+  /// Gates sum to 1. With 1 of several they would be constant and leave the router without a gradient: then
+  /// the gate is p itself.
+  constexpr bool renormalised(std::int64_t experts) const { return top_k > 1 || experts == 1; }
+};
+
+/// A row of the experts' inner values: expert e has the columns [first[e], first[e + 1]) and a factor.
+struct GatedRow {
+  std::int64_t experts = 0;
+  const std::int64_t* first = nullptr;
+  const float *factors = nullptr, *hidden = nullptr;
+};
+
 /// One row's state of a sum over a vocabulary that is looked at chunk by chunk.
 struct LogSumExp {
   float most = 0, sum = 0;
@@ -94,17 +135,40 @@ struct Kernels {
   /// floats.
   void (*pack)(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
                float* packed);
+  /// The right side [inner, columns] of a product, whose rows lie `stride` apart, as panels: packed_size().
+  void (*pack_rows)(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
+                    float* packed);
   void (*attend)(const HeadAttention& attention);
+  void (*attend_backward)(const HeadGradient& gradient);
   /// out = weight * (x / sqrt(mean(x^2) + eps)), [width].
   void (*rms_norm)(const float* x, const float* weight, float eps, std::int64_t width, float* out);
+  /// dx from dy, the gradient of rms_norm's out.
+  void (*rms_norm_backward)(const float* x, const float* weight, const float* dy, float eps,
+                            std::int64_t width, float* dx);
   /// gate = silu(gate) * up.
   void (*silu_times)(float* gate, const float* up, std::int64_t count);
+  /// From dy, the gradient of silu(gate) * up.
+  void (*silu_times_backward)(const float* gate, const float* up, const float* dy, std::int64_t count,
+                              float* dgate, float* dup);
   /// Half rotation of one head in place: pairs (i, i + half).
   void (*rotate)(float* x, const float* cos, const float* sin, std::int64_t half);
   /// Takes a chunk of a row's logits into its sum.
   void (*add_logits)(const float* logits, std::int64_t count, LogSumExp& state);
   /// Takes a chunk of a row's logits, the first of which has index `first`, into its largest.
   void (*find_best)(const float* logits, std::int64_t count, std::int64_t first, Best& best);
+  /// logits = exp(logits - log_sum).
+  void (*probabilities)(float* logits, std::int64_t count, float log_sum);
+  /// kept[i] = 1, or 0 where the feature is dropped.
+  void (*dropout_mask)(const DropoutRow& row, std::int64_t width, std::uint8_t* kept);
+  /// out = x * kept * scale; out may be x.
+  void (*drop)(const float* x, const std::uint8_t* kept, float scale, std::int64_t count, float* out);
+  /// softmax in float32, then the gates, zero for experts that are not chosen. Returns log(sum(exp(logits))).
+  float (*route)(const float* logits, std::int64_t experts, const RoutingRule& rule, float* p, float* gates);
+  void (*route_backward)(const float* p, const float* gates, const float* dgates, std::int64_t experts,
+                         const RoutingRule& rule, float* dlogits);
+  /// out = hidden, each expert's columns times its factor.
+  void (*gate)(const GatedRow& row, float* out);
+  void (*gate_backward)(const GatedRow& row, const float* dout, float* dhidden, float* dfactors);
   /// Gram matrices in float64, of rows that are kept in either type.
   void (*gram_of_floats)(const GramBlock<float>& block);
   void (*gram_of_doubles)(const GramBlock<double>& block);
@@ -124,5 +188,7 @@ const Kernels* kernels_named(const char* name);
 std::int64_t packed_size(std::int64_t columns, std::int64_t inner);
 /// Floats of scratch for attention over so many positions.
 std::int64_t attention_scratch(std::int64_t positions);
+/// The same for the gradients of a sequence.
+std::int64_t attention_gradient_scratch(std::int64_t length, std::int64_t dim);
 
 }  // namespace rocket

@@ -183,5 +183,21 @@ void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int6
   }
 }
 
+void pack_rows(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
+               float* packed) {
+  for (std::int64_t first = 0; first < columns; first += kPanel, packed += inner * kPanel) {
+    const std::int64_t width = least(kPanel, columns - first);
+    for (std::int64_t k = 0; k < inner; ++k) {
+      const float* from = rows + k * stride + first;
+      float* to = packed + k * kPanel;
+      if (width == kPanel) {
+        std::memcpy(to, from, kPanel * sizeof(float));
+        continue;
+      }
+      for (std::int64_t j = 0; j < kPanel; ++j) to[j] = j < width ? from[j] : 0.0f;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rocket

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/attention_impl.h"
+#include "kernels/backward_impl.h"
 #include "kernels/encoder_impl.h"
 #include "kernels/gram_impl.h"
+#include "kernels/mixture_impl.h"
 #include "kernels/product_impl.h"
 #include "kernels/rows_impl.h"
 
@@ -14,12 +16,23 @@ constexpr Kernels table_named(const char* name) {
   return {name,
           &multiply,
           &pack,
+          &pack_rows,
           &attend,
+          &attend_backward,
           &rms_norm,
+          &rms_norm_backward,
           &silu_times,
+          &silu_times_backward,
           &rotate,
           &add_logits,
           &find_best,
+          &probabilities,
+          &dropout_mask,
+          &drop,
+          &route,
+          &route_backward,
+          &gate,
+          &gate_backward,
           &gram<float>,
           &gram<double>,
           &sum_norm,

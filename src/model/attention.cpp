@@ -1,11 +1,13 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <optional>
 
 #include "kernels/kernels.h"
+#include "model/backward.h"
 #include "model/product.h"
 #include "model/threads.h"
 
@@ -108,17 +110,22 @@ void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const H
   }
 }
 
+/// Rows of one key head as packed keys behind `cached` earlier ones.
+void write_packed(const float* rows, std::int64_t count, std::int64_t stride, std::int64_t cached,
+                  std::int64_t dim, float* packed) {
+  for (std::int64_t l = 0; l < count; ++l) {
+    float* key = packed + key_place(cached + l, 0, dim);
+    for (std::int64_t i = 0; i < dim; ++i) key[i * kPanel] = rows[l * stride + i];
+  }
+}
+
 void write_sequence(const SequenceRows& rows, const float* k, const float* v, std::int64_t key_heads,
                     std::int64_t dim, const KeysAndValues& to) {
   const std::int64_t stride = key_heads * dim;
   k += rows.first_row * stride;
   v += rows.first_row * stride;
   for (std::int64_t g = 0; g < key_heads; ++g) {
-    float* keys = to.keys + g * dim * to.capacity;
-    for (std::int64_t l = 0; l < rows.fresh; ++l) {
-      float* key = keys + key_place(rows.cached + l, 0, dim);
-      for (std::int64_t i = 0; i < dim; ++i) key[i * kPanel] = k[l * stride + g * dim + i];
-    }
+    write_packed(k + g * dim, rows.fresh, stride, rows.cached, dim, to.keys + g * dim * to.capacity);
     float* values = to.values + (g * to.capacity + rows.cached) * dim;
     for (std::int64_t l = 0; l < rows.fresh; ++l)
       std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
@@ -141,6 +148,57 @@ at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at
     attend_sequence(sequence, stored, heads, mask);
   });
   return out;
+}
+
+/// What the gradients of attention are made of: float32, contiguous; dk and dv are zero at first.
+struct AttentionGradient {
+  at::Tensor q_THK, k_TGK, v_TGK, out_TO, dout_TO, dq_THK, dk_TGK, dv_TGK;
+};
+
+/// Of one key head of one sequence.
+void attend_backward(const AttentionGradient& a, std::int64_t first_row, std::int64_t length, std::int64_t g,
+                     const Mask& mask) {
+  const std::int64_t key_heads = a.k_TGK.size(1), dim = a.k_TGK.size(2), heads = a.q_THK.size(1) / key_heads;
+  const std::int64_t row_stride = a.q_THK.size(1) * dim, key_stride = key_heads * dim;
+  const std::int64_t at = first_row * row_stride + g * heads * dim, key_at = first_row * key_stride + g * dim;
+  const std::int64_t packed = whole_panels(length) * dim + kReadAhead, plain = length * dim + kReadAhead;
+  thread_local std::vector<float> room;
+  const auto floats = static_cast<std::size_t>(2 * packed + plain + attention_gradient_scratch(length, dim));
+  if (room.size() < floats) room.resize(floats);
+  float *keys = room.data(), *values = keys + packed, *plain_keys = values + packed;
+  const float *k = a.k_TGK.const_data_ptr<float>() + key_at, *v = a.v_TGK.const_data_ptr<float>() + key_at;
+  write_packed(k, length, key_stride, 0, dim, keys);
+  write_packed(v, length, key_stride, 0, dim, values);
+  for (std::int64_t l = 0; l < length; ++l) std::copy_n(k + l * key_stride, dim, plain_keys + l * dim);
+  kernels().attend_backward({length, heads, dim, mask.window, mask.causal,
+                             1.0f / std::sqrt(static_cast<float>(dim)), a.q_THK.const_data_ptr<float>() + at,
+                             a.out_TO.const_data_ptr<float>() + at, a.dout_TO.const_data_ptr<float>() + at,
+                             a.dq_THK.mutable_data_ptr<float>() + at, row_stride, keys, values, plain_keys,
+                             a.dk_TGK.mutable_data_ptr<float>() + key_at,
+                             a.dv_TGK.mutable_data_ptr<float>() + key_at, key_stride, plain_keys + plain});
+}
+
+at::Tensor differentiable_attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                                 const at::Tensor& v_TGK, const Mask& mask) {
+  const auto plain = [](const at::Tensor& x) { return x.detach().to(at::kFloat).contiguous(); };
+  const at::Tensor q = q_THK.detach(), k = k_TGK.detach(), v = v_TGK.detach();
+  std::array<at::Tensor, 1> out{attend_each(rows, plain(q), plain(k), plain(v), mask).to(q.scalar_type())};
+  const at::Tensor result = out[0];
+  const std::vector<std::int64_t> starts = rows.starts;
+  differentiate(std::array{q_THK, k_TGK, v_TGK}, out, [=](const Gradients& dout) {
+    AttentionGradient a{plain(q), plain(k), plain(v), plain(result), plain(dout[0]), {}, {}, {}};
+    a.dq_THK = at::empty_like(a.q_THK);
+    a.dk_TGK = at::zeros_like(a.k_TGK);
+    a.dv_TGK = at::zeros_like(a.v_TGK);
+    const std::int64_t key_heads = a.k_TGK.size(1), sequences = static_cast<std::int64_t>(starts.size()) - 1;
+    on_threads(sequences * key_heads, [&](std::int64_t i) {
+      const auto s = static_cast<std::size_t>(i / key_heads);
+      attend_backward(a, starts[s], starts[s + 1] - starts[s], i % key_heads, mask);
+    });
+    const auto type = q.scalar_type();
+    return Gradients{a.dq_THK.to(type), a.dk_TGK.to(type), a.dv_TGK.to(type)};
+  });
+  return out[0];
 }
 
 }  // namespace
@@ -178,6 +236,8 @@ at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
 
 at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                   const at::Tensor& v_TGK, const Mask& mask) {
+  if (q_THK.device().is_cpu() && needs_gradient(std::array{q_THK, k_TGK, v_TGK}))
+    return differentiable_attend(rows, q_THK, k_TGK, v_TGK, mask);
   if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK))
     return attend_each(rows, q_THK, k_TGK, v_TGK, mask);
   return attend_by_length(rows, q_THK, k_TGK, v_TGK, mask);

@@ -27,13 +27,15 @@ enum Linear : std::int64_t { q, k, v, o, gate, up, down, linears_per_layer };
 std::array<Module, linears_per_layer> modules_of_layer(const DecoderConfig& c, std::int64_t layer) {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
   const std::int64_t wide = c.heads * c.head_dim, narrow = c.kv_heads * c.head_dim;
-  return {{{prefix + "self_attn.q_proj", c.hidden, wide},
-           {prefix + "self_attn.k_proj", c.hidden, narrow},
-           {prefix + "self_attn.v_proj", c.hidden, narrow},
-           {prefix + "self_attn.o_proj", wide, c.hidden},
-           {prefix + "mlp.gate_proj", c.hidden, c.intermediate},
-           {prefix + "mlp.up_proj", c.hidden, c.intermediate},
-           {prefix + "mlp.down_proj", c.intermediate, c.hidden}}};
+  const std::int64_t input =
+      4 * layer;  // of attention, of its output, of the feed-forward layer, of its output
+  return {{{prefix + "self_attn.q_proj", c.hidden, wide, input},
+           {prefix + "self_attn.k_proj", c.hidden, narrow, input},
+           {prefix + "self_attn.v_proj", c.hidden, narrow, input},
+           {prefix + "self_attn.o_proj", wide, c.hidden, input + 1},
+           {prefix + "mlp.gate_proj", c.hidden, c.intermediate, input + 2},
+           {prefix + "mlp.up_proj", c.hidden, c.intermediate, input + 2},
+           {prefix + "mlp.down_proj", c.intermediate, c.hidden, input + 3}}};
 }
 
 bool has_bias(const DecoderConfig& c, std::int64_t module) {
@@ -109,12 +111,14 @@ struct Forward {
 template <std::size_t n>
 std::array<at::Tensor, n> project(const at::Tensor& x_TI, const std::vector<LinearWeight>& linears,
                                   const std::array<std::int64_t, n>& modules, const Forward& f) {
-  std::array<at::Tensor, n> outputs;
+  std::array<const LinearWeight*, n> weights;
+  std::array<at::Tensor, n> biases;
   for (std::size_t i = 0; i < n; ++i) {
-    const auto module = static_cast<std::size_t>(modules[i]);
-    outputs[i] = linears[module].times(x_TI);
-    if (f.bias_O[module].defined()) outputs[i].add_(f.bias_O[module]);
+    weights[i] = &linears[static_cast<std::size_t>(modules[i])];
+    biases[i] = f.bias_O[static_cast<std::size_t>(modules[i])];
   }
+  std::array<at::Tensor, n> outputs;
+  std::ranges::move(apply_linears(x_TI, weights, biases), outputs.begin());
   if (f.delta != nullptr) f.delta->add(x_TI, modules, outputs);
   return outputs;
 }

@@ -4,10 +4,12 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "model/backward.h"
 #include "model/threads.h"
 
 namespace rocket {
@@ -76,6 +78,74 @@ at::Tensor best_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_
   return ids_T;
 }
 
+/// Rows whose logits over the whole vocabulary exist at one time, on one thread, for the gradient.
+std::int64_t rows_with_logits(std::int64_t vocabulary) {
+  constexpr std::int64_t kLogits = std::int64_t{1} << 23, kLeast = 24;
+  return std::clamp(kLogits / vocabulary, kLeast, kRowsPerBlock);
+}
+
+/// nll and its gradient with respect to the row, (softmax - one at the target) W, of some rows on one thread.
+struct NllRows {
+  const float* hidden = nullptr;         // [rows, D]
+  const std::int64_t* target = nullptr;  // [rows]
+  std::int64_t rows = 0;
+  float *nll = nullptr, *gradient = nullptr;  // [rows], [rows, D]
+};
+
+/// The logits of all rows, chunk after chunk: chunk c stands at rows * first id, [rows, ids].
+template <class Work>
+void for_each_id_chunk(const LinearWeight& weight, const NllRows& r, float* logits, const Work& work) {
+  for (std::int64_t first = 0; first < weight.outputs(); first += kIdsPerChunk)
+    work(first, std::min(kIdsPerChunk, weight.outputs() - first), logits + r.rows * first);
+}
+
+void nll_and_gradient(const LinearWeight& weight, const NllRows& r, std::vector<float>& logits,
+                      at::Tensor& scratch) {
+  std::vector<LogSumExp> sums(static_cast<std::size_t>(r.rows));
+  for_each_id_chunk(weight, r, logits.data(), [&](std::int64_t first, std::int64_t ids, float* chunk) {
+    weight.columns(r.hidden, r.rows, first, ids, chunk, scratch);
+    for (std::int64_t i = 0; i < r.rows; ++i) {
+      kernels().add_logits(chunk + i * ids, ids, sums[static_cast<std::size_t>(i)]);
+      if (r.target[i] >= first && r.target[i] < first + ids) r.nll[i] = chunk[i * ids + r.target[i] - first];
+    }
+  });
+  for (std::int64_t i = 0; i < r.rows; ++i) {
+    LogSumExp& s = sums[static_cast<std::size_t>(i)];
+    r.nll[i] = std::log(s.sum) + (s.most - r.nll[i]);
+    s.most += std::log(s.sum);
+  }
+  for_each_id_chunk(weight, r, logits.data(), [&](std::int64_t first, std::int64_t ids, float* chunk) {
+    for (std::int64_t i = 0; i < r.rows; ++i) {
+      kernels().probabilities(chunk + i * ids, ids, sums[static_cast<std::size_t>(i)].most);
+      if (r.target[i] >= first && r.target[i] < first + ids) chunk[i * ids + r.target[i] - first] -= 1;
+    }
+    weight.add_rows(chunk, r.rows, first, ids, r.gradient, first > 0, scratch);
+  });
+}
+
+/// {nll [T], gradient [T, D]}, float32.
+std::array<at::Tensor, 2> nll_and_gradient_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD,
+                                                      const at::Tensor& targets_T) {
+  const std::int64_t rows = hidden_TD.size(0), width = weight.inputs();
+  const at::Tensor targets = targets_T.contiguous();
+  std::array<at::Tensor, 2> result{at::empty({rows}, at::kFloat), at::empty({rows, width}, at::kFloat)};
+  const float* hidden = hidden_TD.const_data_ptr<float>();
+  const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
+  float *nll = result[0].mutable_data_ptr<float>(), *gradient = result[1].mutable_data_ptr<float>();
+  const std::int64_t at_once = rows_with_logits(weight.outputs());
+  const std::int64_t blocks = std::max((rows + at_once - 1) / at_once, std::min(threads_here(), rows));
+  on_threads(blocks, [&](std::int64_t b) {
+    const c10::InferenceMode inference;
+    const std::int64_t begin = rows * b / blocks, count = rows * (b + 1) / blocks - begin;
+    std::vector<float> logits(static_cast<std::size_t>(count * weight.outputs()));
+    at::Tensor scratch;
+    nll_and_gradient(weight,
+                     {hidden + begin * width, target + begin, count, nll + begin, gradient + begin * width},
+                     logits, scratch);
+  });
+  return result;
+}
+
 /// Gradient of each row's nll with respect to its own row: (softmax - one at the target) W. Takes over
 /// `log_p`.
 at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const at::Tensor& head_VD) {
@@ -96,17 +166,29 @@ at::Tensor Head::logits(const at::Tensor& hidden_TD) const {
 }
 
 at::Tensor Head::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {
-  const bool differentiable = c10::GradMode::is_enabled() && hidden_TD.requires_grad();
-  if (!differentiable && float_.tensor().defined()) return nll_on_kernels(float_, hidden_TD, targets_T);
-  return nll_through_libtorch(hidden_TD, targets_T, differentiable);
+  if (!needs_gradient(hidden_TD)) {
+    return float_.tensor().defined() ? nll_on_kernels(float_, hidden_TD, targets_T)
+                                     : nll_through_libtorch(hidden_TD, targets_T, false)[0];
+  }
+  const at::Tensor hidden = hidden_TD.detach();
+  const auto [nll_T, gradient_TD] = float_.tensor().defined()
+                                        ? nll_and_gradient_on_kernels(float_, plain_rows(hidden), targets_T)
+                                        : nll_through_libtorch(hidden, targets_T, true);
+  std::array<at::Tensor, 1> out{nll_T};
+  // The gradient is known at once: no logits are kept for the backward pass.
+  const auto type = hidden.scalar_type();
+  differentiate(std::span(&hidden_TD, 1), out, [gradient_TD, type](const Gradients& d_T) {
+    return Gradients{(gradient_TD * d_T[0].unsqueeze(1)).to(type)};
+  });
+  return out[0];
 }
 
-at::Tensor Head::nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
-                                      bool differentiable) const {
+std::array<at::Tensor, 2> Head::nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
+                                                     bool differentiable) const {
+  const c10::NoGradGuard no_grad;
   const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / weight_VD_.size(0));
-  std::vector<at::Tensor> values, gradients;
+  std::vector<at::Tensor> values{at::empty({0}, hidden_TD.options().dtype(at::kFloat))}, gradients;
   for (std::int64_t begin = 0; begin < hidden_TD.size(0); begin += chunk) {
-    const c10::NoGradGuard no_grad;
     const std::int64_t rows = std::min(chunk, hidden_TD.size(0) - begin);
     const at::Tensor targets_T1 = targets_T.narrow(0, begin, rows).unsqueeze(1);
     // log_softmax gives one thread a whole row: its sum does not depend on the number of threads.
@@ -114,12 +196,7 @@ at::Tensor Head::nll_through_libtorch(const at::Tensor& hidden_TD, const at::Ten
     values.push_back(-log_p_TV.gather(1, targets_T1).squeeze(1));
     if (differentiable) gradients.push_back(nll_gradient(std::move(log_p_TV), targets_T1, weight_VD_));
   }
-  const at::Tensor nll_T =
-      values.empty() ? at::zeros({0}, hidden_TD.options().dtype(at::kFloat)) : at::cat(values);
-  if (!differentiable || values.empty()) return nll_T;
-  // A term of value zero carries the gradient, so that no logits are kept for the backward pass.
-  const at::Tensor carrier_T = (hidden_TD.to(at::kFloat) * at::cat(gradients)).sum(-1);
-  return nll_T + (carrier_T - carrier_T.detach());
+  return {at::cat(values), gradients.empty() ? at::zeros_like(hidden_TD, at::kFloat) : at::cat(gradients)};
 }
 
 at::Tensor Head::best(const at::Tensor& hidden_TD) const {

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+
 #include "model/product.h"
 
 namespace rocket {
@@ -22,8 +24,9 @@ class Head {
   at::Tensor best(const at::Tensor& hidden_TD) const;
 
  private:
-  at::Tensor nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
-                                  bool differentiable) const;
+  /// {nll [T], its gradient with respect to each row [T, D] where `differentiable`}.
+  std::array<at::Tensor, 2> nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
+                                                 bool differentiable) const;
 
   at::Tensor weight_VD_;
   LinearWeight float_;  // float32, CPU only

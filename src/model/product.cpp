@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "kernels/kernels.h"
+#include "model/backward.h"
 #include "model/threads.h"
 
 namespace rocket {
@@ -81,6 +82,11 @@ at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const a
   return out_TO;
 }
 
+/// So many columns a piece that every thread has one, but no more than stay in the second cache.
+std::int64_t columns_per_piece(std::int64_t columns) {
+  return std::clamp(whole_panels((columns + threads_here() - 1) / threads_here()), kPanel, kColumnsPerPiece);
+}
+
 }  // namespace
 
 SerialMatrixLibrary::SerialMatrixLibrary() {
@@ -101,6 +107,30 @@ at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
   return multiply(x_TI, weight_OI.stride(1) == 1 ? weight_OI : weight_OI.contiguous(), at::Tensor());
 }
 
+void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
+                   bool add) {
+  const std::int64_t rows = out_MN.size(0), inner = left_MK.size(1), columns = out_MN.size(1);
+  const std::int64_t step = columns_per_piece(columns);
+  const float *left = left_MK.const_data_ptr<float>(), *right = right_KN.const_data_ptr<float>();
+  float* out = out_MN.mutable_data_ptr<float>();
+  on_threads((columns + step - 1) / step, [&](std::int64_t i) {
+    const c10::InferenceMode inference;
+    thread_local at::Tensor scratch;
+    const std::int64_t first = i * step, count = std::min(step, columns - first);
+    float* room = room_for(scratch, packed_size(count, inner));
+    kernels().pack_rows(right + first, inner, count, right_KN.stride(0), room);
+    kernels().multiply({rows,
+                        inner,
+                        count,
+                        left,
+                        left_MK.stride(0),
+                        {room, kPanel, inner * kPanel},
+                        out + first,
+                        out_MN.stride(0),
+                        add});
+  });
+}
+
 LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::move(weight_OI)) {
   if (!packed || !on_kernels(weight_OI_)) return;
   packed_ = at::empty({packed_size(outputs(), inputs())}, at::kFloat);
@@ -112,10 +142,49 @@ at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
   return multiply(x_TI, weight_OI_, packed_);
 }
 
+void LinearWeight::add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const {
+  if (!on_kernels(dy_TO) || !on_kernels(weight_OI_)) {
+    dx_TI = dx_TI.defined() ? dx_TI.addmm_(dy_TO, weight_OI_) : at::mm(dy_TO, weight_OI_);
+    return;
+  }
+  const bool add = dx_TI.defined();
+  if (!add) dx_TI = at::empty({dy_TO.size(0), inputs()}, dy_TO.options());
+  multiply_into(dx_TI, dy_TO.stride(1) == 1 ? dy_TO : dy_TO.contiguous(), weight_OI_, add);
+}
+
 void LinearWeight::columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count,
                            float* out, at::Tensor& scratch) const {
   kernels().multiply({rows, inputs(), count, x, inputs(),
                       right_side(weight_OI_, packed_, first, count, scratch), out, count, false});
+}
+
+void LinearWeight::add_rows(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count,
+                            float* out, bool add, at::Tensor& scratch) const {
+  const std::int64_t stride = weight_OI_.stride(0);
+  float* room = room_for(scratch, packed_size(inputs(), count));
+  kernels().pack_rows(weight_OI_.const_data_ptr<float>() + first * stride, count, inputs(), stride, room);
+  kernels().multiply({rows, count, inputs(), x, count, {room, kPanel, count * kPanel}, out, inputs(), add});
+}
+
+std::vector<at::Tensor> apply_linears(const at::Tensor& x_TI, std::span<const LinearWeight* const> weights,
+                                      std::span<const at::Tensor> bias_O) {
+  const bool differentiable = needs_gradient(x_TI);
+  const at::Tensor x = differentiable ? x_TI.detach() : x_TI;
+  std::vector<at::Tensor> outputs;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    outputs.push_back(weights[i]->times(x));
+    if (bias_O[i].defined()) outputs.back().add_(bias_O[i]);
+  }
+  if (!differentiable) return outputs;
+  const std::vector<const LinearWeight*> kept(weights.begin(), weights.end());
+  differentiate(std::span(&x_TI, 1), outputs, [kept](const Gradients& dy_TO) {
+    at::Tensor dx_TI;
+    for (std::size_t i = 0; i < kept.size(); ++i) {
+      if (dy_TO[i].defined()) kept[i]->add_gradient(dy_TO[i], dx_TI);
+    }
+    return Gradients{dx_TI};
+  });
+  return outputs;
 }
 
 }  // namespace rocket

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace rocket {
 
@@ -27,6 +29,10 @@ bool on_kernels(const at::Tensor& x);
 /// change them. With gradients: for four rows or more, as far as the matrix library keeps to it.
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
 
+/// out [M, N] = left [M, K] right [K, N], added to what stands there where `add`: float32 on the CPU, rows
+/// without gaps between their elements. Bits as those of product().
+void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN, bool add);
+
 /// A frozen weight of a linear layer, kept as the kernels read it where that pays.
 class LinearWeight {
  public:
@@ -37,16 +43,27 @@ class LinearWeight {
   const at::Tensor& tensor() const { return weight_OI_; }
   std::int64_t outputs() const { return weight_OI_.size(0); }
   std::int64_t inputs() const { return weight_OI_.size(1); }
-  /// x W^T, as product() computes it.
+  /// x W^T, as product() computes it; x's gradient is left out.
   at::Tensor times(const at::Tensor& x_TI) const;
+  /// The gradient of x from that of times(x); added to `dx_TI` where that is defined.
+  void add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const;
   /// On kernels, serial: the columns [first, first + count) of x W^T for `rows` rows, written to `out` with a
   /// distance of `count`. `first` is a multiple of kPanel. `scratch` may be enlarged.
   void columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
                at::Tensor& scratch) const;
+  /// On kernels, serial: out [rows, inputs] = x [rows, count] times the weight's rows [first, first + count),
+  /// added to `out` where `add`.
+  void add_rows(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
+                bool add, at::Tensor& scratch) const;
 
  private:
   at::Tensor weight_OI_;
   at::Tensor packed_;  // undefined: packed when needed
 };
+
+/// x W^T + bias of weights that read the same x, [T, O] each; differentiable with respect to x. A bias may be
+/// undefined.
+std::vector<at::Tensor> apply_linears(const at::Tensor& x_TI, std::span<const LinearWeight* const> weights,
+                                      std::span<const at::Tensor> bias_O);
 
 }  // namespace rocket

@@ -13,4 +13,9 @@ std::int64_t threads_here();
 /// is thrown here.
 void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& work);
 
+/// Calls work(begin, end) for bands that cover `rows` of `width` elements: several where there is enough to
+/// do.
+void on_row_bands(std::int64_t rows, std::int64_t width,
+                  const std::function<void(std::int64_t, std::int64_t)>& work);
+
 }  // namespace rocket

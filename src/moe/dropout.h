@@ -7,9 +7,18 @@
 #include <vector>
 
 #include "model/rows.h"
-#include "moe/mixture_delta.h"
+#include "moe/mixture_layer.h"
 
 namespace rocket {
+
+/// Dropout that is a function of (seed, step, record, input, position, feature): neither the company in the
+/// batch nor the number of ranks changes it. One Philox block decides four neighbouring features.
+struct DropoutKey {
+  double probability = 0;
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;
+  std::vector<std::int64_t> records;  // of each sequence of the batch
+};
 
 class Dropout {
  public:
@@ -18,13 +27,10 @@ class Dropout {
   bool active() const { return key_.probability > 0; }
   /// Which record and position each row of the coming forward is.
   void arrange(const PackedRows& rows);
-  /// x with features zeroed and the others scaled by 1 / (1 - p). `input` tells the inputs of a forward
-  /// apart.
-  at::Tensor apply(const at::Tensor& x_TI, std::int64_t input) const;
+  /// Which of `features` features of each row are kept. `input` tells the inputs of a forward apart.
+  KeptFeatures kept(std::int64_t features, std::int64_t input, at::Device device) const;
 
  private:
-  at::Tensor mask(std::int64_t features, std::int64_t input) const;
-
   DropoutKey key_;
   std::uint64_t philox_key_ = 0;
   std::vector<std::uint64_t> record_T_, position_T_;

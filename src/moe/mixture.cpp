@@ -63,31 +63,52 @@ Mixture Mixture::assemble(std::span<const LoraAdapter> experts, std::span<const 
 }
 
 void Mixture::lay_out(std::span<const LoraAdapter> experts, std::span<const Module> modules) {
-  std::int64_t offset = 0;
-  const auto add = [&](std::string name, std::int64_t rows, std::int64_t columns, bool router) {
-    ranges_.push_back({std::move(name), {rows, columns}, offset, rows * columns, router});
-    offset += rows * columns;
-  };
   for (std::size_t i = 0; i < modules.size(); ++i) {
     MixtureModule m = experts_of(experts, static_cast<std::int64_t>(i));
-    if (m.experts.empty()) continue;
-    const std::int64_t rank_sum = sum_of_ranks(m);
-    add(modules[i].name + ".lora_A", rank_sum, modules[i].inputs, false);
-    add(modules[i].name + ".lora_B", modules[i].outputs, rank_sum, false);
-    add(modules[i].name + ".router.weight", static_cast<std::int64_t>(m.experts.size()), modules[i].inputs,
-        true);
-    modules_.push_back(std::move(m));
+    if (!m.experts.empty()) modules_.push_back(std::move(m));
+  }
+  places_.resize(modules_.size());
+  const auto input = [&](std::size_t w) {
+    return modules[static_cast<std::size_t>(modules_[w].module)].input;
+  };
+  for (std::size_t w = 0; w < modules_.size(); ++w) {
+    if (w == 0 || input(w) < 0 || input(w) != input(w - 1)) lay_out_group(w, modules);
   }
 }
 
+/// The modules from `first` on that read its input.
+void Mixture::lay_out_group(std::size_t first, std::span<const Module> modules) {
+  const auto module = [&](std::size_t w) -> const Module& {
+    return modules[static_cast<std::size_t>(modules_[w].module)];
+  };
+  std::size_t end = first + 1;
+  while (end < modules_.size() && module(first).input >= 0 && module(end).input == module(first).input) ++end;
+  for (std::size_t w = first; w < end; ++w)
+    places_[w].a = add_range(module(w).name + ".lora_A", sum_of_ranks(modules_[w]), module(w).inputs, false);
+  for (std::size_t w = first; w < end; ++w)
+    places_[w].router =
+        add_range(module(w).name + ".router.weight", static_cast<std::int64_t>(modules_[w].experts.size()),
+                  module(w).inputs, true);
+  for (std::size_t w = first; w < end; ++w)
+    places_[w].b = add_range(module(w).name + ".lora_B", module(w).outputs, sum_of_ranks(modules_[w]), false);
+}
+
+std::size_t Mixture::add_range(const std::string& name, std::int64_t rows, std::int64_t columns,
+                               bool router) {
+  const std::int64_t offset = ranges_.empty() ? 0 : ranges_.back().offset + ranges_.back().count;
+  ranges_.push_back({name, {rows, columns}, offset, rows * columns, router});
+  return ranges_.size() - 1;
+}
+
 void Mixture::view_parameters() {
-  const auto view = [&](const ParameterRange& range) {
+  const auto view = [&](std::size_t place) {
+    const ParameterRange& range = ranges_[place];
     return flat_P.narrow(0, range.offset, range.count).view(range.shape).detach();
   };
   for (std::size_t w = 0; w < modules_.size(); ++w) {
-    modules_[w].a_RI = view(ranges_[3 * w]);
-    modules_[w].b_OR = view(ranges_[3 * w + 1]);
-    modules_[w].router_NI = view(ranges_[3 * w + 2]);
+    modules_[w].a_RI = view(places_[w].a);
+    modules_[w].b_OR = view(places_[w].b);
+    modules_[w].router_NI = view(places_[w].router);
   }
 }
 
@@ -99,7 +120,8 @@ std::int64_t Mixture::position(std::int64_t module) const {
 void Mixture::track_gradient(const at::Tensor& gradient_P, bool routers_only) {
   view_parameters();
   if (!gradient_P.defined()) return;
-  const auto track = [&](at::Tensor& parameter, const ParameterRange& range) {
+  const auto track = [&](at::Tensor& parameter, std::size_t place) {
+    const ParameterRange& range = ranges_[place];
     if (routers_only && !range.router) return;
     parameter.requires_grad_();
     // Autograd adds in place to a gradient that is there already: no view of a view, no copy of the whole
@@ -107,9 +129,9 @@ void Mixture::track_gradient(const at::Tensor& gradient_P, bool routers_only) {
     parameter.mutable_grad() = gradient_P.narrow(0, range.offset, range.count).view(range.shape);
   };
   for (std::size_t w = 0; w < modules_.size(); ++w) {
-    track(modules_[w].a_RI, ranges_[3 * w]);
-    track(modules_[w].b_OR, ranges_[3 * w + 1]);
-    track(modules_[w].router_NI, ranges_[3 * w + 2]);
+    track(modules_[w].a_RI, places_[w].a);
+    track(modules_[w].b_OR, places_[w].b);
+    track(modules_[w].router_NI, places_[w].router);
   }
 }
 

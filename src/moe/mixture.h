@@ -16,6 +16,7 @@ enum class RouterKind { linear, arrow };
 
 struct MixtureOptions {
   std::int64_t top_k = 2;
+  double top_p = 1;  // see RoutingRule
   RouterKind router = RouterKind::linear;
   std::uint64_t seed = 0;
 };
@@ -31,7 +32,8 @@ struct MixtureModule {
   at::Tensor router_NI;  // [N_w, d_in]
 };
 
-/// A named range of the flat buffer, for checkpoints and for weight decay.
+/// A named range of the flat buffer, for checkpoints and for weight decay. Of modules that read one input the
+/// A follow each other, then the routers, then the B: one product then serves all A, and one all routers.
 struct ParameterRange {
   std::string name;  // "<module>.lora_A", "<module>.lora_B", "<module>.router.weight"
   std::vector<std::int64_t> shape;
@@ -64,13 +66,21 @@ class Mixture {
   LoraAdapter expert(std::int64_t i) const;
 
  private:
+  /// Where a module's parameters stand in ranges_.
+  struct Places {
+    std::size_t a = 0, b = 0, router = 0;
+  };
+
   void lay_out(std::span<const LoraAdapter> experts, std::span<const Module> modules);
+  void lay_out_group(std::size_t first, std::span<const Module> modules);
+  std::size_t add_range(const std::string& name, std::int64_t rows, std::int64_t columns, bool router);
   void view_parameters();
 
   MixtureOptions options_;
   std::vector<std::string> expert_names_;
   std::vector<MixtureModule> modules_;
   std::vector<ParameterRange> ranges_;
+  std::vector<Places> places_;  // by position in modules_
   at::Tensor flat_P;
 };
 

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/random.h"
-#include "moe/mixture_delta.h"
 
 namespace rocket {
 namespace {
@@ -43,21 +42,16 @@ at::Tensor arrow_router(const MixtureModule& module) {
   return at::stack(rows).to(at::kFloat);
 }
 
-Routing route(const at::Tensor& logits_TN, std::int64_t top_k) {
-  const at::Tensor p_TN = at::softmax(logits_TN, -1, at::kFloat);
-  const std::int64_t experts = p_TN.size(1), k = std::min(top_k, experts);
+Routing route(const at::Tensor& logits_TN, const RoutingRule& rule) {
+  const at::Tensor p_TN = at::softmax(logits_TN, -1);
+  const std::int64_t experts = p_TN.size(1), k = std::min(rule.top_k, experts);
   // topk promises no order among equals; a stable sort does.
-  const at::Tensor order_TN =
-      std::get<1>(at::sort(p_TN.detach(), /*stable=*/true, /*dim=*/1, /*descending=*/true));
+  const at::Tensor order_TN = std::get<1>(at::sort(p_TN, /*stable=*/true, /*dim=*/1, /*descending=*/true));
   const at::Tensor chosen_TK = order_TN.narrow(1, 0, k);
   at::Tensor weight_TK = p_TN.gather(1, chosen_TK);
-  // 1 of several: the renormalised weight would be constant 1 and leave the router without a gradient.
-  if (k > 1 || experts == 1) weight_TK = weight_TK / weight_TK.sum(1, /*keepdim=*/true);
-  return {p_TN, chosen_TK, at::zeros_like(p_TN).scatter(1, chosen_TK, weight_TK)};
-}
-
-at::Tensor gates(const at::Tensor& logits_TN, std::int64_t top_k) {
-  return route(logits_TN, top_k).gates_TN;
+  if (rule.top_p < 1) weight_TK = weight_TK * (weight_TK.cumsum(1) - weight_TK).lt(rule.top_p);
+  if (rule.renormalised(experts)) weight_TK = weight_TK / weight_TK.sum(1, /*keepdim=*/true);
+  return {p_TN, at::zeros_like(p_TN).scatter(1, chosen_TK, weight_TK)};
 }
 
 }  // namespace rocket

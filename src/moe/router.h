@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/kernels.h"
 #include "moe/mixture.h"
 
 namespace rocket {
@@ -20,11 +21,11 @@ at::Tensor arrow_router(const MixtureModule& module);
 
 /// What a router decides for each row.
 struct Routing {
-  at::Tensor p_TN;       // softmax, float32
-  at::Tensor chosen_TK;  // the k largest, ties to the lowest expert, int64
-  at::Tensor gates_TN;   // zero for experts that are not chosen
+  at::Tensor p_TN;      // softmax
+  at::Tensor gates_TN;  // zero for experts that are not chosen
 };
 
-Routing route(const at::Tensor& logits_TN, std::int64_t top_k);
+/// Through LibTorch, on any device.
+Routing route(const at::Tensor& logits_TN, const RoutingRule& rule);
 
 }  // namespace rocket

@@ -155,7 +155,10 @@ void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals&
 }
 
 void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals) {
-  MixtureDelta delta(mixture_, {options_.lora_dropout, options_.seed, step_ + 1, micro_batch.records});
+  const double share = static_cast<double>(micro_batch.rows.tokens()) /
+                       static_cast<double>(totals.rows * static_cast<std::int64_t>(mixture_.modules().size()));
+  MixtureDelta delta(mixture_, {options_.lora_dropout, options_.seed, step_ + 1, micro_batch.records},
+                     {options_.balance_coefficient * share, options_.z_coefficient * share});
   at::Tensor objective;
   {
     const at::AutoGradMode with_grad(true);
@@ -164,13 +167,6 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
         decoder_.nll(hidden_TD.index_select(0, micro_batch.predicting_Q), micro_batch.targets_Q).sum();
     sums_.nll.add_(nll.detach());
     objective = nll / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));
-    const double share =
-        static_cast<double>(micro_batch.rows.tokens()) /
-        static_cast<double>(totals.rows * static_cast<std::int64_t>(mixture_.modules().size()));
-    if (options_.balance_coefficient != 0)
-      objective = objective + delta.balance_loss() * (options_.balance_coefficient * share);
-    if (options_.z_coefficient != 0)
-      objective = objective + delta.z_loss() * (options_.z_coefficient * share);
   }
   objective.backward();
   std::vector<float> choices;

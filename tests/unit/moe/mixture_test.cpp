@@ -59,7 +59,7 @@ TEST_F(MixtureTest, ViewsAndRangesCoverTheFlatBuffer) {
   EXPECT_EQ(offset, mixture.flat().numel());
   EXPECT_EQ(mixture.ranges()[3].name, "model.layers.0.self_attn.v_proj.lora_A");
   mixture.modules()[1].router_NI.fill_(5);
-  EXPECT_TRUE(at::equal(mixture.flat().narrow(0, mixture.ranges()[5].offset, 18), at::full({18}, 5.0f)));
+  EXPECT_TRUE(at::equal(mixture.flat().narrow(0, mixture.ranges()[4].offset, 18), at::full({18}, 5.0f)));
 }
 
 TEST_F(MixtureTest, AnExpertComesOutAsItWentIn) {

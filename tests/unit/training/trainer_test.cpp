@@ -64,13 +64,14 @@ TEST(Trainer, FollowsTheCurveOfTorchsAdamW) {
 }
 
 /// Checks one factor's gradients: norm of each expert's, and the first numbers of its first row. Experts that
-/// almost no token chose have gradients of 1e-7, of which float32 leaves three digits.
+/// almost no token chose have small gradients: PyTorch's own float32 gradients of these differ from its float64
+/// ones by 2e-4 (norm 1e-4) to 8e-3 (norm 8e-7) relative.
 void expect_factor(const at::Tensor& gradient, const nlohmann::json& norm, const nlohmann::json& head) {
   const double size = norm;
-  EXPECT_NEAR(gradient.norm().item<double>(), size, 1e-4 * size + 1e-9);
+  EXPECT_NEAR(gradient.norm().item<double>(), size, 1e-4 * size + 2e-8);
   const auto expected = at::tensor(head.get<std::vector<float>>());
   EXPECT_LT(test::largest_difference(gradient[0].narrow(0, 0, expected.numel()), expected),
-            2e-5 * size + 1e-9);
+            2e-5 * size + 5e-9);
 }
 
 TEST(Trainer, GradientsAgreeWithALoopOverExperts) {
@@ -91,7 +92,7 @@ TEST(Trainer, GradientsAgreeWithALoopOverExperts) {
       const auto router = at::tensor(module["router"][e].get<std::vector<float>>());
       const at::Tensor row = m.router_NI.grad()[static_cast<std::int64_t>(e)];
       EXPECT_LT(test::largest_difference(row.narrow(0, 0, 4), router),
-                1e-4 * row.norm().item<double>() + 1e-9);
+                1e-4 * row.norm().item<double>() + 5e-9);
       column += m.ranks[e];
     }
   }
@@ -254,7 +255,7 @@ TEST(Trainer, ALossThatIsNotFiniteEndsTheRun) {
     });
   });
   EXPECT_EQ(code, ExitCode::data);
-  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 1: loss nan"), HasSubstr("not both finite")));
+  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 1: loss"), HasSubstr("nan"), HasSubstr("not both finite")));
   EXPECT_EQ(failed, 2);
   EXPECT_TRUE(seen.log.empty() && seen.snapshots.empty());
 }

@@ -1,0 +1,55 @@
+#include "model/backward.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace rocket {
+namespace {
+
+class HandWritten : public torch::autograd::Node {
+ public:
+  HandWritten(torch::autograd::edge_list&& inputs, std::function<Gradients(const Gradients&)> backward)
+      : Node(std::move(inputs)), backward_(std::move(backward)) {}
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    const c10::NoGradGuard no_grad;
+    return backward_(gradients);
+  }
+
+  void release_variables() override { backward_ = nullptr; }
+
+ private:
+  std::function<Gradients(const Gradients&)> backward_;
+};
+
+}  // namespace
+
+bool needs_gradient(std::span<const at::Tensor> inputs) {
+  return c10::GradMode::is_enabled() &&
+         std::ranges::any_of(inputs, [](const at::Tensor& x) { return x.defined() && x.requires_grad(); });
+}
+
+bool needs_gradient(const at::Tensor& input) {
+  return needs_gradient(std::span(&input, 1));
+}
+
+void differentiate(std::span<const at::Tensor> inputs, std::span<at::Tensor> outputs,
+                   std::function<Gradients(const Gradients&)> backward) {
+  torch::autograd::edge_list edges;
+  for (const at::Tensor& input : inputs) {
+    edges.push_back(input.defined() && input.requires_grad() ? torch::autograd::impl::gradient_edge(input)
+                                                             : torch::autograd::Edge());
+  }
+  const auto node = std::make_shared<HandWritten>(std::move(edges), std::move(backward));
+  for (at::Tensor& output : outputs) {
+    output = output.detach();
+    torch::autograd::create_gradient_edge(output, node);
+  }
+}
+
+}  // namespace rocket

@@ -1,0 +1,24 @@
+// Steps of the backward pass that are written by hand, as nodes of LibTorch's graph.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace rocket {
+
+using Gradients = std::vector<at::Tensor>;
+
+/// Whether autograd is on and one of them requires a gradient.
+bool needs_gradient(std::span<const at::Tensor> inputs);
+bool needs_gradient(const at::Tensor& input);
+
+/// Joins `outputs`, computed without autograd, to the graph: `backward` makes of their gradients (undefined
+/// where there is none) those of `inputs` (undefined ones are left out). It keeps what it captures until it
+/// has run; it must not capture an input or output that requires a gradient: those it takes detached.
+void differentiate(std::span<const at::Tensor> inputs, std::span<at::Tensor> outputs,
+                   std::function<Gradients(const Gradients&)> backward);
+
+}  // namespace rocket
