@@ -1,5 +1,6 @@
 // The mixture of the chosen experts, fine-tuned on the curated records and the shots.
 #include <algorithm>
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -16,25 +17,39 @@ namespace rocket {
 
 namespace {
 
-/// D_A then D_K; the place in this list is the record's number in the order of an epoch and in dropout.
-std::vector<Example> training_examples(const Session& session, const BaseText& text) {
+/// What is trained on, and where each record comes from, for messages.
+struct TrainingSet {
   std::vector<Example> examples;
-  for (const SelectedRecord& selected : read_selected(session.run)) examples.push_back(text.example(selected.record));
+  std::vector<std::string> places;
+
+  void add(Example example, std::string place) {
+    example.record = static_cast<std::int64_t>(places.size());
+    examples.push_back(std::move(example));
+    places.push_back(std::move(place));
+  }
+};
+
+/// D_A then D_K; the place among the examples that are kept is a record's number in the order of an epoch and in dropout.
+TrainingSet training_set(const Session& session, const BaseText& text) {
+  TrainingSet set;
+  for (const SelectedRecord& selected : read_selected(session.run))
+    set.add(text.example(selected.record), fmt::format("{} (record {} of the corpus)", place(selected.record), selected.index));
   for (const Question& shot : read_shots(session.config, answer_extractor(session.config)))
-    examples.push_back(text.example(shot.record));
-  return examples;
+    set.add(text.example(shot.record), place(shot.record));
+  return set;
 }
 
 /// The records of a run under the cut-off, and a word about what it cost.
-std::vector<Example> cut_examples(const Session& session, const BaseText& text) {
+TrainingSet cut_training_set(const Session& session, const BaseText& text) {
   const std::int64_t cutoff = std::min(session.config.training.cutoff, text.model().max_positions);
   CutoffCount count;
-  std::vector<Example> examples = apply_cutoff(training_examples(session, text), cutoff, count);
+  TrainingSet set = training_set(session, text);
+  set.examples = apply_cutoff(std::move(set.examples), cutoff, count);
   if (count.truncated + count.dropped > 0)
     log::warn("finetune: {} examples lost their end at {} tokens, {} had no target left and were dropped",
               count.truncated, cutoff, count.dropped);
-  if (examples.empty()) fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
-  return examples;
+  if (set.examples.empty()) fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
+  return set;
 }
 
 void write_training(const RunDirectory& run, const Mixture& mixture, std::span<const Module> modules,
@@ -71,8 +86,7 @@ void write_training(const RunDirectory& run, const Mixture& mixture, std::span<c
 }
 
 std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device) {
-  const bool nccl = device.is_cuda() && comm.size() > 1 && nccl_available();
-  return nccl ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
+  return device.is_cuda() && comm.size() > 1 ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
 }
 
 /// Root's eyes and hands during training: the step line, the checkpoints, the record.
@@ -80,31 +94,41 @@ class TrainingRecorder {
  public:
   TrainingRecorder(JobContext& context, const Mixture& mixture, std::int64_t steps, const Snapshot& from)
       : context_(context), mixture_(mixture), progress_("finetune", "steps", steps, from.step), last_(from) {
+    if (from.step > 0) last_file_ = checkpoint_path(context.session.run.checkpoints(), from.step);
     context.record.parts_total = steps;
     context.record.parts_done = from.step;
   }
 
   void step(const StepLog& log) {
-    const std::string line =
-        fmt::format("step {} loss {:.4f} lr {:.2e} gradient {:.3f} {:.0f} target tokens/s", log.step, log.loss,
-                    log.learning_rate, log.gradient_norm, static_cast<double>(log.target_tokens) / log.seconds);
-    log::detail("finetune: {}", line);
-    progress_.advance(1, line);
+    const double rate = static_cast<double>(log.target_tokens) / log.seconds;
+    const double gib = static_cast<double>(log.memory_bytes) / (1 << 30);
+    log::detail("finetune: step {:5} epoch {} loss {:.5f} lr {:.2e} gradient {:.4f} {:.0f} target tokens/s padding {:.1f} % "
+                "load entropy {:.3f} memory {:.2f} GiB {:.3f} s",
+                log.step, log.epoch, log.loss, log.learning_rate, log.gradient_norm, rate, 100 * log.padding,
+                log.load_entropy, gib, log.seconds);
+    progress_.advance(1, fmt::format("loss {:.4f} {:.0f} target tokens/s", log.loss, rate));
     context_.events.write("step", {{"step", log.step}, {"epoch", log.epoch}, {"loss", log.loss},
                                    {"learning_rate", log.learning_rate}, {"gradient_norm", log.gradient_norm},
-                                   {"target_tokens", log.target_tokens}, {"seconds", log.seconds}});
+                                   {"target_tokens", log.target_tokens}, {"target_tokens_per_second", rate},
+                                   {"padding", log.padding}, {"load_entropy", log.load_entropy},
+                                   {"memory_bytes", log.memory_bytes}, {"seconds", log.seconds}});
   }
 
   void checkpoint(const Snapshot& snapshot) {
     const Session& session = context_.session;
-    const fs::path file = save_checkpoint(session.run.checkpoints(), snapshot, mixture_, context_.record.fingerprint,
-                                          session.config.training.keep_checkpoints);
+    const auto start = std::chrono::steady_clock::now();
+    last_file_ = save_checkpoint(session.run.checkpoints(), snapshot, mixture_, context_.record.fingerprint,
+                                 session.config.training.keep_checkpoints);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto bytes = fs::file_size(last_file_);
     context_.record.parts_done = snapshot.step;
     context_.save_progress();
-    context_.events.write("checkpoint", {{"step", snapshot.step}, {"bytes", fs::file_size(file)}});
+    log::detail("finetune: checkpoint of step {}: {:.1f} MB in {:.2f} s", snapshot.step, static_cast<double>(bytes) / 1e6, seconds);
+    context_.events.write("checkpoint", {{"step", snapshot.step}, {"bytes", bytes}, {"seconds", seconds}});
     last_ = snapshot;
   }
 
+  std::string last_file() const { return last_file_.string(); }
   const Snapshot& last() const { return last_; }
 
  private:
@@ -112,6 +136,7 @@ class TrainingRecorder {
   const Mixture& mixture_;
   Progress progress_;
   Snapshot last_;
+  fs::path last_file_;
 };
 
 }  // namespace
@@ -123,22 +148,24 @@ JobEnd finetune(JobContext& context) {
   std::optional<Decoder> decoder;
   std::optional<Mixture> mixture;
   std::optional<Snapshot> resume;
-  std::vector<Example> examples;
+  TrainingSet set;
   agree(comm, [&] {
     decoder.emplace(configured_base(session.config, session.rank_on_node));
-    examples = cut_examples(session, BaseText(session.config));
+    set = cut_training_set(session, BaseText(session.config));
     mixture.emplace(initial_mixture(session, decoder->modules(), decoder->device()));
     resume = load_newest_checkpoint(session.run.checkpoints(), *mixture, context.record.fingerprint);
   });
   if (mixture->options().top_k == 1)
     log::info("finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no gradient)");
-  const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(examples.size()), options).size());
+  const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());
   TrainingRecorder recorder(context, *mixture, steps, resume.value_or(Snapshot{}));
   const auto reducer = reducer_for(comm, decoder->device());
   const TrainingEnd end =
-      train(comm, *reducer, *decoder, *mixture, examples, options, resume ? &*resume : nullptr,
+      train(comm, *reducer, *decoder, *mixture, set.examples, options, resume ? &*resume : nullptr,
             {.step = [&](const StepLog& log) { recorder.step(log); },
-             .checkpoint = [&](const Snapshot& snapshot) { recorder.checkpoint(snapshot); }});
+             .checkpoint = [&](const Snapshot& snapshot) { recorder.checkpoint(snapshot); },
+             .example = [&](std::int64_t i) { return set.places[set.examples[i].record]; },
+             .last_checkpoint = [&] { return recorder.last_file(); }});
   if (end == TrainingEnd::stopped) return JobEnd::stopped;
   on_root(comm, [&] { write_training(session.run, *mixture, decoder->modules(), recorder.last().log); });
   return JobEnd::finished;

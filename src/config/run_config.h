@@ -107,6 +107,7 @@ struct RunConfig {
 
   struct Mixture {
     std::int64_t top_k = 2;
+    double top_p = 1.0;
     std::string router = "linear";
   } mixture;
 
@@ -123,6 +124,9 @@ struct RunConfig {
     double clip = 1.0;
     double lora_dropout = 0.05;
     double balance_coefficient = 0, z_coefficient = 0;
+    std::string recompute = "none";
+    std::string reduction = "fast";
+    double spike_z = 0;
     std::int64_t checkpoint_every = 50;
     std::int64_t keep_checkpoints = 2;
   } training;

@@ -110,6 +110,10 @@ std::vector<Setting> choice_settings() {
 std::vector<Setting> training_settings() {
   return {
       {"mixture.top_k", AT(mixture.top_k), at_least(1), "experts per token"},
+      {"mixture.top_p",
+       AT(mixture.top_p),
+       {.min = 0, .max = 1, .above_min = true},
+       "of the top_k, the fewest whose probabilities sum to this; 1: all"},
       {"mixture.router", AT(mixture.router), one_of({"linear", "arrow"}), "how the routers start"},
 
       {"training.trained", AT(training.trained), one_of({"all", "router_only"}), "all: experts and routers"},
@@ -137,6 +141,12 @@ std::vector<Setting> training_settings() {
       {"training.balance_coefficient", AT(training.balance_coefficient), at_least(0),
        "of the load-balance loss"},
       {"training.z_coefficient", AT(training.z_coefficient), at_least(0), "of the router z-loss"},
+      {"training.recompute", AT(training.recompute), one_of({"none", "layer"}),
+       "layer: a layer's insides are computed again for the backward pass, not kept"},
+      {"training.reduction", AT(training.reduction), one_of({"fast", "deterministic"}),
+       "of gradients over ranks; deterministic: the same bits for any number of ranks"},
+      {"training.spike_z", AT(training.spike_z), at_least(0),
+       "stop at a loss so many standard deviations above the last 128; 0: never"},
       {"training.checkpoint_every", AT(training.checkpoint_every), at_least(1),
        "updates; and always on a stop"},
       {"training.keep_checkpoints", AT(training.keep_checkpoints), at_least(1), "older ones are removed"},

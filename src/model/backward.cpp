@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <utility>
 
@@ -50,6 +51,24 @@ void differentiate(std::span<const at::Tensor> inputs, std::span<at::Tensor> out
     output = output.detach();
     torch::autograd::create_gradient_edge(output, node);
   }
+}
+
+at::Tensor recomputed(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> step) {
+  const bool wanted = x.requires_grad();
+  const at::Tensor start = x.detach();
+  std::array<at::Tensor, 1> out;
+  {
+    const c10::NoGradGuard no_grad;
+    out[0] = step(start.clone());  // without gradients a step may overwrite what it reads
+  }
+  differentiate(std::span(&x, 1), out, [wanted, start, step = std::move(step)](const Gradients& dy) {
+    const c10::AutoGradMode with_grad(true);
+    const at::Tensor again = start.detach();
+    again.requires_grad_(wanted);
+    step(again).backward(dy[0]);
+    return Gradients{again.grad()};
+  });
+  return out[0];
 }
 
 }  // namespace rocket

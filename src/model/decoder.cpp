@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "formats/tensors.h"
 #include "model/attention.h"
+#include "model/backward.h"
 #include "model/head.h"
 #include "model/kv_cache.h"
 #include "model/layers.h"
@@ -52,6 +53,8 @@ struct LayerNorms {
 
 }  // namespace
 
+struct Forward;
+
 struct Decoder::Weights {
   Weights(const std::filesystem::path& folder, const WeightPlace& where)
       : config(read_decoder_config(folder)), files(folder), place(where), rope(config, where) {
@@ -84,6 +87,12 @@ struct Decoder::Weights {
     }
   }
 
+  /// What the heads of a layer make of its input, [T, H * K].
+  at::Tensor attention(std::int64_t layer, const at::Tensor& x_TD, const Forward& f) const;
+  /// From there to the layer's output: attention's output layer and the feed-forward layer, each added to x.
+  at::Tensor rest_of_layer(std::int64_t layer, const at::Tensor& x_TD, const at::Tensor& mixed,
+                           const Forward& f) const;
+
   DecoderConfig config;
   ModelWeights files;  // the tensors below may be views of its map
   WeightPlace place;
@@ -96,16 +105,16 @@ struct Decoder::Weights {
   std::vector<at::Tensor> bias_O;     // by module; undefined where there is none
 };
 
-namespace {
-
 /// What the layers of one forward share.
 struct Forward {
   const PackedRows& rows;
-  const Rotation& rotation;
+  Rotation rotation;
   const std::vector<at::Tensor>& bias_O;
   LinearDelta* delta;
   KvCache* cache;
 };
+
+namespace {
 
 /// Outputs of linear layers that read the same input.
 template <std::size_t n>
@@ -169,6 +178,18 @@ at::Tensor plus(const at::Tensor& x_TD, const at::Tensor& y_TD) {
 
 }  // namespace
 
+at::Tensor Decoder::Weights::attention(std::int64_t layer, const at::Tensor& x_TD, const Forward& f) const {
+  const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
+  return mix(config, linears, layer, n, rms_norm(x_TD, n.attention_D, config.norm_eps), f);
+}
+
+at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor& x_TD, const at::Tensor& mixed,
+                                           const Forward& f) const {
+  const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
+  const at::Tensor y_TD = plus(x_TD, project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0]);
+  return plus(y_TD, mlp_block(linears, layer, rms_norm(y_TD, n.mlp_D, config.norm_eps), f));
+}
+
 Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device) {
   return in_context("base model", [&] {
     const c10::NoGradGuard no_grad;
@@ -198,29 +219,43 @@ const at::Tensor& Decoder::weight(std::int64_t module) const {
   return weights_->linears.at(static_cast<std::size_t>(module)).tensor();
 }
 
+Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
+  check_ids(rows.ids_T, weights_->config.vocabulary);
+  if (delta != nullptr) delta->arrange(rows);
+  if (cache != nullptr) cache->arrange(rows);
+  return {rows, weights_->rope.rows(rows), weights_->bias_O, delta, cache};
+}
+
 at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
                            const std::vector<std::int64_t>* asked) const {
   const Weights& w = *weights_;
-  check_ids(rows.ids_T, w.config.vocabulary);
-  if (delta != nullptr) delta->arrange(rows);
-  if (cache != nullptr) cache->arrange(rows);
-  const Rotation rotation = w.rope.rows(rows);
-  const Forward forward{rows, rotation, w.bias_O, delta, cache};
+  const Forward forward = begin(rows, delta, cache);
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
   for (std::int64_t i = 0; i < w.config.layers; ++i) {
-    const LayerNorms& norms = w.norms[static_cast<std::size_t>(i)];
-    at::Tensor mixed =
-        mix(w.config, w.linears, i, norms, rms_norm(x_TD, norms.attention_D, w.config.norm_eps), forward);
+    at::Tensor mixed = w.attention(i, x_TD, forward);
     if (asked != nullptr && i + 1 == w.config.layers) {  // nobody attends to a row from here on
       const at::Tensor index = at::tensor(*asked, at::kLong).to(x_TD.device());
       mixed = mixed.index_select(0, index);
       x_TD = x_TD.index_select(0, index);
       if (delta != nullptr) delta->arrange(choose_rows(rows, *asked));
     }
-    x_TD = plus(x_TD, project<1>(mixed, w.linears, {i * linears_per_layer + o}, forward)[0]);
-    x_TD = plus(x_TD, mlp_block(w.linears, i, rms_norm(x_TD, norms.mlp_D, w.config.norm_eps), forward));
+    x_TD = w.rest_of_layer(i, x_TD, mixed, forward);
   }
   if (cache != nullptr) cache->advance(rows);
+  return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
+}
+
+at::Tensor Decoder::hidden_for_training(const PackedRows& rows, LinearDelta* delta,
+                                        bool recompute_layers) const {
+  const Weights& w = *weights_;
+  const Forward forward = begin(rows, delta, nullptr);
+  at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
+  for (std::int64_t i = 0; i < w.config.layers; ++i) {
+    const auto layer = [&w, i, forward](const at::Tensor& x) {
+      return w.rest_of_layer(i, x, w.attention(i, x, forward), forward);
+    };
+    x_TD = recompute_layers ? recomputed(x_TD, layer) : layer(x_TD);
+  }
   return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 

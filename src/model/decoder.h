@@ -17,6 +17,7 @@
 namespace rocket {
 
 class KvCache;
+struct Forward;
 
 class Decoder {
  public:
@@ -38,6 +39,10 @@ class Decoder {
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr,
                     const std::vector<std::int64_t>* asked = nullptr) const;
 
+  /// The same for training: with gradients, of all rows, where no text is remembered. With `recompute_layers` the
+  /// layers' insides are not kept but computed again in the backward pass, which `rows` and `delta` must outlive.
+  at::Tensor hidden_for_training(const PackedRows& rows, LinearDelta* delta, bool recompute_layers) const;
+
   /// What the head makes of chosen rows: see model/head.h.
   at::Tensor logits(const at::Tensor& hidden_TD) const;
   at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
@@ -48,6 +53,7 @@ class Decoder {
 
  private:
   struct Weights;
+  Forward begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const;
   explicit Decoder(std::unique_ptr<Weights> weights);
   std::unique_ptr<Weights> weights_;
 };

@@ -84,7 +84,7 @@ SelectionOptions selection_options(const RunConfig& config) {
 
 MixtureOptions mixture_options(const RunConfig& config) {
   static constexpr std::array words{std::pair{"linear", RouterKind::linear}, std::pair{"arrow", RouterKind::arrow}};
-  return {.top_k = config.mixture.top_k, .router = choice(config.mixture.router, words), .seed = config.seed};
+  return {.top_k = config.mixture.top_k, .top_p = config.mixture.top_p, .router = choice(config.mixture.router, words), .seed = config.seed};
 }
 
 TrainingOptions training_options(const RunConfig& config) {
@@ -104,6 +104,9 @@ TrainingOptions training_options(const RunConfig& config) {
           .lora_dropout = t.lora_dropout,
           .balance_coefficient = t.balance_coefficient,
           .z_coefficient = t.z_coefficient,
+          .recompute_layers = t.recompute == "layer",
+          .deterministic = t.reduction == "deterministic",
+          .spike_z = t.spike_z,
           .checkpoint_every = t.checkpoint_every,
           .keep_checkpoints = t.keep_checkpoints,
           .seed = config.seed};

@@ -9,8 +9,6 @@ namespace rocket {
 
 namespace {
 
-std::string place(const Record& record) { return fmt::format("{}:{}", record.file, record.line); }
-
 Question checked_question(Record record, const AnswerExtractor& extractor) {
   if (!record.answer) fail_data("{}: no 'answer': exact match needs the gold value of every shot and evaluation item", place(record));
   if (extractor.kind() == AnswerKind::code && record.tests.empty())
@@ -36,6 +34,8 @@ TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, 
 }
 
 }  // namespace
+
+std::string place(const Record& record) { return fmt::format("{}:{}", record.file, record.line); }
 
 AnswerExtractor ready_extractor(const RunConfig& config) {
   AnswerExtractor extractor = answer_extractor(config);

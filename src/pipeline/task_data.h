@@ -16,6 +16,9 @@
 
 namespace rocket {
 
+/// Where a record stands, for messages: "file:line".
+std::string place(const Record& record);
+
 /// A record with the gold value of its answer in canonical form.
 struct Question {
   Record record;

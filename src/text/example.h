@@ -13,6 +13,7 @@ namespace rocket {
 struct Example {
   std::vector<TokenId> ids;       // leading specials, prompt, target, one EOS
   std::int64_t target_begin = 0;  // first id that is a target; the targets are ids[target_begin..]
+  std::int64_t record = -1;       // its number among the caller's records, where that is of use
 
   std::int64_t target_tokens() const { return static_cast<std::int64_t>(ids.size()) - target_begin; }
 };

@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "store/hdf5.h"
 
 namespace rocket {
 namespace {
 
 constexpr std::string_view kStem = "step-", kSuffix = ".h5";
-constexpr const char* kVersion = "1";
-
-std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step) {
-  return folder / fmt::format("{}{:07}{}", kStem, step, kSuffix);
-}
+constexpr const char* kVersion = "2";
 
 /// Steps of the checkpoints of a folder, ascending.
 std::vector<std::int64_t> steps_in(const std::filesystem::path& folder) {
@@ -98,6 +97,26 @@ void check_layout(const H5Reader& file, const Mixture& mixture) {
             theirs == stored.end() ? "no more parameters" : *theirs);
 }
 
+std::string checksum_name(const std::string& name) {
+  return name + "_hash";
+}
+
+/// HDF5 itself does not notice a flipped bit among plain values.
+void write_values(H5Writer& file, const std::string& name, const std::vector<float>& values) {
+  file.write(name, values);
+  file.attribute(checksum_name(name), hash_text(bytes_of(values)));
+}
+
+std::vector<float> read_values(const H5Reader& file, const std::string& name, const Shape& shape) {
+  std::vector<float> values = file.read<float>(name, shape);
+  if (hash_text(bytes_of(values)) != file.attribute(checksum_name(name)))
+    fail_data("'{}' is damaged: its checksum does not fit", name);
+  const auto broken = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
+  if (broken != values.end())
+    fail_data("'{}' holds {} at place {}, expected finite numbers", name, *broken, broken - values.begin());
+  return values;
+}
+
 Snapshot read_checkpoint(const std::filesystem::path& path, std::int64_t step, const Mixture& mixture,
                          const std::string& fingerprint) {
   const H5Reader file(path);
@@ -112,9 +131,9 @@ Snapshot read_checkpoint(const std::filesystem::path& path, std::int64_t step, c
   const Shape flat{mixture.flat().numel()};
   Snapshot snapshot{.step = step};
   if (file.read<std::int64_t>("step", {1})[0] != step) fail_data("its step is not that of its name");
-  snapshot.parameters = file.read<float>("parameters", flat);
-  snapshot.first_moment = file.read<float>("first_moment", flat);
-  snapshot.second_moment = file.read<float>("second_moment", flat);
+  snapshot.parameters = read_values(file, "parameters", flat);
+  snapshot.first_moment = read_values(file, "first_moment", flat);
+  snapshot.second_moment = read_values(file, "second_moment", flat);
   snapshot.log = read_log(file, step, mixture);
   return snapshot;
 }
@@ -127,6 +146,10 @@ std::string way_back(const std::filesystem::path& folder, const std::vector<std:
 
 }  // namespace
 
+std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step) {
+  return folder / fmt::format("{}{:07}{}", kStem, step, kSuffix);
+}
+
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const Snapshot& snapshot,
                                       const Mixture& mixture, const std::string& fingerprint,
                                       std::int64_t keep) {
@@ -138,9 +161,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const
   file.write("step", std::vector<std::int64_t>{snapshot.step});
   const std::vector<std::string> lines = layout(mixture);
   file.write_strings("layout", lines, {static_cast<std::int64_t>(lines.size())});
-  file.write("parameters", snapshot.parameters);
-  file.write("first_moment", snapshot.first_moment);
-  file.write("second_moment", snapshot.second_moment);
+  write_values(file, "parameters", snapshot.parameters);
+  write_values(file, "first_moment", snapshot.first_moment);
+  write_values(file, "second_moment", snapshot.second_moment);
   write_log(file, snapshot.log, mixture);
   file.commit();
   std::vector<std::int64_t> steps = steps_in(folder);

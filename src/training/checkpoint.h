@@ -9,13 +9,16 @@
 
 namespace rocket {
 
+/// The file of the checkpoint of a step.
+std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step);
+
 /// Commits the snapshot and removes all but the newest `keep` checkpoints. Returns the file.
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const Snapshot& snapshot,
                                       const Mixture& mixture, const std::string& fingerprint,
                                       std::int64_t keep);
 
 /// The newest checkpoint of the folder, nullopt if there is none. Throws data (65) if it is broken, of
-/// another fingerprint or does not fit the mixture: a failed restore stops the job.
+/// another fingerprint, damaged or does not fit the mixture: a failed restore stops the job.
 std::optional<Snapshot> load_newest_checkpoint(const std::filesystem::path& folder, const Mixture& mixture,
                                                const std::string& fingerprint);
 

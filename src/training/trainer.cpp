@@ -5,9 +5,12 @@
 
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/stop.h"
+#include "comm/fixed_order_sum.h"
 #include "moe/mixture_delta.h"
 #include "training/micro_batch.h"
 #include "training/optimizer.h"
@@ -47,13 +50,14 @@ struct BatchTotals {
 class Trainer {
  public:
   Trainer(Comm& comm, Reducer& reducer, const Decoder& decoder, Mixture& mixture,
-          const std::vector<Example>& examples, const TrainingOptions& options)
+          const std::vector<Example>& examples, const TrainingOptions& options, const TrainingHooks& hooks)
       : comm_(comm),
         reducer_(reducer),
         decoder_(decoder),
         mixture_(mixture),
         examples_(examples),
         options_(options),
+        hooks_(hooks),
         batches_(global_batches(static_cast<std::int64_t>(examples.size()), options)),
         loads_(static_cast<std::int64_t>(mixture.modules().size() * mixture.expert_names().size())),
         sums_(mixture, loads_),
@@ -64,7 +68,7 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  TrainingEnd run(const Snapshot* resume, const TrainingHooks& hooks);
+  TrainingEnd run(const Snapshot* resume);
 
  private:
   std::int64_t steps() const { return static_cast<std::int64_t>(batches_.size()); }
@@ -72,8 +76,12 @@ class Trainer {
   void restore(const Snapshot* resume);
   void broadcast(at::Tensor& values_P);
   BatchTotals totals(const std::vector<std::int64_t>& batch) const;
+  std::vector<std::vector<std::int64_t>> leaves(const std::vector<std::int64_t>& batch) const;
   void compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
   void compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals);
+  std::vector<std::int64_t> experts_of_modules() const;
+  void check_health(const StepLog& log, const std::vector<std::int64_t>& batch) const;
+  [[noreturn]] void stop_at(std::int64_t step, const std::vector<std::int64_t>& batch, const std::string& reason) const;
   StepLog update(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
   std::vector<float> expert_load() const;
   StepLog step();
@@ -85,6 +93,7 @@ class Trainer {
   Mixture& mixture_;
   const std::vector<Example>& examples_;
   const TrainingOptions& options_;
+  const TrainingHooks& hooks_;
   const std::vector<std::vector<std::int64_t>> batches_;
   const std::int64_t loads_;
   StepSums sums_;
@@ -146,12 +155,31 @@ BatchTotals Trainer::totals(const std::vector<std::int64_t>& batch) const {
   return sum;
 }
 
+std::vector<std::vector<std::int64_t>> Trainer::leaves(const std::vector<std::int64_t>& batch) const {
+  return micro_batches(examples_, batch, options_.deterministic ? 1 : comm_.size(), options_.micro_batch_tokens);
+}
+
+/// Collective. Afterwards the sums of all micro-batches of the step stand in sums_, on every rank.
 void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
+  const auto all = leaves(batch);
+  const auto count = static_cast<std::int64_t>(all.size());
+  const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
+  const auto sums = std::span(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
+  std::optional<FixedOrderSum> in_order;
+  if (options_.deterministic) in_order.emplace(count, sums.size());
   sums_.all.zero_();
-  for (const auto& chosen :
-       micro_batches(examples_, batch, comm_.rank(), comm_.size(), options_.micro_batch_tokens)) {
-    compute_micro_batch(lay_out(examples_, chosen, decoder_.device()), totals);
-  }
+  agree(comm_, [&] {
+    for (std::int64_t leaf = mine.first; leaf < mine.first + mine.count; ++leaf) {
+      compute_micro_batch(lay_out(examples_, all[static_cast<std::size_t>(leaf)], decoder_.device()), totals);
+      if (!in_order) continue;
+      in_order->add(leaf, to_vector(sums_.all));
+      sums_.all.zero_();
+    }
+  });
+  if (!in_order) return reducer_.sum(comm_, sums.data(), sums.size());
+  std::vector<float> total(sums.size());
+  in_order->finish(comm_, total);
+  sums_.all.copy_(at::from_blob(total.data(), {sums_.all.numel()}, at::kFloat));
 }
 
 void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals) {
@@ -162,7 +190,7 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
   at::Tensor objective;
   {
     const at::AutoGradMode with_grad(true);
-    const at::Tensor hidden_TD = decoder_.hidden(micro_batch.rows, &delta);
+    const at::Tensor hidden_TD = decoder_.hidden_for_training(micro_batch.rows, &delta, options_.recompute_layers);
     const at::Tensor nll =
         decoder_.nll(hidden_TD.index_select(0, micro_batch.predicting_Q), micro_batch.targets_Q).sum();
     sums_.nll.add_(nll.detach());
@@ -185,6 +213,33 @@ std::vector<float> Trainer::expert_load() const {
   return load;
 }
 
+std::vector<std::int64_t> Trainer::experts_of_modules() const {
+  std::vector<std::int64_t> counts;
+  for (const MixtureModule& m : mixture_.modules()) counts.push_back(static_cast<std::int64_t>(m.experts.size()));
+  return counts;
+}
+
+/// Root only: all ranks have the same sums, and root alone has the log.
+void Trainer::check_health(const StepLog& log, const std::vector<std::int64_t>& batch) const {
+  if (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm))
+    stop_at(log.step, batch, fmt::format("loss {} and gradient norm {} are not both finite", log.loss, log.gradient_norm));
+  const auto score = options_.spike_z > 0 ? spike_score(log_, log.loss) : std::nullopt;
+  if (score && *score > options_.spike_z)
+    stop_at(log.step, batch, fmt::format("the loss of {:.4f} lies {:.1f} standard deviations above those before (training.spike_z: {})",
+                                         log.loss, *score, options_.spike_z));
+}
+
+void Trainer::stop_at(std::int64_t step, const std::vector<std::int64_t>& batch, const std::string& reason) const {
+  std::vector<std::string> names;
+  for (const std::int64_t index : batch)
+    names.push_back(hooks_.example ? hooks_.example(index) : fmt::format("example {}", index));
+  const std::string last = hooks_.last_checkpoint ? hooks_.last_checkpoint() : "";
+  fail_data("step {}: {}. Nothing of this step is kept; {}. Lower training.learning_rate, or look at the records of the "
+            "step: {}",
+            step, reason, last.empty() ? "there is no checkpoint yet" : "the last good checkpoint is " + last,
+            fmt::join(names, ", "));
+}
+
 StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
   const at::NoGradGuard no_grad;
   StepLog log{.step = step_ + 1};
@@ -193,13 +248,10 @@ StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotal
   log.learning_rate = learning_rate_at(options_, log.step, steps());
   log.loss = sums_.nll.item<double>() / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));
   log.gradient_norm = l2_norm(sums_.gradient_P);
-  if (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm)) {
-    fail_data(
-        "step {}: loss {} and gradient norm {} are not both finite; the batch holds the examples {}. Lower "
-        "training.learning_rate, or look at these records",
-        log.step, log.loss, log.gradient_norm, fmt::join(batch, " "));
-  }
   log.expert_load = expert_load();
+  log.load_entropy = load_entropy(log.expert_load, experts_of_modules());
+  log.memory_bytes = peak_bytes();
+  if (comm_.is_root()) check_health(log, batch);
   const double clip = options_.clip / (log.gradient_norm + 1e-6);
   if (options_.clip > 0 && clip < 1) sums_.gradient_P.mul_(clip);
   optimizer_.update(log.learning_rate, log.step);
@@ -210,8 +262,7 @@ StepLog Trainer::step() {
   const auto start = Clock::now();
   const auto& batch = batches_[static_cast<std::size_t>(step_)];
   const BatchTotals batch_totals = totals(batch);
-  agree(comm_, [&] { compute(batch, batch_totals); });
-  reducer_.sum(comm_, sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
+  compute(batch, batch_totals);
   StepLog log;
   agree(comm_, [&] { log = update(batch, batch_totals); });
   ++step_;
@@ -224,10 +275,10 @@ Snapshot Trainer::snapshot() {
           to_vector(optimizer_.second_moment()), log_};
 }
 
-TrainingEnd Trainer::run(const Snapshot* resume, const TrainingHooks& hooks) {
+TrainingEnd Trainer::run(const Snapshot* resume) {
   agree(comm_, [&] { check_examples(); });
   restore(resume);
-  const auto checkpoint = [&] { on_root(comm_, [&] { hooks.checkpoint(snapshot()); }); };
+  const auto checkpoint = [&] { on_root(comm_, [&] { hooks_.checkpoint(snapshot()); }); };
   if (steps() == 0) checkpoint();
   while (step_ < steps()) {
     if (any_rank(comm_, stop_requested())) {
@@ -236,7 +287,7 @@ TrainingEnd Trainer::run(const Snapshot* resume, const TrainingHooks& hooks) {
     }
     StepLog log = step();
     on_root(comm_, [&] {
-      hooks.step(log);
+      hooks_.step(log);
       log_.push_back(std::move(log));
     });
     if (step_ == steps() || step_ % options_.checkpoint_every == 0) checkpoint();
@@ -249,7 +300,7 @@ TrainingEnd Trainer::run(const Snapshot* resume, const TrainingHooks& hooks) {
 TrainingEnd train(Comm& comm, Reducer& reducer, const Decoder& decoder, Mixture& mixture,
                   const std::vector<Example>& examples, const TrainingOptions& options,
                   const Snapshot* resume, const TrainingHooks& hooks) {
-  return Trainer(comm, reducer, decoder, mixture, examples, options).run(resume, hooks);
+  return Trainer(comm, reducer, decoder, mixture, examples, options, hooks).run(resume);
 }
 
 }  // namespace rocket

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "comm/comm.h"
@@ -10,6 +11,7 @@
 #include "model/decoder.h"
 #include "moe/mixture.h"
 #include "text/example.h"
+#include "training/step_log.h"
 
 namespace rocket {
 
@@ -28,21 +30,16 @@ struct TrainingOptions {
   double clip = 1.0;
   double lora_dropout = 0.05;
   double balance_coefficient = 0, z_coefficient = 0;
+  bool recompute_layers = false;  // see Decoder::hidden_for_training
+  bool deterministic = false;     // gradients are added up in an order that ranks do not change
+  double spike_z = 0;             // 0: never
   std::int64_t checkpoint_every = 50;
   std::int64_t keep_checkpoints = 2;
   std::uint64_t seed = 0;
 };
 
-/// One update, as it is logged and stored.
-struct StepLog {
-  std::int64_t step = 0, epoch = 0;  // step from 1, epoch from 0
-  double loss = 0, learning_rate = 0, gradient_norm = 0;
-  std::int64_t target_tokens = 0;
-  double seconds = 0;
-  std::vector<float> expert_load;  // [W * N] share of choices, rows sum to 1
-};
-
-/// All that a run needs to go on bit by bit.
+/// All that a run needs to go on bit by bit. The place in the data follows from the step, and random numbers are
+/// functions of the seed and of what they are for: neither has a state of its own.
 struct Snapshot {
   std::int64_t step = 0;  // updates done
   std::vector<float> parameters, first_moment, second_moment;
@@ -51,10 +48,12 @@ struct Snapshot {
 
 enum class TrainingEnd { finished, stopped };
 
+/// Called on root only.
 struct TrainingHooks {
-  std::function<void(const StepLog&)> step;  // root only, after each update
-  std::function<void(const Snapshot&)>
-      checkpoint;  // root only: every checkpoint_every steps, on a stop, at the end
+  std::function<void(const StepLog&)> step;          // after each update
+  std::function<void(const Snapshot&)> checkpoint;   // every checkpoint_every steps, on a stop, at the end
+  std::function<std::string(std::int64_t)> example;  // where an example comes from, for messages; may be empty
+  std::function<std::string()> last_checkpoint;      // what a stopped run goes on from; may be empty
 };
 
 /// The learning rate of update `step` (from 1) of `steps`. INTERFACE section 9.
@@ -71,9 +70,8 @@ std::vector<Example> apply_cutoff(std::vector<Example> examples, std::int64_t cu
 
 /// Collective. Trains `mixture` in place, from root's `resume` if that is not null; root's parameters go to
 /// all ranks. `examples` are the same on every rank. Throws data (65) if there is none, if one is longer than
-/// the model's positions, or if a loss or gradient is not finite, naming the step and its records: nothing is
-/// kept of that step. The balance loss is taken over the micro-batches of each rank and averaged by their
-/// tokens.
+/// the model's positions, or if a loss or gradient is not finite or the loss a spike, naming the step, its records
+/// and the last checkpoint: nothing is kept of that step. The balance loss is taken over each micro-batch and averaged by their tokens.
 TrainingEnd train(Comm& comm, Reducer& reducer, const Decoder& decoder, Mixture& mixture,
                   const std::vector<Example>& examples, const TrainingOptions& options,
                   const Snapshot* resume, const TrainingHooks& hooks);

@@ -8,7 +8,7 @@
 #include "base/one_ahead.h"
 #include "model/device.h"
 #include "model/text_embedder.h"
-#include "peak.h"
+#include "base/memory.h"
 
 namespace rocket {
 namespace {

@@ -12,7 +12,7 @@
 #include "comm/mpi_comm.h"
 #include "model/device.h"
 #include "model/threads.h"
-#include "peak.h"
+#include "base/memory.h"
 #include "selection/corpus_choice.h"
 
 namespace rocket {

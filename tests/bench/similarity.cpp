@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/device.h"
-#include "peak.h"
+#include "base/memory.h"
 
 namespace rocket {
 namespace {

@@ -22,6 +22,10 @@ TEST(Mpi, UnitsAreWorkedOnOnce) {
   testing::check_units(*world);
 }
 
+TEST(Mpi, SumsInFixedOrderHaveTheSameBits) {
+  testing::check_fixed_order_sum(*world);
+}
+
 TEST(Mpi, ASecondCommLivesBesideTheFirst) {
   const auto second = make_mpi_comm();
   EXPECT_EQ(second->size(), world->size());

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <bit>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <stdexcept>
@@ -10,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/stop.h"
+#include "comm/fixed_order_sum.h"
 #include "comm/mpi_comm.h"
 #include "comm/reducer.h"
 #include "comm/units.h"
@@ -307,6 +310,44 @@ void check_units(Comm& comm) {
   check_failing_hook(comm);
   check_units_once_each(comm, 5);
   check_stop(comm);
+}
+
+namespace {
+
+/// Ordinary floats, whose sums depend on the order.
+std::vector<float> leaf_values(std::int64_t leaf, std::size_t count) {
+  std::vector<float> values(count);
+  for (std::size_t i = 0; i < count; ++i)
+    values[i] = static_cast<float>(std::sin(static_cast<double>(leaf) * 7.3 + static_cast<double>(i) * 0.37)) *
+                std::pow(10.0f, static_cast<float>(leaf % 5));
+  return values;
+}
+
+/// The sum of the leaves [first, end), where `first` is a multiple of the largest power of two in their number.
+std::vector<float> sum_of_leaves(std::int64_t first, std::int64_t end, std::size_t count) {
+  if (end <= first) return std::vector<float>(count, 0.0f);
+  if (end - first == 1) return leaf_values(first, count);
+  const auto half = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(end - first)) / 2);
+  std::vector<float> left = sum_of_leaves(first, first + half, count);
+  const std::vector<float> right = sum_of_leaves(first + half, end, count);
+  for (std::size_t i = 0; i < count; ++i) left[i] += right[i];
+  return left;
+}
+
+}  // namespace
+
+void check_fixed_order_sum(Comm& comm) {
+  for (const std::int64_t leaves : {0, 1, 2, 3, 5, 8, 13, 32}) {
+    for (const std::size_t count : {1u, 41u}) {
+      FixedOrderSum sum(leaves, count);
+      const LeafShare share = leaf_share(leaves, comm.rank(), comm.size());
+      for (std::int64_t leaf = share.first; leaf < share.first + share.count; ++leaf)
+        sum.add(leaf, leaf_values(leaf, count));
+      std::vector<float> total(count, -1.0f);
+      sum.finish(comm, total);
+      EXPECT_EQ(total, sum_of_leaves(0, leaves, count)) << leaves << " leaves on " << comm.size() << " ranks";
+    }
+  }
 }
 
 }  // namespace rocket::testing

@@ -10,5 +10,6 @@ namespace rocket::testing {
 void check_comm(Comm& comm);
 void check_agreement(Comm& comm);
 void check_units(Comm& comm);
+void check_fixed_order_sum(Comm& comm);
 
 }  // namespace rocket::testing

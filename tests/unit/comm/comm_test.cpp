@@ -33,6 +33,10 @@ TEST_P(OnThreads, UnitsAreWorkedOnOnce) {
   run_on_threads(GetParam(), testing::check_units);
 }
 
+TEST_P(OnThreads, SumsInFixedOrderHaveTheSameBits) {
+  run_on_threads(GetParam(), testing::check_fixed_order_sum);
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, OnThreads, ::testing::Values(1, 2, 3, 7));
 
 TEST(LocalComm, IsOneRank) {

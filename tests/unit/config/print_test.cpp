@@ -87,7 +87,7 @@ TEST(Canonical, HoldsTheChosenSettings) {
                                          "task.pattern"};
   EXPECT_EQ(
       canonical(config, keys),
-      R"({"bank.memory":4294967296,"mixture.router":"linear","mixture.top_k":2,"prompt.template":"alpaca",)"
+      R"({"bank.memory":4294967296,"mixture.router":"linear","mixture.top_k":2,"mixture.top_p":1.0,"prompt.template":"alpaca",)"
       R"("task.k":5,"task.pattern":null})");
   EXPECT_THROW(canonical(config, std::vector<std::string>{"task.q"}), Error);
   EXPECT_THROW(canonical(config, std::vector<std::string>{""}), Error);

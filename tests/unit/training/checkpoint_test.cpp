@@ -2,15 +2,22 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "base/files.h"
+#include "store/hdf5.h"
 #include "unit/adapters/support.h"
+#include "unit/base/full_disk.h"
 
 namespace rocket {
 namespace {
 
 using test::kModules;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class Checkpoint : public testing::Test {
+class Checkpoint : public ::testing::Test {
  protected:
   static Mixture mixture_of(std::int64_t lora_r) {
     const std::vector<LoraAdapter> experts{{"x", {{1, at::randn({lora_r, 6}), at::randn({4, lora_r}), 1}}},
@@ -91,10 +98,62 @@ TEST_F(Checkpoint, ABrokenOneStopsTheJobAndNamesTheWayBack) {
   save(3);
   save(4);
   std::filesystem::resize_file(path(4), std::filesystem::file_size(path(4)) / 2);
-  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("step-0000004.h5"),
+  EXPECT_THAT(refusal(), ::testing::AllOf(HasSubstr("step-0000004.h5"),
                                         HasSubstr("delete it to go back to step-0000003.h5")));
   std::filesystem::remove(path(3));
   EXPECT_THAT(refusal(), HasSubstr("delete it to train from the start"));
+}
+
+/// Overwrites the four bytes of `value` in a file with those of `by`.
+void replace_float(const std::filesystem::path& file, float value, float by) {
+  std::string bytes = read_file(file);
+  const std::string wanted(reinterpret_cast<const char*>(&value), sizeof value);
+  const std::size_t at = bytes.find(wanted);
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, sizeof by, reinterpret_cast<const char*>(&by), sizeof by);
+  std::ofstream(file, std::ios::binary) << bytes;
+}
+
+TEST_F(Checkpoint, AFlippedBitAmongTheValuesIsNoticed) {
+  save(4);
+  replace_float(path(4), 4.2f, std::nextafter(4.2f, 5.0f));
+  EXPECT_THAT(refusal(), HasSubstr("'parameters' is damaged"));
+}
+
+TEST_F(Checkpoint, ValuesThatAreNotFiniteAreRefused) {
+  Snapshot s = snapshot(2);
+  s.second_moment[3] = std::numeric_limits<float>::quiet_NaN();
+  save_checkpoint(folder.path() / "checkpoints", s, mixture, "print", 2);
+  EXPECT_THAT(refusal(), HasSubstr("'second_moment' holds nan at place 3"));
+}
+
+TEST_F(Checkpoint, AMissingDataSetIsNamed) {
+  std::filesystem::create_directories(folder.path() / "checkpoints");
+  H5Writer file(path(1));
+  file.attribute("version", "2");
+  file.attribute("fingerprint", "print");
+  file.commit();
+  EXPECT_THAT(refusal(), HasSubstr("layout"));
+}
+
+TEST_F(Checkpoint, TornAnywhereItIsRefused) {
+  save(3);
+  const std::string whole = read_file(path(3));
+  for (const double part : {0.0, 0.01, 0.3, 0.6, 0.9, 0.999}) {
+    std::ofstream(path(3), std::ios::binary) << whole.substr(0, static_cast<std::size_t>(part * static_cast<double>(whole.size())));
+    EXPECT_THAT(refusal(), HasSubstr("step-0000003.h5")) << part;
+  }
+}
+
+TEST_F(Checkpoint, AFullDiskLeavesTheLastGoodOne) {
+  save(3);
+  {
+    const testing::FullDisk full(2000);
+    const auto [code, message] = test::error_of([&] { save(4); });
+    EXPECT_EQ(code, ExitCode::storage) << message;
+    EXPECT_THAT(message, HasSubstr("step-0000004.h5"));
+  }
+  EXPECT_EQ(load()->step, 3);
 }
 
 TEST_F(Checkpoint, OfSomethingElseIsRefused) {

@@ -73,14 +73,17 @@ TEST(Cutoff, TruncatesAndDrops) {
   EXPECT_EQ(count.dropped, 1);
 }
 
-TEST(MicroBatches, ShareTheBatchByRankAndFillUpToTheBound) {
+TEST(MicroBatches, AreTheFewestOfLikeSize) {
   std::vector<Example> examples;
   for (const std::size_t length : {11, 3, 21, 5, 11, 31}) examples.push_back(example(length, 2));
-  const std::vector<std::int64_t> batch{5, 4, 3, 2, 1, 0};
-  EXPECT_THAT(micro_batches(examples, batch, 0, 1, 20),
-              ElementsAre(ElementsAre(1, 3, 4), ElementsAre(0), ElementsAre(2), ElementsAre(5)));
-  EXPECT_THAT(micro_batches(examples, batch, 1, 2, 1000), ElementsAre(ElementsAre(4, 0, 2)));
-  EXPECT_THAT(micro_batches(examples, batch, 6, 7, 20), testing::IsEmpty());
+  const std::vector<std::int64_t> batch{5, 4, 3, 2, 1, 0};  // rows 30, 10, 4, 20, 2, 10
+  EXPECT_THAT(micro_batches(examples, batch, 1, 1000), ElementsAre(ElementsAre(5, 2, 4, 0, 3, 1)));
+  EXPECT_THAT(micro_batches(examples, batch, 1, 40), ElementsAre(ElementsAre(5, 0), ElementsAre(2, 4, 3, 1)));
+  EXPECT_THAT(micro_batches(examples, batch, 2, 1000), micro_batches(examples, batch, 1, 40));
+  EXPECT_THAT(micro_batches(examples, batch, 1, 20), testing::SizeIs(4)) << "one that is longer stands alone";
+  EXPECT_THAT(micro_batches(examples, batch, 1, 1), testing::SizeIs(6));
+  EXPECT_THAT(micro_batches(examples, batch, 50, 1000), testing::SizeIs(6)) << "no more than there are examples";
+  EXPECT_THAT(micro_batches(examples, {}, 3, 20), testing::IsEmpty());
 }
 
 TEST(MicroBatches, RowsPredictTheTargets) {

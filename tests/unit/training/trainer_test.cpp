@@ -128,6 +128,73 @@ TEST(Trainer, TheNumberOfRanksDoesNotMatter) {
   }
 }
 
+TEST(Trainer, TheFixedOrderGivesTheSameBitsOnAnyNumberOfRanks) {
+  const auto examples = test::lab_examples();
+  const TrainingOptions options{.learning_rate = 1e-3,
+                                .epochs = 3,
+                                .global_batch = 5,
+                                .micro_batch_tokens = 60,
+                                .lora_dropout = 0.1,
+                                .balance_coefficient = 0.1,
+                                .deterministic = true,
+                                .seed = 3};
+  std::vector<Snapshot> ends;
+  for (const int ranks : {1, 2, 3, 4, 7}) {
+    Seen seen;
+    run_on_threads(ranks, [&](Comm& comm) {
+      Mixture mixture = test::lab_mixture(2);
+      const auto reducer = make_host_reducer();
+      train(comm, *reducer, test::lab_base(), mixture, examples, options, nullptr, seen.hooks());
+    });
+    ends.push_back(seen.snapshots.back());
+  }
+  ASSERT_EQ(ends[0].log.size(), 6u);
+  for (std::size_t i = 1; i < ends.size(); ++i) {
+    EXPECT_EQ(ends[i].parameters, ends[0].parameters);
+    EXPECT_EQ(ends[i].second_moment, ends[0].second_moment);
+    for (std::size_t s = 0; s < 6; ++s) EXPECT_EQ(ends[i].log[s].loss, ends[0].log[s].loss);
+  }
+}
+
+TEST(Trainer, RecomputedLayersGiveTheSameBits) {
+  TrainingOptions options{.learning_rate = 1e-3,
+                          .epochs = 2,
+                          .global_batch = 4,
+                          .lora_dropout = 0.1,
+                          .balance_coefficient = 0.1,
+                          .z_coefficient = 0.01};
+  Seen kept, recomputed;
+  Mixture first = test::lab_mixture(2), second = test::lab_mixture(2);
+  train_alone(first, test::lab_examples(), options, kept.hooks());
+  options.recompute_layers = true;
+  train_alone(second, test::lab_examples(), options, recomputed.hooks());
+  EXPECT_EQ(kept.snapshots.back().parameters, recomputed.snapshots.back().parameters);
+  EXPECT_EQ(kept.log.back().expert_load, recomputed.log.back().expert_load) << "no row counts twice";
+}
+
+TEST(Trainer, ASpikeEndsTheRunAndNamesItsRecords) {
+  std::vector<Example> examples = test::lab_examples();
+  examples.resize(2);
+  Mixture mixture = test::lab_mixture(2);
+  Seen seen;
+  TrainingHooks hooks = seen.hooks();
+  hooks.example = [](std::int64_t i) { return fmt::format("shots.jsonl:{}", i + 1); };
+  hooks.last_checkpoint = [] { return "step-0000035.h5"; };
+  // After step 36 a weight is changed: the loss of step 37 is far from all before, which differ by dropout.
+  TrainingOptions options{.learning_rate = 0, .epochs = 60, .lora_dropout = 0.01, .spike_z = 20, .checkpoint_every = 35};
+  hooks.step = [&](const StepLog& log) {
+    seen.log.push_back(log);
+    if (log.step == 36) mixture.modules()[0].b_OR.detach().fill_(3);
+  };
+  const auto [code, message] = test::error_of([&] { train_alone(mixture, examples, options, hooks); });
+  EXPECT_EQ(code, ExitCode::data);
+  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 37: the loss of"), HasSubstr("standard deviations above"),
+                                      HasSubstr("shots.jsonl:1"), HasSubstr("shots.jsonl:2"),
+                                      HasSubstr("the last good checkpoint is step-0000035.h5")));
+  EXPECT_EQ(seen.log.size(), 36u);
+  EXPECT_EQ(seen.snapshots.size(), 1u) << "nothing is kept of the step";
+}
+
 class Resume : public testing::Test {
  protected:
   ~Resume() override { clear_stop_request(); }

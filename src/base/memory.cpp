@@ -1,14 +1,11 @@
-// What the benchmarks' programs say of their memory.
-#pragma once
+#include "base/memory.h"
 
-#include <cstdint>
 #include <fstream>
 #include <string>
 
 namespace rocket {
 
-/// The most that was resident since the program began (getrusage would count the parent, too).
-inline std::int64_t peak_bytes() {
+std::int64_t peak_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with("VmHWM:")) return std::stol(line.substr(6)) * 1024;
