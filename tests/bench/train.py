@@ -1,0 +1,169 @@
+"""Training: rocket's mixture against one LoRA in rocket, against the published loop over experts, and rocket's one LoRA against PEFT.
+
+README.md beside this file says what is compared with what."""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+import flops
+import worlds
+from halves import BUILD, Half, machine, samples_table, table
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGETS = {"qv": ("q_proj", "v_proj"), "all": worlds.LINEAR}
+BOUND = {"float32": 2e-4, "bfloat16": 2e-2}  # on the relative difference of losses
+
+
+def lab_examples(count):
+    """Records of the lab's corpus as the lab trains on them, with answers and reasons of their real lengths."""
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "tests/lab/base")
+    lines = worlds.oracle.read_lines(ROOT / "tests/lab/corpus.jsonl")
+    records = [lines[i] for i in torch.randperm(len(lines), generator=torch.Generator().manual_seed(0))[:count]]
+    return [{"ids": ids, "target_begin": first} for ids, first in worlds.oracle.examples(tokenizer, records)]
+
+
+def make_world(part, dtype, form, folder, given):
+    r, targets = (16, TARGETS["qv"]) if form == "qv" else (8, TARGETS["all"])
+    batch = 32 if part == "lab" else given.batch
+    count = batch * (given.steps + 1)
+    if part == "lab":
+        base, examples = ROOT / "tests/lab/base", lab_examples(count)
+    else:
+        base = Path(given.folder or folder, f"base-{dtype}")
+        if not base.exists():
+            worlds.write_base(base, worlds.llama_160m(), getattr(torch, dtype))
+        generator = torch.Generator().manual_seed(0)
+        examples = worlds.random_shots(count, 32000, 36, generator)
+    adapters = [Path(folder, f"{part}-{dtype}-{form}", f"adapter-{i}") for i in range(4)]
+    for i, adapter in enumerate(adapters):
+        worlds.write_adapter(adapter, worlds.linear_shapes(AutoConfig.from_pretrained(base)), r, targets, i)
+    return {"base": str(base), "dtype": dtype, "adapters": list(map(str, adapters)), "examples": examples,
+            "global_batch": batch, "micro_batch_tokens": given.micro_batch_tokens}
+
+
+def step_flops(world, experts):
+    """Products of one step: the frozen base forward and for its inputs' gradients, adapters and routers with their own gradients
+    as well, all experts counted; the head forward, and for the gradient, on target rows."""
+    config = AutoConfig.from_pretrained(world["base"])
+    batch = world["examples"][: world["global_batch"]]
+    tokens, targets = sum(len(e["ids"]) - 1 for e in batch), sum(len(e["ids"]) - e["target_begin"] for e in batch)
+    pairs = sum(len(e["ids"]) * (len(e["ids"]) - 1) // 2 for e in batch)
+    base = config.num_hidden_layers * sum(i * o for i, o in flops.token_products(config))
+    lora = sum(flops.lora_parameters(folder) for folder in world["adapters"][:experts])
+    attention = config.num_hidden_layers * config.num_attention_heads * config.head_dim * pairs
+    return (4 * base + 6 * lora) * tokens + 14 * attention + 4 * config.hidden_size * config.vocab_size * targets
+
+
+class Training:
+    def __init__(self, world, folder, given):
+        self.world, self.given = world, given
+        path = Path(folder, "world.json")
+        path.write_text(json.dumps(world))
+        self.rocket = Half([BUILD / "tests/bench/bench_train", path], given.threads)
+        self.peer = Half([sys.executable, Path(__file__).with_name("train_peer.py"), path], given.threads)
+        self.memory = {name: {"program": half.resident()} for name, half in (("rocket", self.rocket), ("peer", self.peer))}
+        start = self.rocket.ask(do="load")
+        self.peer.ask(**{**start, "do": "load"})
+
+    def close(self):
+        self.rocket.close()
+        self.peer.close()
+
+    def compare_losses(self, kind, experts):
+        ours = self.rocket.ask(do="train", experts=experts, dropout=0.0)["loss"]
+        theirs = self.peer.ask(do="train", kind=kind, dropout=0.0)["loss"]
+        worst = max(abs(a - b) / b for a, b in zip(ours, theirs))
+        if worst > BOUND[self.world["dtype"]]:
+            raise SystemExit(f"{kind}: the losses differ by {worst:.2g}: {ours} {theirs}")
+        return worst
+
+    def against(self, kind, experts):
+        """Steps of both sides by turns; the first of a run is not counted."""
+        worst = self.compare_losses(kind, experts)
+        seconds, cpu = {"rocket": [], kind: []}, {"rocket": [], kind: []}
+        self.rocket.forget_peak(), self.peer.forget_peak()
+        for _ in range(self.given.repeats):
+            for name, half, command in (("rocket", self.rocket, {"experts": experts}), (kind, self.peer, {"kind": kind})):
+                answer = half.ask(do="train", dropout=0.05, **command)
+                seconds[name] += answer["seconds"][1:]
+                cpu[name].append(answer["cpu"])
+        peaks = {"rocket": self.rocket.resident("VmHWM"), kind: self.peer.resident("VmHWM")}
+        medians = {name: statistics.median(values) for name, values in seconds.items()}
+        tokens = statistics.mean(len(e["ids"]) - 1 for e in self.world["examples"]) * self.world["global_batch"]
+        samples_table({f"{name}: seconds a step": values for name, values in seconds.items()})
+        print(f"  {experts} expert(s) against {kind}: {medians[kind] / medians['rocket']:.2f} x as fast "
+              f"({tokens / medians['rocket']:.0f} and {tokens / medians[kind]:.0f} tokens/s); losses differ by {worst:.1g}; "
+              f"peak memory {peaks['rocket'] / 1e6:.0f} and {peaks[kind] / 1e6:.0f} MB, of which the programs alone "
+              f"{self.memory['rocket']['program'] / 1e6:.0f} and {self.memory['peer']['program'] / 1e6:.0f}\n", flush=True)
+        return {"seconds": seconds, "cpu": cpu, "ratio": medians[kind] / medians["rocket"], "losses_differ": worst, "peaks": peaks,
+                "programs": self.memory}
+
+    def ratio(self):
+        """A mixture of four over one LoRA, by turns; the pass alone, and whole steps."""
+        seconds = {f"{what}, {n}": [] for what in ("pass", "step") for n in (4, 1)}
+        for _ in range(self.given.repeats):
+            for n in (4, 1):
+                seconds[f"pass, {n}"] += self.rocket.ask(do="pass", experts=n, dropout=0.05, repeats=4)["seconds"][1:]
+                seconds[f"step, {n}"] += self.rocket.ask(do="train", experts=n, dropout=0.05)["seconds"][1:]
+        samples_table(seconds)
+        medians = {what: statistics.median(values) for what, values in seconds.items()}
+        ratios = {what: medians[f"{what}, 4"] / medians[f"{what}, 1"] for what in ("pass", "step")}
+        work = {n: step_flops(self.world, n) for n in (4, 1)}
+        peak = flops.peak(self.world["base"], self.world["dtype"]) * self.given.threads
+        print(f"  four experts over one LoRA: forward and backward {ratios['pass']:.2f}, whole step {ratios['step']:.2f}, "
+              f"in flops {work[4] / work[1]:.2f}")
+        table(["", "Gflop a step", "Gflop/s of the pass", "of torch.mm's, times threads"],
+              [[f"{n} expert(s)", work[n] / 1e9, work[n] / 1e9 / medians[f"pass, {n}"], f"{work[n] / medians[f'pass, {n}'] / peak:.0%}"]
+               for n in (4, 1)])
+        return {"seconds": seconds, "ratios": ratios, "flops": work, "peak": peak}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=["ratio", "peft", "published"], help="ratio, peft, published (default: all)")
+    parser.add_argument("--world", nargs="+", default=["lab", "random160m"])
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--form", nargs="+", default=["qv"], help="qv: rank 16 on q and v; all: rank 8 on all linear layers")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4, help="steps a sample, beside one that is not counted")
+    parser.add_argument("--batch", type=int, default=8, help="records of a step of the random model (lab: 32)")
+    parser.add_argument("--micro-batch-tokens", type=int, default=4096)
+    parser.add_argument("--folder", help="where to keep the random base")
+    parser.add_argument("--json", help="write all results there")
+    return parser.parse_args()
+
+
+def main():
+    given = arguments()
+    torch.set_num_threads(1)
+    results = {"machine": machine(), "arguments": vars(given)}
+    print(f"{results['machine']}\n", flush=True)
+    for part in given.world:
+        for dtype in given.dtype:
+            for form in given.form:
+                with tempfile.TemporaryDirectory() as folder:
+                    world = make_world(part, dtype, form, folder, given)
+                    print(f"{part}, {dtype}, {form}, {given.threads} thread(s), {world['global_batch']} records a step", flush=True)
+                    training, result = Training(world, folder, given), {}
+                    if "ratio" in given.parts:
+                        result["ratio"] = training.ratio()
+                    if "peft" in given.parts:
+                        result["peft"] = training.against("peft", 1)
+                    if "published" in given.parts:
+                        result["published"] = training.against("published", 4)
+                    training.close()
+                    results[f"{part}-{dtype}-{form}"] = result
+    if given.json:
+        Path(given.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
