@@ -14,7 +14,8 @@ namespace rocket {
 JobBody job_body(const std::string& name) {
   static const std::map<std::string, JobBody> bodies = {
       {"score", score},       {"experts", experts},   {"embed", embed},              {"select", select},
-      {"finetune", finetune}, {"evaluate", evaluate}, {"export", export_mixture_job}};
+      {"finetune", finetune}, {"evaluate", evaluate}, {"export", export_mixture_job},
+      {"train-adapter", train_adapter}};
   return bodies.at(name);
 }
 

@@ -21,7 +21,9 @@ void print_result(const RunDirectory& run) {
 void run(Session& session) {
   on_root(session.comm, [&] { require_paths(session.config, all_inputs); });
   const Stale stale = session.fresh ? Stale::recompute : Stale::refuse;
-  for (const JobSpec& spec : job_specs()) run_job(session, spec, stale, job_body(spec.name));
+  for (const JobSpec& spec : job_specs()) {
+    if (spec.in_chain) run_job(session, spec, stale, job_body(spec.name));
+  }
   on_root(session.comm, [&] {
     report(session);
     print_result(session.run);

@@ -14,20 +14,16 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-std::string last_component(const std::string& name) {
-  return name.substr(name.rfind('.') + 1);
-}
-
 /// "q_proj", "v_proj" where these name exactly the adapted modules, else their full names: other programs
 /// read the short form best.
 std::vector<std::string> target_modules(const LoraAdapter& adapter, std::span<const Module> modules) {
   std::set<std::string> full, last;
   for (const LoraWeight& w : adapter.weights) {
     full.insert(modules[static_cast<std::size_t>(w.module)].name);
-    last.insert(last_component(modules[static_cast<std::size_t>(w.module)].name));
+    last.insert(modules[static_cast<std::size_t>(w.module)].last_component());
   }
   const bool exact = std::ranges::all_of(modules, [&](const Module& module) {
-    return full.contains(module.name) == last.contains(last_component(module.name));
+    return full.contains(module.name) == last.contains(module.last_component());
   });
   const auto& names = exact ? last : full;
   return {names.begin(), names.end()};

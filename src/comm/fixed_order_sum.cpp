@@ -36,7 +36,8 @@ class Tree {
   /// A message is a row of blocks: level, index, the slice's values.
   void take(const std::string& message) {
     const std::size_t size = 2 * sizeof(std::int64_t) + count_ * sizeof(float);
-    if (message.size() % size != 0) fail_internal("a block's sum of {} bytes, expected {}", message.size(), size);
+    if (message.size() % size != 0)
+      fail_internal("a block's sum of {} bytes, expected {}", message.size(), size);
     for (std::size_t at = 0; at < message.size(); at += size) {
       Place place;
       std::memcpy(&place.first, message.data() + at, sizeof(std::int64_t));

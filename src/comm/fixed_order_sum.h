@@ -15,9 +15,10 @@ struct LeafShare {
 };
 LeafShare leaf_share(std::int64_t leaves, int rank, int ranks);
 
-/// Adds up vectors, one of each leaf, along a binary tree over the leaves' numbers: the block of 2^l leaves from
-/// i 2^l on is the sum of its two halves. The order of the additions thus depends on the number of leaves alone,
-/// not on who computed which. A rank keeps the sums of whole blocks only: at most two for each level.
+/// Adds up vectors, one of each leaf, along a binary tree over the leaves' numbers: the block of 2^l leaves
+/// from i 2^l on is the sum of its two halves. The order of the additions thus depends on the number of
+/// leaves alone, not on who computed which. A rank keeps the sums of whole blocks only: at most two for each
+/// level.
 class FixedOrderSum {
  public:
   FixedOrderSum(std::int64_t leaves, std::size_t count) : leaves_(leaves), count_(count) {}

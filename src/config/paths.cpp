@@ -44,9 +44,11 @@ class Checker {
       case Input::evaluation:
         return one("task.evaluation", config_.task.evaluation, Kind::file);
       case Input::corpus:
-        return corpus();
+        return patterns("corpus.records", config_.corpus.records);
       case Input::encoder:
         return one("encoder.path", config_.encoder.path, Kind::folder);
+      case Input::adapter_records:
+        return patterns("adapter.records", config_.adapter.records);
     }
   }
 
@@ -71,10 +73,9 @@ class Checker {
     for (const std::string& folder : source.folders) add("bank.adapters", problem_with(folder, Kind::folder));
   }
 
-  void corpus() {
-    if (config_.corpus.records.empty()) return add_unset("corpus.records");
-    for (const std::string& pattern : config_.corpus.records)
-      add("corpus.records", problem_with_pattern(pattern));
+  void patterns(const std::string& key, const std::vector<std::string>& patterns) {
+    if (patterns.empty()) return add_unset(key);
+    for (const std::string& pattern : patterns) add(key, problem_with_pattern(pattern));
   }
 
   const RunConfig& config_;

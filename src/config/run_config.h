@@ -131,6 +131,16 @@ struct RunConfig {
     std::int64_t keep_checkpoints = 2;
   } training;
 
+  struct Adapter {
+    std::vector<std::string> records;
+    FieldMap fields;
+    std::string name = "adapter";
+    std::int64_t rank = 16;
+    double alpha = 32;
+    std::string scaling = "lora";
+    std::vector<std::string> targets = {"q_proj", "v_proj"};
+  } adapter;
+
   struct Evaluation {
     std::vector<std::string> rivals = {"base", "best_single", "uniform_merge"};
   } evaluation;
@@ -143,7 +153,8 @@ struct RunConfig {
 };
 
 /// The inputs that a job may read.
-enum class Input { base, bank, shots, evaluation, corpus, encoder };
+enum class Input { base, bank, shots, evaluation, corpus, encoder, adapter_records };
+/// Those of the whole chain.
 inline constexpr std::array all_inputs = {Input::base,       Input::bank,   Input::shots,
                                           Input::evaluation, Input::corpus, Input::encoder};
 

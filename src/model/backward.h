@@ -21,8 +21,8 @@ bool needs_gradient(const at::Tensor& input);
 void differentiate(std::span<const at::Tensor> inputs, std::span<at::Tensor> outputs,
                    std::function<Gradients(const Gradients&)> backward);
 
-/// step(x) without keeping what it computes inside: the backward pass computes it again. `step` may use further
-/// leaves of the graph, and must do the same each time.
+/// step(x) without keeping what it computes inside: the backward pass computes it again. `step` may use
+/// further leaves of the graph, and must do the same each time.
 at::Tensor recomputed(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> step);
 
 }  // namespace rocket

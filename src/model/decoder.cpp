@@ -183,8 +183,8 @@ at::Tensor Decoder::Weights::attention(std::int64_t layer, const at::Tensor& x_T
   return mix(config, linears, layer, n, rms_norm(x_TD, n.attention_D, config.norm_eps), f);
 }
 
-at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor& x_TD, const at::Tensor& mixed,
-                                           const Forward& f) const {
+at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor& x_TD,
+                                           const at::Tensor& mixed, const Forward& f) const {
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
   const at::Tensor y_TD = plus(x_TD, project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0]);
   return plus(y_TD, mlp_block(linears, layer, rms_norm(y_TD, n.mlp_D, config.norm_eps), f));

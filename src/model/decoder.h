@@ -39,8 +39,9 @@ class Decoder {
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr,
                     const std::vector<std::int64_t>* asked = nullptr) const;
 
-  /// The same for training: with gradients, of all rows, where no text is remembered. With `recompute_layers` the
-  /// layers' insides are not kept but computed again in the backward pass, which `rows` and `delta` must outlive.
+  /// The same for training: with gradients, of all rows, where no text is remembered. With `recompute_layers`
+  /// the layers' insides are not kept but computed again in the backward pass, which `rows` and `delta` must
+  /// outlive.
   at::Tensor hidden_for_training(const PackedRows& rows, LinearDelta* delta, bool recompute_layers) const;
 
   /// What the head makes of chosen rows: see model/head.h.

@@ -16,6 +16,8 @@ struct Module {
   std::string name;  // "model.layers.0.self_attn.q_proj"
   std::int64_t inputs = 0, outputs = 0;
   std::int64_t input = -1;  // modules of one number read the same input; -1: this one has its own
+
+  std::string last_component() const { return name.substr(name.rfind('.') + 1); }  // "q_proj"
 };
 
 class LinearDelta {

@@ -1,9 +1,8 @@
 #include "moe/router.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "base/random.h"
+#include "model/fresh_weight.h"
 
 namespace rocket {
 namespace {
@@ -20,15 +19,7 @@ at::Tensor top_right_singular_vector(const at::Tensor& a_RI, const at::Tensor& b
 }  // namespace
 
 at::Tensor linear_router(const MixtureModule& module, const std::string& name, std::uint64_t seed) {
-  const std::int64_t inputs = module.router_NI.size(1);
-  const double bound = 1 / std::sqrt(static_cast<double>(inputs));
-  const std::uint64_t draws = stream("router " + name);
-  at::Tensor router_NI = at::empty(module.router_NI.sizes(), at::kFloat);
-  float* value = router_NI.mutable_data_ptr<float>();
-  for (std::int64_t i = 0; i < router_NI.numel(); ++i) {
-    value[i] = static_cast<float>((2 * uniform(seed, draws, static_cast<std::uint64_t>(i)) - 1) * bound);
-  }
-  return router_NI;
+  return fresh_weight(module.router_NI.size(0), module.router_NI.size(1), seed, "router " + name);
 }
 
 at::Tensor arrow_router(const MixtureModule& module) {

@@ -14,6 +14,14 @@ namespace fs = std::filesystem;
 
 const std::vector<JobSpec>& job_specs() {
   static const std::vector<std::string> task = {"task.k", "task.fields"};
+  static const std::vector<std::string> training = {
+      "training.learning_rate", "training.epochs",      "training.global_batch", "training.micro_batch_tokens",
+      "training.cutoff",        "training.warmup",      "training.schedule",     "training.weight_decay",
+      "training.clip",          "training.lora_dropout", "training.reduction",    "seed"};
+  const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
+    settings.insert(settings.end(), more.begin(), more.end());
+    return settings;
+  };
   static const std::vector<JobSpec> specs = {
       {"score", 1,
        {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt", "scoring"},
@@ -25,14 +33,16 @@ const std::vector<JobSpec>& job_specs() {
        {Input::encoder, Input::corpus, Input::shots}, {}, {"embed.h5"}, {"skipped.jsonl"}, true},
       {"select", 2, {"task.fields", "selection", "seed"}, {Input::evaluation}, {"embed"}, {"select.h5", "selected.jsonl"}},
       {"finetune", 2,
-       {"prompt", "mixture", "training.trained", "training.learning_rate", "training.epochs", "training.global_batch",
-        "training.micro_batch_tokens", "training.cutoff", "training.warmup", "training.schedule",
-        "training.weight_decay", "training.clip", "training.lora_dropout", "training.balance_coefficient",
-        "training.z_coefficient", "training.reduction", "seed"},
+       with({"prompt", "mixture", "training.trained", "training.balance_coefficient", "training.z_coefficient"}, training),
        {}, {"experts", "select"}, {"training.h5", "checkpoints"}},
       {"evaluate", 1, {"task.fields", "task.answer", "task.pattern", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"},
        {Input::evaluation}, {"finetune"}, {"evaluate.h5"}},
       {"export", 1, {}, {}, {"finetune"}, {"expert"}},
+      {.name = "train-adapter",
+       .settings = with({"base.dtype", "prompt", "adapter"}, training),
+       .inputs = {Input::base, Input::adapter_records},
+       .outputs = {"adapter", "adapter_training.h5", "adapter_checkpoints"},
+       .in_chain = false},
   };
   return specs;
 }
@@ -74,6 +84,11 @@ void add_bank(const RunConfig& config, std::vector<InputFile>& files) {
   }
 }
 
+void add_records(const std::string& key, const std::vector<std::string>& patterns, std::vector<InputFile>& files) {
+  const auto paths = expand_globs(patterns);
+  for (std::size_t i = 0; i < paths.size(); ++i) files.push_back({fmt::format("{}/{}", key, i), paths[i]});
+}
+
 void add_input(Input input, const RunConfig& config, std::vector<InputFile>& files) {
   switch (input) {
     case Input::base:
@@ -88,12 +103,10 @@ void add_input(Input input, const RunConfig& config, std::vector<InputFile>& fil
     case Input::evaluation:
       files.push_back({"task.evaluation", config.task.evaluation});
       return;
-    case Input::corpus: {
-      const auto paths = expand_globs(config.corpus.records);
-      for (std::size_t i = 0; i < paths.size(); ++i)
-        files.push_back({fmt::format("corpus.records/{}", i), paths[i]});
-      return;
-    }
+    case Input::corpus:
+      return add_records("corpus.records", config.corpus.records, files);
+    case Input::adapter_records:
+      return add_records("adapter.records", config.adapter.records, files);
   }
 }
 

@@ -24,11 +24,12 @@ struct JobSpec {
   std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
   std::vector<std::string> may_leave;  // outputs that only some settings give
   bool keeps_blocks = false;           // what changed looks into its earlier parts: see pipeline/known_blocks.h
+  bool in_chain = true;                // one of the steps of `rocket run`
 
   std::vector<std::string> all_outputs() const;
 };
 
-/// In the order in which `rocket run` walks them.
+/// Those of the chain in the order in which `rocket run` walks them, then the others.
 const std::vector<JobSpec>& job_specs();
 
 /// Throws internal (70) for an unknown name.

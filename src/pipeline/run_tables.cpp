@@ -135,6 +135,7 @@ Shown jobs(const RunDirectory& run) {
   Table table{{"job", "state", "parts_done", "parts_total", "seconds"}, {}};
   for (const JobSpec& spec : job_specs()) {
     const auto record = read_record(run, spec.name);
+    if (!record && !spec.in_chain) continue;
     if (!record) {
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;

@@ -62,7 +62,8 @@ std::vector<std::vector<std::int64_t>> micro_batches(const std::vector<Example>&
   const std::int64_t least = (total + max_tokens - 1) / max_tokens;
   for (std::int64_t bins = (least + step - 1) / step * step; bins < count; bins += step) {
     auto packed = spread(order, rows, bins);
-    if (std::ranges::all_of(packed, [&](const auto& bin) { return bin.size() == 1 || rows_in(bin, rows) <= max_tokens; }))
+    if (std::ranges::all_of(
+            packed, [&](const auto& bin) { return bin.size() == 1 || rows_in(bin, rows) <= max_tokens; }))
       return packed;
   }
   return spread(order, rows, count);

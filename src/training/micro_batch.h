@@ -13,8 +13,9 @@ namespace rocket {
 std::int64_t predicted_tokens(const Example& example);
 
 /// The global batch (indices of examples) in micro-batches of at most `max_tokens` rows, or one example: the
-/// fewest, a multiple of `shares` where there are examples enough, so that each of `shares` ranks has as many.
-/// Longest first, each example goes to the emptiest: they are of like size. Rows are packed without padding.
+/// fewest, a multiple of `shares` where there are examples enough, so that each of `shares` ranks has as
+/// many. Longest first, each example goes to the emptiest: they are of like size. Rows are packed without
+/// padding.
 std::vector<std::vector<std::int64_t>> micro_batches(const std::vector<Example>& examples,
                                                      const std::vector<std::int64_t>& batch, int shares,
                                                      std::int64_t max_tokens);

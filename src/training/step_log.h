@@ -22,9 +22,9 @@ struct StepLog {
   std::int64_t memory_bytes = 0;  // the most that was resident in root's memory so far
 };
 
-/// Entropy of the load of each adapted weight over that of an even load on those of its experts that can be chosen
-/// at all, averaged over the weights with more than one: 1 = even, 0 = one expert takes all. `load`: [W * N];
-/// `experts` of each weight [W]. 0 where no weight has a choice.
+/// Entropy of the load of each adapted weight over that of an even load on those of its experts that can be
+/// chosen at all, averaged over the weights with more than one: 1 = even, 0 = one expert takes all. `load`:
+/// [W * N]; `experts` of each weight [W]. 0 where no weight has a choice.
 double load_entropy(std::span<const float> load, std::span<const std::int64_t> experts);
 
 /// How many standard deviations `loss` lies above the mean of the last 128 losses of the log; nothing before

@@ -81,7 +81,8 @@ class Trainer {
   void compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals);
   std::vector<std::int64_t> experts_of_modules() const;
   void check_health(const StepLog& log, const std::vector<std::int64_t>& batch) const;
-  [[noreturn]] void stop_at(std::int64_t step, const std::vector<std::int64_t>& batch, const std::string& reason) const;
+  [[noreturn]] void stop_at(std::int64_t step, const std::vector<std::int64_t>& batch,
+                            const std::string& reason) const;
   StepLog update(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
   std::vector<float> expert_load() const;
   StepLog step();
@@ -156,7 +157,8 @@ BatchTotals Trainer::totals(const std::vector<std::int64_t>& batch) const {
 }
 
 std::vector<std::vector<std::int64_t>> Trainer::leaves(const std::vector<std::int64_t>& batch) const {
-  return micro_batches(examples_, batch, options_.deterministic ? 1 : comm_.size(), options_.micro_batch_tokens);
+  return micro_batches(examples_, batch, options_.deterministic ? 1 : comm_.size(),
+                       options_.micro_batch_tokens);
 }
 
 /// Collective. Afterwards the sums of all micro-batches of the step stand in sums_, on every rank.
@@ -164,7 +166,8 @@ void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals&
   const auto all = leaves(batch);
   const auto count = static_cast<std::int64_t>(all.size());
   const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
-  const auto sums = std::span(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
+  const auto sums =
+      std::span(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
   std::optional<FixedOrderSum> in_order;
   if (options_.deterministic) in_order.emplace(count, sums.size());
   sums_.all.zero_();
@@ -183,14 +186,16 @@ void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals&
 }
 
 void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals) {
-  const double share = static_cast<double>(micro_batch.rows.tokens()) /
-                       static_cast<double>(totals.rows * static_cast<std::int64_t>(mixture_.modules().size()));
+  const double share =
+      static_cast<double>(micro_batch.rows.tokens()) /
+      static_cast<double>(totals.rows * static_cast<std::int64_t>(mixture_.modules().size()));
   MixtureDelta delta(mixture_, {options_.lora_dropout, options_.seed, step_ + 1, micro_batch.records},
                      {options_.balance_coefficient * share, options_.z_coefficient * share});
   at::Tensor objective;
   {
     const at::AutoGradMode with_grad(true);
-    const at::Tensor hidden_TD = decoder_.hidden_for_training(micro_batch.rows, &delta, options_.recompute_layers);
+    const at::Tensor hidden_TD =
+        decoder_.hidden_for_training(micro_batch.rows, &delta, options_.recompute_layers);
     const at::Tensor nll =
         decoder_.nll(hidden_TD.index_select(0, micro_batch.predicting_Q), micro_batch.targets_Q).sum();
     sums_.nll.add_(nll.detach());
@@ -215,29 +220,37 @@ std::vector<float> Trainer::expert_load() const {
 
 std::vector<std::int64_t> Trainer::experts_of_modules() const {
   std::vector<std::int64_t> counts;
-  for (const MixtureModule& m : mixture_.modules()) counts.push_back(static_cast<std::int64_t>(m.experts.size()));
+  for (const MixtureModule& m : mixture_.modules())
+    counts.push_back(static_cast<std::int64_t>(m.experts.size()));
   return counts;
 }
 
 /// Root only: all ranks have the same sums, and root alone has the log.
 void Trainer::check_health(const StepLog& log, const std::vector<std::int64_t>& batch) const {
   if (!std::isfinite(log.loss) || !std::isfinite(log.gradient_norm))
-    stop_at(log.step, batch, fmt::format("loss {} and gradient norm {} are not both finite", log.loss, log.gradient_norm));
+    stop_at(log.step, batch,
+            fmt::format("loss {} and gradient norm {} are not both finite", log.loss, log.gradient_norm));
   const auto score = options_.spike_z > 0 ? spike_score(log_, log.loss) : std::nullopt;
   if (score && *score > options_.spike_z)
-    stop_at(log.step, batch, fmt::format("the loss of {:.4f} lies {:.1f} standard deviations above those before (training.spike_z: {})",
-                                         log.loss, *score, options_.spike_z));
+    stop_at(
+        log.step, batch,
+        fmt::format(
+            "the loss of {:.4f} lies {:.1f} standard deviations above those before (training.spike_z: {})",
+            log.loss, *score, options_.spike_z));
 }
 
-void Trainer::stop_at(std::int64_t step, const std::vector<std::int64_t>& batch, const std::string& reason) const {
+void Trainer::stop_at(std::int64_t step, const std::vector<std::int64_t>& batch,
+                      const std::string& reason) const {
   std::vector<std::string> names;
   for (const std::int64_t index : batch)
     names.push_back(hooks_.example ? hooks_.example(index) : fmt::format("example {}", index));
   const std::string last = hooks_.last_checkpoint ? hooks_.last_checkpoint() : "";
-  fail_data("step {}: {}. Nothing of this step is kept; {}. Lower training.learning_rate, or look at the records of the "
-            "step: {}",
-            step, reason, last.empty() ? "there is no checkpoint yet" : "the last good checkpoint is " + last,
-            fmt::join(names, ", "));
+  fail_data(
+      "step {}: {}. Nothing of this step is kept; {}. Lower training.learning_rate, or look at the records "
+      "of the "
+      "step: {}",
+      step, reason, last.empty() ? "there is no checkpoint yet" : "the last good checkpoint is " + last,
+      fmt::join(names, ", "));
 }
 
 StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {

@@ -38,8 +38,8 @@ struct TrainingOptions {
   std::uint64_t seed = 0;
 };
 
-/// All that a run needs to go on bit by bit. The place in the data follows from the step, and random numbers are
-/// functions of the seed and of what they are for: neither has a state of its own.
+/// All that a run needs to go on bit by bit. The place in the data follows from the step, and random numbers
+/// are functions of the seed and of what they are for: neither has a state of its own.
 struct Snapshot {
   std::int64_t step = 0;  // updates done
   std::vector<float> parameters, first_moment, second_moment;
@@ -50,10 +50,11 @@ enum class TrainingEnd { finished, stopped };
 
 /// Called on root only.
 struct TrainingHooks {
-  std::function<void(const StepLog&)> step;          // after each update
-  std::function<void(const Snapshot&)> checkpoint;   // every checkpoint_every steps, on a stop, at the end
-  std::function<std::string(std::int64_t)> example;  // where an example comes from, for messages; may be empty
-  std::function<std::string()> last_checkpoint;      // what a stopped run goes on from; may be empty
+  std::function<void(const StepLog&)> step;         // after each update
+  std::function<void(const Snapshot&)> checkpoint;  // every checkpoint_every steps, on a stop, at the end
+  std::function<std::string(std::int64_t)>
+      example;                                   // where an example comes from, for messages; may be empty
+  std::function<std::string()> last_checkpoint;  // what a stopped run goes on from; may be empty
 };
 
 /// The learning rate of update `step` (from 1) of `steps`. INTERFACE section 9.
@@ -70,8 +71,9 @@ std::vector<Example> apply_cutoff(std::vector<Example> examples, std::int64_t cu
 
 /// Collective. Trains `mixture` in place, from root's `resume` if that is not null; root's parameters go to
 /// all ranks. `examples` are the same on every rank. Throws data (65) if there is none, if one is longer than
-/// the model's positions, or if a loss or gradient is not finite or the loss a spike, naming the step, its records
-/// and the last checkpoint: nothing is kept of that step. The balance loss is taken over each micro-batch and averaged by their tokens.
+/// the model's positions, or if a loss or gradient is not finite or the loss a spike, naming the step, its
+/// records and the last checkpoint: nothing is kept of that step. The balance loss is taken over each
+/// micro-batch and averaged by their tokens.
 TrainingEnd train(Comm& comm, Reducer& reducer, const Decoder& decoder, Mixture& mixture,
                   const std::vector<Example>& examples, const TrainingOptions& options,
                   const Snapshot* resume, const TrainingHooks& hooks);

@@ -44,7 +44,8 @@ class TrainBench {
       answer["routers"][decoder_.modules()[static_cast<std::size_t>(m.module)].name] =
           std::vector<float>(flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel());
     }
-    answer["batches"] = global_batches(static_cast<std::int64_t>(examples_.size()), options({{"dropout", 0.0}}));
+    answer["batches"] =
+        global_batches(static_cast<std::int64_t>(examples_.size()), options({{"dropout", 0.0}}));
     return answer;
   }
 
@@ -55,10 +56,11 @@ class TrainBench {
     const auto reducer = make_host_reducer();
     json answer;
     const std::clock_t cpu = std::clock();
-    const TrainingHooks hooks{.step = [&](const StepLog& log) {
-                                answer["loss"].push_back(log.loss);
-                                answer["seconds"].push_back(log.seconds);
-                              },
+    const TrainingHooks hooks{.step =
+                                  [&](const StepLog& log) {
+                                    answer["loss"].push_back(log.loss);
+                                    answer["seconds"].push_back(log.seconds);
+                                  },
                               .checkpoint = [](const Snapshot&) {}};
     rocket::train(*comm, *reducer, decoder_, trained, examples_, options(command), nullptr, hooks);
     answer["cpu"] = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
@@ -75,7 +77,8 @@ class TrainBench {
     json answer;
     for (std::int64_t i = 0; i < command["repeats"]; ++i) {
       const auto start = Clock::now();
-      for (const auto& chosen : micro_batches(examples_, batch, 1, o.micro_batch_tokens)) one_pass(mixture, chosen, o);
+      for (const auto& chosen : micro_batches(examples_, batch, 1, o.micro_batch_tokens))
+        one_pass(mixture, chosen, o);
       answer["seconds"].push_back(since(start));
     }
     mixture.track_gradient({});
@@ -106,7 +109,8 @@ class TrainBench {
             .checkpoint_every = 1'000'000};
   }
 
-  void one_pass(const Mixture& mixture, const std::vector<std::int64_t>& chosen, const TrainingOptions& o) const {
+  void one_pass(const Mixture& mixture, const std::vector<std::int64_t>& chosen,
+                const TrainingOptions& o) const {
     const MicroBatch batch = lay_out(examples_, chosen, at::kCPU);
     MixtureDelta delta(mixture, {o.lora_dropout, 0, 1, batch.records});
     const c10::AutoGradMode with_grad(true);

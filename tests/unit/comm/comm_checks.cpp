@@ -318,12 +318,14 @@ namespace {
 std::vector<float> leaf_values(std::int64_t leaf, std::size_t count) {
   std::vector<float> values(count);
   for (std::size_t i = 0; i < count; ++i)
-    values[i] = static_cast<float>(std::sin(static_cast<double>(leaf) * 7.3 + static_cast<double>(i) * 0.37)) *
-                std::pow(10.0f, static_cast<float>(leaf % 5));
+    values[i] =
+        static_cast<float>(std::sin(static_cast<double>(leaf) * 7.3 + static_cast<double>(i) * 0.37)) *
+        std::pow(10.0f, static_cast<float>(leaf % 5));
   return values;
 }
 
-/// The sum of the leaves [first, end), where `first` is a multiple of the largest power of two in their number.
+/// The sum of the leaves [first, end), where `first` is a multiple of the largest power of two in their
+/// number.
 std::vector<float> sum_of_leaves(std::int64_t first, std::int64_t end, std::size_t count) {
   if (end <= first) return std::vector<float>(count, 0.0f);
   if (end - first == 1) return leaf_values(first, count);

@@ -99,7 +99,7 @@ TEST_F(Checkpoint, ABrokenOneStopsTheJobAndNamesTheWayBack) {
   save(4);
   std::filesystem::resize_file(path(4), std::filesystem::file_size(path(4)) / 2);
   EXPECT_THAT(refusal(), ::testing::AllOf(HasSubstr("step-0000004.h5"),
-                                        HasSubstr("delete it to go back to step-0000003.h5")));
+                                          HasSubstr("delete it to go back to step-0000003.h5")));
   std::filesystem::remove(path(3));
   EXPECT_THAT(refusal(), HasSubstr("delete it to train from the start"));
 }
@@ -140,7 +140,8 @@ TEST_F(Checkpoint, TornAnywhereItIsRefused) {
   save(3);
   const std::string whole = read_file(path(3));
   for (const double part : {0.0, 0.01, 0.3, 0.6, 0.9, 0.999}) {
-    std::ofstream(path(3), std::ios::binary) << whole.substr(0, static_cast<std::size_t>(part * static_cast<double>(whole.size())));
+    std::ofstream(path(3), std::ios::binary)
+        << whole.substr(0, static_cast<std::size_t>(part * static_cast<double>(whole.size())));
     EXPECT_THAT(refusal(), HasSubstr("step-0000003.h5")) << part;
   }
 }

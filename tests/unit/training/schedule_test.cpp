@@ -82,7 +82,8 @@ TEST(MicroBatches, AreTheFewestOfLikeSize) {
   EXPECT_THAT(micro_batches(examples, batch, 2, 1000), micro_batches(examples, batch, 1, 40));
   EXPECT_THAT(micro_batches(examples, batch, 1, 20), testing::SizeIs(4)) << "one that is longer stands alone";
   EXPECT_THAT(micro_batches(examples, batch, 1, 1), testing::SizeIs(6));
-  EXPECT_THAT(micro_batches(examples, batch, 50, 1000), testing::SizeIs(6)) << "no more than there are examples";
+  EXPECT_THAT(micro_batches(examples, batch, 50, 1000), testing::SizeIs(6))
+      << "no more than there are examples";
   EXPECT_THAT(micro_batches(examples, {}, 3, 20), testing::IsEmpty());
 }
 

@@ -12,7 +12,8 @@ TEST(LoadEntropy, IsOneOfAnEvenLoadAndZeroOfOneExpert) {
   EXPECT_DOUBLE_EQ(load_entropy(std::vector<float>{0, 1}, std::vector<std::int64_t>{2}), 0);
   // Two of three experts adapt the first weight, one the second, three the third.
   const std::vector<float> load{0.25f, 0, 0.75f, 0, 1, 0, 0.5f, 0.5f, 0};
-  const double first = -(0.25 * std::log(0.25) + 0.75 * std::log(0.75)) / std::log(2.0), third = std::log(2.0) / std::log(3.0);
+  const double first = -(0.25 * std::log(0.25) + 0.75 * std::log(0.75)) / std::log(2.0),
+               third = std::log(2.0) / std::log(3.0);
   EXPECT_NEAR(load_entropy(load, std::vector<std::int64_t>{2, 1, 3}), (first + third) / 2, 1e-12);
   EXPECT_EQ(load_entropy(std::vector<float>{1}, std::vector<std::int64_t>{1}), 0);
 }

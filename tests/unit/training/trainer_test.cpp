@@ -64,8 +64,8 @@ TEST(Trainer, FollowsTheCurveOfTorchsAdamW) {
 }
 
 /// Checks one factor's gradients: norm of each expert's, and the first numbers of its first row. Experts that
-/// almost no token chose have small gradients: PyTorch's own float32 gradients of these differ from its float64
-/// ones by 2e-4 (norm 1e-4) to 8e-3 (norm 8e-7) relative.
+/// almost no token chose have small gradients: PyTorch's own float32 gradients of these differ from its
+/// float64 ones by 2e-4 (norm 1e-4) to 8e-3 (norm 8e-7) relative.
 void expect_factor(const at::Tensor& gradient, const nlohmann::json& norm, const nlohmann::json& head) {
   const double size = norm;
   EXPECT_NEAR(gradient.norm().item<double>(), size, 1e-4 * size + 2e-8);
@@ -181,16 +181,18 @@ TEST(Trainer, ASpikeEndsTheRunAndNamesItsRecords) {
   hooks.example = [](std::int64_t i) { return fmt::format("shots.jsonl:{}", i + 1); };
   hooks.last_checkpoint = [] { return "step-0000035.h5"; };
   // After step 36 a weight is changed: the loss of step 37 is far from all before, which differ by dropout.
-  TrainingOptions options{.learning_rate = 0, .epochs = 60, .lora_dropout = 0.01, .spike_z = 20, .checkpoint_every = 35};
+  TrainingOptions options{
+      .learning_rate = 0, .epochs = 60, .lora_dropout = 0.01, .spike_z = 20, .checkpoint_every = 35};
   hooks.step = [&](const StepLog& log) {
     seen.log.push_back(log);
     if (log.step == 36) mixture.modules()[0].b_OR.detach().fill_(3);
   };
   const auto [code, message] = test::error_of([&] { train_alone(mixture, examples, options, hooks); });
   EXPECT_EQ(code, ExitCode::data);
-  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 37: the loss of"), HasSubstr("standard deviations above"),
-                                      HasSubstr("shots.jsonl:1"), HasSubstr("shots.jsonl:2"),
-                                      HasSubstr("the last good checkpoint is step-0000035.h5")));
+  EXPECT_THAT(message,
+              testing::AllOf(HasSubstr("step 37: the loss of"), HasSubstr("standard deviations above"),
+                             HasSubstr("shots.jsonl:1"), HasSubstr("shots.jsonl:2"),
+                             HasSubstr("the last good checkpoint is step-0000035.h5")));
   EXPECT_EQ(seen.log.size(), 36u);
   EXPECT_EQ(seen.snapshots.size(), 1u) << "nothing is kept of the step";
 }
@@ -322,7 +324,8 @@ TEST(Trainer, ALossThatIsNotFiniteEndsTheRun) {
     });
   });
   EXPECT_EQ(code, ExitCode::data);
-  EXPECT_THAT(message, testing::AllOf(HasSubstr("step 1: loss"), HasSubstr("nan"), HasSubstr("not both finite")));
+  EXPECT_THAT(message,
+              testing::AllOf(HasSubstr("step 1: loss"), HasSubstr("nan"), HasSubstr("not both finite")));
   EXPECT_EQ(failed, 2);
   EXPECT_TRUE(seen.log.empty() && seen.snapshots.empty());
 }

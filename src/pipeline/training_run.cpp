@@ -1,0 +1,145 @@
+#include "pipeline/training_run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "pipeline/options.h"
+#include "store/hdf5.h"
+#include "training/checkpoint.h"
+
+namespace rocket {
+
+namespace {
+
+void write_training(const std::filesystem::path& file, const Mixture& mixture, std::span<const Module> modules,
+                    const std::vector<StepLog>& log) {
+  std::vector<std::int64_t> step, epoch, target_tokens;
+  std::vector<double> loss, learning_rate, gradient_norm, seconds;
+  std::vector<float> load;
+  for (const StepLog& s : log) {
+    step.push_back(s.step);
+    epoch.push_back(s.epoch);
+    target_tokens.push_back(s.target_tokens);
+    loss.push_back(s.loss);
+    learning_rate.push_back(s.learning_rate);
+    gradient_norm.push_back(s.gradient_norm);
+    seconds.push_back(s.seconds);
+    load.insert(load.end(), s.expert_load.begin(), s.expert_load.end());
+  }
+  std::vector<std::string> names;
+  for (const MixtureModule& module : mixture.modules()) names.push_back(modules[module.module].name);
+  const auto steps = static_cast<std::int64_t>(log.size()), weights = static_cast<std::int64_t>(names.size()),
+             experts = static_cast<std::int64_t>(mixture.expert_names().size());
+  H5Writer out(file);
+  out.write("step", step);
+  out.write("epoch", epoch);
+  out.write("loss", loss);
+  out.write("learning_rate", learning_rate);
+  out.write("gradient_norm", gradient_norm);
+  out.write("target_tokens", target_tokens);
+  out.write("seconds", seconds);
+  out.write_strings("module", names, {weights});
+  out.write_strings("expert", mixture.expert_names(), {experts});
+  out.write("expert_load", load, {steps, weights, experts});
+  out.commit();
+}
+
+std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device) {
+  return device.is_cuda() && comm.size() > 1 ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
+}
+
+/// Root's eyes and hands during training: the step line, the checkpoints, the record.
+class TrainingRecorder {
+ public:
+  TrainingRecorder(JobContext& context, const Mixture& mixture, const TrainingFiles& files, std::int64_t steps,
+                   const Snapshot& from)
+      : context_(context), mixture_(mixture), files_(files), progress_(context.record.job, "steps", steps, from.step), last_(from) {
+    if (from.step > 0) last_file_ = checkpoint_path(files.checkpoints, from.step);
+    context.record.parts_total = steps;
+    context.record.parts_done = from.step;
+  }
+
+  void step(const StepLog& log) {
+    const double rate = static_cast<double>(log.target_tokens) / log.seconds;
+    const double gib = static_cast<double>(log.memory_bytes) / (1 << 30);
+    log::detail("{}: step {:5} epoch {} loss {:.5f} lr {:.2e} gradient {:.4f} {:.0f} target tokens/s padding {:.1f} % "
+                "load entropy {:.3f} memory {:.2f} GiB {:.3f} s",
+                context_.record.job, log.step, log.epoch, log.loss, log.learning_rate, log.gradient_norm, rate, 100 * log.padding,
+                log.load_entropy, gib, log.seconds);
+    progress_.advance(1, fmt::format("loss {:.4f} {:.0f} target tokens/s", log.loss, rate));
+    context_.events.write("step", {{"step", log.step}, {"epoch", log.epoch}, {"loss", log.loss},
+                                   {"learning_rate", log.learning_rate}, {"gradient_norm", log.gradient_norm},
+                                   {"target_tokens", log.target_tokens}, {"target_tokens_per_second", rate},
+                                   {"padding", log.padding}, {"load_entropy", log.load_entropy},
+                                   {"memory_bytes", log.memory_bytes}, {"seconds", log.seconds}});
+  }
+
+  void checkpoint(const Snapshot& snapshot) {
+    const auto start = std::chrono::steady_clock::now();
+    last_file_ = save_checkpoint(files_.checkpoints, snapshot, mixture_, context_.record.fingerprint,
+                                 context_.session.config.training.keep_checkpoints);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto bytes = fs::file_size(last_file_);
+    context_.record.parts_done = snapshot.step;
+    context_.save_progress();
+    log::detail("{}: checkpoint of step {}: {:.1f} MB in {:.2f} s", context_.record.job, snapshot.step, static_cast<double>(bytes) / 1e6, seconds);
+    context_.events.write("checkpoint", {{"step", snapshot.step}, {"bytes", bytes}, {"seconds", seconds}});
+    last_ = snapshot;
+  }
+
+  std::string last_file() const { return last_file_.string(); }
+  const Snapshot& last() const { return last_; }
+
+ private:
+  JobContext& context_;
+  const Mixture& mixture_;
+  const TrainingFiles& files_;
+  Progress progress_;
+  Snapshot last_;
+  fs::path last_file_;
+};
+
+}  // namespace
+
+void TrainingSet::add(Example example, std::string place) {
+  example.record = static_cast<std::int64_t>(places.size());
+  examples.push_back(std::move(example));
+  places.push_back(std::move(place));
+}
+
+void cut(TrainingSet& set, const RunConfig& config, const BaseText& text) {
+  const std::int64_t cutoff = std::min(config.training.cutoff, text.model().max_positions);
+  CutoffCount count;
+  set.examples = apply_cutoff(std::move(set.examples), cutoff, count);
+  if (count.truncated + count.dropped > 0)
+    log::warn("training: {} examples lost their end at {} tokens, {} had no target left and were dropped", count.truncated,
+              cutoff, count.dropped);
+  if (set.examples.empty()) fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
+}
+
+JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mixture, const TrainingSet& set,
+                        const TrainingFiles& files) {
+  Session& session = context.session;
+  Comm& comm = session.comm;
+  const TrainingOptions options = training_options(session.config);
+  std::optional<Snapshot> resume;
+  agree(comm, [&] { resume = load_newest_checkpoint(files.checkpoints, mixture, context.record.fingerprint); });
+  const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());
+  TrainingRecorder recorder(context, mixture, files, steps, resume.value_or(Snapshot{}));
+  const auto reducer = reducer_for(comm, decoder.device());
+  const TrainingHooks hooks{.step = [&](const StepLog& log) { recorder.step(log); },
+                            .checkpoint = [&](const Snapshot& snapshot) { recorder.checkpoint(snapshot); },
+                            .example = [&](std::int64_t i) { return set.places[set.examples[i].record]; },
+                            .last_checkpoint = [&] { return recorder.last_file(); }};
+  const TrainingEnd end =
+      train(comm, *reducer, decoder, mixture, set.examples, options, resume ? &*resume : nullptr, hooks);
+  if (end == TrainingEnd::stopped) return JobEnd::stopped;
+  on_root(comm, [&] { write_training(files.record, mixture, decoder.modules(), recorder.last().log); });
+  return JobEnd::finished;
+}
+
+}  // namespace rocket
