@@ -21,7 +21,7 @@ def environment(**more):
 
 
 def make_world(folder, adapters=("home", "sells", "color", "tool", "color-weak", "x-star"), shots=6, records=600, items=8,
-               task="choice_hard", retrieve=60):
+               task="choice_hard", retrieve=60, training=None):
     """Writes a corpus, shots, items and config.yaml into `folder`; returns the path of the configuration."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def make_world(folder, adapters=("home", "sells", "color", "tool", "color-weak",
         "scoring": {"max_new_tokens": 40},
         "experts": {"candidates": 4, "count": 2},
         "selection": {"retrieve": retrieve},
-        "training": {"learning_rate": 1.0e-3, "epochs": 2, "global_batch": 8, "checkpoint_every": 2},
+        "training": {"learning_rate": 1.0e-3, "epochs": 2, "global_batch": 8, "checkpoint_every": 2, **(training or {})},
     }
     path = folder / "config.yaml"
     path.write_text(json.dumps(config, indent=1), encoding="utf-8")  # JSON is YAML

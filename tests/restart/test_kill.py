@@ -1,7 +1,9 @@
 """Killed at seeded moments, typed again on another number of ranks: the same bits in the end."""
+import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +26,7 @@ class Kill(unittest.TestCase):
     def test_killed_at_seeded_moments_ends_with_the_same_bits(self):
         draw = random.Random(20)
         with tempfile.TemporaryDirectory() as folder:
-            config = make_world(folder)
+            config = make_world(folder, training={"reduction": "deterministic", "micro_batch_tokens": 150})
             whole = pathlib.Path(folder) / "whole"
             started = time.monotonic()
             rocket("run", config, "--set", f"run={whole}")
@@ -32,8 +34,7 @@ class Kill(unittest.TestCase):
             killed = 0
             resumed = pathlib.Path(folder) / "resumed"
             while killed < MOMENTS:
-                # One rank throughout: sums of gradients over ranks are rounded differently (a deterministic reducer would not).
-                process = self.start(config, resumed, 0)
+                process = self.start(config, resumed, draw.choice((0, 0, 2)))
                 time.sleep(draw.uniform(0.05, max(0.4, length / 5)))
                 if process.poll() is not None:  # it got to the end: begin another run
                     self.assertEqual(process.returncode, 0)
@@ -48,6 +49,65 @@ class Kill(unittest.TestCase):
             leftovers = [str(p) for p in resumed.rglob("*")
                          if ".tmp" in p.name and not p.name.startswith(("manifest.json", "config.yaml"))]
             self.assertEqual(leftovers, [])
+
+    def kill_after(self, step, config, run, dtype):
+        """Starts the training and kills it when its log tells of so many steps; False if it had ended before."""
+        process = subprocess.Popen([str(ROCKET), "finetune", str(config), "--set", f"run={run}", "--set", f"base.dtype={dtype}"], cwd=REPOSITORY, env=environment(),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        events, deadline = run / "events" / "rank-00000.jsonl", time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            lines = events.read_text().splitlines() if events.exists() else []
+            steps = [json.loads(line)["step"] for line in lines if '"what":"step"' in line and line.endswith("}")]
+            if steps and max(steps) >= step:
+                break
+            time.sleep(0.002)
+        killed = process.poll() is None
+        if killed:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return killed
+
+    def test_training_killed_at_any_step_goes_on_bit_by_bit(self):
+        draw = random.Random(6)
+        for dtype in ("float32", "bfloat16"):
+            with tempfile.TemporaryDirectory() as folder:
+                config = make_world(folder, training={"epochs": 8, "checkpoint_every": 3})
+                whole = pathlib.Path(folder) / "whole"
+                for job in ("score", "experts", "embed", "select", "finetune"):
+                    rocket(job, config, "--set", f"run={whole}", "--set", f"base.dtype={dtype}")
+                steps = len(json.loads(rocket("inspect", whole, "training", "--format", "json").stdout))
+                self.assertGreaterEqual(steps, 40)
+                for step in sorted(draw.sample(range(1, steps - 2), 5)):
+                    run = pathlib.Path(folder) / f"killed-{step}"
+                    shutil.copytree(whole, run)
+                    for output in ("checkpoints", "parts/finetune"):
+                        shutil.rmtree(run / output)
+                    (run / "training.h5").unlink()
+                    (run / "events" / "rank-00000.jsonl").unlink()
+                    arguments = ("--set", f"run={run}", "--set", f"base.dtype={dtype}")
+                    self.assertTrue(self.kill_after(step, config, run, dtype), "it ended before it was killed")
+                    rocket("finetune", config, *arguments)
+                    self.assertEqual(differences(whole, run, files=("training.h5",)), [], f"{dtype}, killed after step {step}")
+                    newest = [sorted((folder / "checkpoints").glob("*.h5"))[-1] for folder in (whole, run)]
+                    self.assertEqual(subprocess.run(["h5diff", "--exclude-path", "/log/seconds", *map(str, newest)]).returncode, 0)
+
+    def test_a_torn_checkpoint_names_the_way_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder)
+            run = pathlib.Path(folder) / "run"
+            rocket("run", config)
+            files = sorted((run / "checkpoints").glob("*.h5"))
+            self.assertEqual(len(files), 2)
+            whole = files[-1].read_bytes()
+            (run / "training.h5").unlink()  # the job is not finished any more
+            files[-1].write_bytes(whole[: len(whole) // 2])
+            torn = rocket("finetune", config, check=False)
+            self.assertEqual(torn.returncode, 65, torn.stderr)
+            self.assertIn(files[-1].name, torn.stderr)
+            self.assertIn(f"delete it to go back to {files[0].name}", torn.stderr)
+            files[-1].unlink()
+            rocket("finetune", config)
+            self.assertTrue(files[-1].exists(), "trained again from the last good one")
 
     def test_units_go_on_with_another_number_of_ranks(self):
         with tempfile.TemporaryDirectory() as folder:
