@@ -127,6 +127,7 @@ struct RunConfig {
     std::string recompute = "none";
     std::string reduction = "fast";
     double spike_z = 0;
+    std::int64_t hang_limit = 1800;
     std::int64_t checkpoint_every = 50;
     std::int64_t keep_checkpoints = 2;
   } training;

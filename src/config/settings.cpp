@@ -149,6 +149,8 @@ std::vector<Setting> training_settings() {
        "of gradients over ranks; deterministic: the same bits for any number of ranks"},
       {"training.spike_z", AT(training.spike_z), at_least(0),
        "stop at a loss so many standard deviations above the last 128; 0: never"},
+      {"training.hang_limit", AT(training.hang_limit), at_least(1),
+       "seconds in which some rank must get further, else the job ends and names who hangs"},
       {"training.checkpoint_every", AT(training.checkpoint_every), at_least(1),
        "updates; and always on a stop"},
       {"training.keep_checkpoints", AT(training.keep_checkpoints), at_least(1), "older ones are removed"},

@@ -64,19 +64,34 @@ LayerGradients backward(const LayerView& layer, const at::Tensor& x_TI, const Ke
   return g;
 }
 
-/// How often each expert of all modules was chosen, and the mean of its p; float64.
+/// How often each expert of all modules was chosen, and the mean of its p; float64, on the host.
 struct Loads {
   std::vector<double> choices, p;
 
-  explicit Loads(const LayerState& state) {
-    const auto as_doubles = [](const at::Tensor& t_N) {
-      const at::Tensor host = t_N.to(at::kCPU, at::kDouble);
-      return std::vector<double>(host.const_data_ptr<double>(), host.const_data_ptr<double>() + host.numel());
-    };
-    choices = as_doubles(state.gates_TN.ne(0).sum(0));
-    p = as_doubles(state.p_TN.mean(0, false, at::kDouble));
+  explicit Loads(const LayerState& state)
+      : choices(static_cast<std::size_t>(state.p_TN.size(1))), p(choices.size()) {
+    const at::Tensor gates_TN = state.gates_TN.to(at::kCPU, at::kDouble),
+                     p_TN = state.p_TN.to(at::kCPU, at::kDouble);
+    const double *gate = gates_TN.const_data_ptr<double>(), *probability = p_TN.const_data_ptr<double>();
+    const std::size_t experts = choices.size(), tokens = static_cast<std::size_t>(p_TN.size(0));
+    for (std::size_t t = 0; t < tokens; ++t) {
+      for (std::size_t e = 0; e < experts; ++e) {
+        choices[e] += gate[t * experts + e] != 0 ? 1 : 0;
+        p[e] += probability[t * experts + e];
+      }
+    }
+    for (double& mean : p) mean /= static_cast<double>(std::max<std::size_t>(tokens, 1));
   }
 };
+
+/// Mean of the squared logsumexp of a module.
+double z_loss(const LayerState& state, std::int64_t m) {
+  const at::Tensor log_sum_T = state.log_sum_TM.select(1, m).to(at::kCPU, at::kDouble).contiguous();
+  const double* log_sum = log_sum_T.const_data_ptr<double>();
+  double sum = 0;
+  for (std::int64_t t = 0; t < log_sum_T.numel(); ++t) sum += log_sum[t] * log_sum[t];
+  return sum / static_cast<double>(std::max<std::int64_t>(log_sum_T.numel(), 1));
+}
 
 /// f_i = share of the choices, of the experts of module m.
 std::vector<double> shares(const Loads& loads, const ExpertColumns& columns, std::int64_t m) {
@@ -91,11 +106,10 @@ std::vector<double> shares(const Loads& loads, const ExpertColumns& columns, std
 std::vector<RouterStatistics> observed(const LayerState& state, const ExpertColumns& columns) {
   std::vector<RouterStatistics> all;
   const Loads loads(state);
-  const at::Tensor z = state.log_sum_TM.to(at::kDouble).square().mean(0).cpu();
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
     const auto first = columns.modules[static_cast<std::size_t>(m)];
     const std::vector<double> share = shares(loads, columns, m);
-    RouterStatistics s{.z = z[m].item<double>()};
+    RouterStatistics s{.z = z_loss(state, m)};
     for (std::size_t e = 0; e < share.size(); ++e) {
       s.choices.push_back(loads.choices[static_cast<std::size_t>(first) + e]);
       s.balance +=

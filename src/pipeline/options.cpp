@@ -107,6 +107,7 @@ TrainingOptions training_options(const RunConfig& config) {
           .recompute_layers = t.recompute == "layer",
           .deterministic = t.reduction == "deterministic",
           .spike_z = t.spike_z,
+          .hang_limit = static_cast<double>(t.hang_limit),
           .checkpoint_every = t.checkpoint_every,
           .keep_checkpoints = t.keep_checkpoints,
           .seed = config.seed};

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/stop.h"
 #include "comm/fixed_order_sum.h"
+#include "comm/watch.h"
 #include "moe/mixture_delta.h"
 #include "training/micro_batch.h"
 #include "training/optimizer.h"
@@ -60,6 +61,8 @@ class Trainer {
         hooks_(hooks),
         batches_(global_batches(static_cast<std::int64_t>(examples.size()), options)),
         loads_(static_cast<std::int64_t>(mixture.modules().size() * mixture.expert_names().size())),
+        watch_(comm, {.standstill =
+                          std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.hang_limit))}),
         sums_(mixture, loads_),
         optimizer_(mixture, sums_.gradient_P, {options.weight_decay, options.router_only}) {
     mixture_.track_gradient(sums_.gradient_P, options.router_only);
@@ -97,6 +100,7 @@ class Trainer {
   const TrainingHooks& hooks_;
   const std::vector<std::vector<std::int64_t>> batches_;
   const std::int64_t loads_;
+  Watch watch_;
   StepSums sums_;
   AdamW optimizer_;
   std::int64_t step_ = 0;     // updates done
@@ -172,12 +176,14 @@ void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals&
   if (options_.deterministic) in_order.emplace(count, sums.size());
   sums_.all.zero_();
   agree(comm_, [&] {
+    watch_.progress();
     for (std::int64_t leaf = mine.first; leaf < mine.first + mine.count; ++leaf) {
       compute_micro_batch(lay_out(examples_, all[static_cast<std::size_t>(leaf)], decoder_.device()), totals);
       if (!in_order) continue;
       in_order->add(leaf, to_vector(sums_.all));
       sums_.all.zero_();
     }
+    watch_.progress();
   });
   if (!in_order) return reducer_.sum(comm_, sums.data(), sums.size());
   std::vector<float> total(sums.size());

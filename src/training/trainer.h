@@ -33,6 +33,7 @@ struct TrainingOptions {
   bool recompute_layers = false;  // see Decoder::hidden_for_training
   bool deterministic = false;     // gradients are added up in an order that ranks do not change
   double spike_z = 0;             // 0: never
+  double hang_limit = 1800;       // seconds in which some rank must get further
   std::int64_t checkpoint_every = 50;
   std::int64_t keep_checkpoints = 2;
   std::uint64_t seed = 0;

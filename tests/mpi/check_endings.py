@@ -48,6 +48,13 @@ check("alone 65", start(3, "alone", 65), 65, "error: the last rank fails")
 check("units 65", start(3, "units", 65), 65, "unit 1 fails")
 check("one rank 78", start(1, "agreed", 78), 78, "error: the last rank fails")
 
+check("met", start(3, "met", 0), 0)
+check("killed", start(3, "killed", 0), 137)
+check("stopped", start(3, "stopped", 0), 70, "rocket: rank 2 on ")
+check("stuck", start(3, "stuck", 0), 70, "the others wait for rank 2 on ")
+check("root stopped", start(3, "root stopped", 0), 70, "rocket: rank 0 on ")
+check("root stuck", start(3, "root stuck", 0), 70, "the others wait for rank 0 on ")
+
 for ranks in (1, 3):
     process = start(ranks, "stop", 0)
     wait_for(process, "working")

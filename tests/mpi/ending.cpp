@@ -1,6 +1,7 @@
 #include "ending.h"
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <numeric>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "base/stop.h"
 #include "comm/mpi_comm.h"
 #include "comm/units.h"
+#include "comm/watch.h"
 
 namespace rocket {
 namespace {
@@ -24,6 +26,22 @@ void work_for_a_while(Comm& comm) {
   }
 }
 
+/// Ranks that meet again and again until the last of them does not come.
+void meet(Comm& comm, std::string_view way) {
+  Watch watch(comm, {std::chrono::milliseconds(1600), std::chrono::milliseconds(3000)});
+  for (int round = 0; round < 10 || way != "met"; ++round) {
+    const bool last = comm.rank() == (way.starts_with("root") ? 0 : comm.size() - 1);
+    if (round == 5 && last && way.ends_with("stopped")) std::raise(SIGSTOP);
+    while (round == 5 && last && way.ends_with("stuck"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (round == 5 && last && way == "killed") std::raise(SIGKILL);
+    watch.progress();
+    comm.barrier();
+    watch.progress();
+    if (round == 10) break;
+  }
+}
+
 void run_job(Comm& comm, std::string_view way, ExitCode code) {
   const auto fail_last = [&] { comm.rank() == comm.size() - 1 ? fail(code, "the last rank fails") : void(); };
   if (way == "stop") {
@@ -33,6 +51,8 @@ void run_job(Comm& comm, std::string_view way, ExitCode code) {
   } else if (way == "alone") {
     fail_last();
     comm.barrier();
+  } else if (way == "met" || way == "killed" || way.ends_with("stopped") || way.ends_with("stuck")) {
+    meet(comm, way);
   } else if (way == "units") {
     run_units(comm, {0, 1, 2},
               {[&](std::int64_t unit) { unit == 1 ? fail(code, "unit 1 fails") : void(); }, {}});

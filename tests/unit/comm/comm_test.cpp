@@ -9,6 +9,7 @@
 #include "comm/mpi_comm.h"
 #include "comm/reducer.h"
 #include "comm/units.h"
+#include "comm/watch.h"
 #include "unit/base/scratch.h"
 #include "unit/comm/comm_checks.h"
 
@@ -35,6 +36,40 @@ TEST_P(OnThreads, UnitsAreWorkedOnOnce) {
 
 TEST_P(OnThreads, SumsInFixedOrderHaveTheSameBits) {
   run_on_threads(GetParam(), testing::check_fixed_order_sum);
+}
+
+TEST_P(OnThreads, AWatchOverLivingRanksIsQuiet) {
+  run_on_threads(GetParam(), [](Comm& comm) {
+    for (int again = 0; again < 3;
+         ++again) {  // signs of an earlier watch are not taken for those of a later one
+      Watch watch(comm, {std::chrono::milliseconds(200), std::chrono::milliseconds(300)});
+      for (int i = 0; i < 40; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(comm.rank() == 1 ? 5 : 1));
+        watch.progress();
+        comm.barrier();
+        watch.progress();
+      }
+    }
+  });
+}
+
+TEST(Watch, NamesTheRankThatAllWaitFor) {
+  const auto wait = [] {
+    run_on_threads(3, [](Comm& comm) {
+      Watch watch(comm, {std::chrono::milliseconds(400), std::chrono::milliseconds(300)});
+      while (comm.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      watch.progress();
+      comm.barrier();
+    });
+  };
+  EXPECT_EXIT(wait(), ::testing::ExitedWithCode(70), "the others wait for rank 1 on ");
+}
+
+TEST(Watch, ARankThatLeavesIsNotMissed) {
+  run_on_threads(3, [](Comm& comm) {
+    Watch watch(comm, {std::chrono::milliseconds(100), std::chrono::milliseconds(10'000)});
+    if (comm.rank() != 2) std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, OnThreads, ::testing::Values(1, 2, 3, 7));
