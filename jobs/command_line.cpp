@@ -34,6 +34,7 @@ constexpr JobHelp config_jobs[] = {
     {"evaluate", "Evaluate the expert and its rivals (over ranks)"},
     {"export", "Write the expert in forms that others can load"},
     {"report", "Write report.html from what there is"},
+    {"rationalize", "Write rationales for shots that lack them, kept only if their answer is right (over ranks)"},
     {"train-adapter", "Train one LoRA on adapter.records, as a PEFT folder for a bank (over ranks)"},
 };
 

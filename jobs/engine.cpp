@@ -15,7 +15,7 @@ JobBody job_body(const std::string& name) {
   static const std::map<std::string, JobBody> bodies = {
       {"score", score},       {"experts", experts},   {"embed", embed},              {"select", select},
       {"finetune", finetune}, {"evaluate", evaluate}, {"export", export_mixture_job},
-      {"train-adapter", train_adapter}};
+      {"train-adapter", train_adapter}, {"rationalize", rationalize}};
   return bodies.at(name);
 }
 

@@ -14,6 +14,7 @@ JobEnd experts(JobContext& context);   // root: Algorithm 1
 JobEnd embed(JobContext& context);     // units: corpus blocks
 JobEnd select(JobContext& context);    // all ranks together: Algorithm 2
 JobEnd finetune(JobContext& context);  // loop: the mixture, data parallel
+JobEnd rationalize(JobContext& context);  // units: shots without a rationale; no step of the chain
 JobEnd train_adapter(JobContext& context);  // loop: one LoRA on one data set; no step of the chain
 JobEnd evaluate(JobContext& context);  // units: systems x evaluation items
 JobEnd export_mixture_job(JobContext& context);  // root: RUN/expert

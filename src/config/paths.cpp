@@ -47,6 +47,10 @@ class Checker {
         return patterns("corpus.records", config_.corpus.records);
       case Input::encoder:
         return one("encoder.path", config_.encoder.path, Kind::folder);
+      case Input::rationalizer:
+        if (!config_.rationalize.adapter.empty())
+          one("rationalize.adapter", config_.rationalize.adapter, Kind::folder);
+        return;
       case Input::adapter_records:
         return patterns("adapter.records", config_.adapter.records);
     }

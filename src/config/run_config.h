@@ -142,6 +142,11 @@ struct RunConfig {
     std::vector<std::string> targets = {"q_proj", "v_proj"};
   } adapter;
 
+  struct Rationalize {
+    std::string adapter;
+    std::string hint = "The right answer is {answer}. Explain step by step how to get there, and end with it.";
+  } rationalize;
+
   struct Evaluation {
     std::vector<std::string> rivals = {"base", "best_single", "uniform_merge"};
   } evaluation;
@@ -154,7 +159,7 @@ struct RunConfig {
 };
 
 /// The inputs that a job may read.
-enum class Input { base, bank, shots, evaluation, corpus, encoder, adapter_records };
+enum class Input { base, bank, shots, evaluation, corpus, encoder, adapter_records, rationalizer };
 /// Those of the whole chain.
 inline constexpr std::array all_inputs = {Input::base,       Input::bank,   Input::shots,
                                           Input::evaluation, Input::corpus, Input::encoder};

@@ -168,6 +168,13 @@ std::vector<Setting> training_settings() {
        one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
        "linear layers that are adapted, in every layer of the base"},
 
+      {"rationalize.adapter", AT(rationalize.adapter), path(),
+       "an adapter folder that writes the rationales; null: the base"},
+      {"rationalize.hint",
+       AT(rationalize.hint),
+       {},
+       "behind the instruction of a shot that was not answered right at first; {answer} is its answer"},
+
       {"evaluation.rivals", AT(evaluation.rivals),
        one_of({"base", "best_single", "uniform_merge", "each_expert"}), "evaluated beside the mixture"},
   };

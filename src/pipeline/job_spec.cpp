@@ -43,6 +43,12 @@ const std::vector<JobSpec>& job_specs() {
        .inputs = {Input::base, Input::adapter_records},
        .outputs = {"adapter", "adapter_training.h5", "adapter_checkpoints"},
        .in_chain = false},
+      {.name = "rationalize",
+       .settings = {"base.dtype", "task.fields", "task.answer", "task.pattern", "prompt", "scoring.max_new_tokens",
+                    "scoring.batch_tokens", "rationalize.hint"},
+       .inputs = {Input::base, Input::shots, Input::rationalizer},
+       .outputs = {"rationalized.jsonl"},
+       .in_chain = false},
   };
   return specs;
 }
@@ -75,13 +81,14 @@ void add_model_folder(const std::string& label, const fs::path& folder, std::vec
   }
 }
 
-void add_bank(const RunConfig& config, std::vector<InputFile>& files) {
-  for (const BankEntry& entry : configured_bank(config)) {
-    for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
-      if (fs::exists(entry.folder / name))
-        files.push_back({"bank.adapters/" + entry.name + "/" + name, entry.folder / name});
-    }
+void add_adapter(const std::string& label, const fs::path& folder, std::vector<InputFile>& files) {
+  for (const char* name : {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}) {
+    if (fs::exists(folder / name)) files.push_back({label + "/" + name, folder / name});
   }
+}
+
+void add_bank(const RunConfig& config, std::vector<InputFile>& files) {
+  for (const BankEntry& entry : configured_bank(config)) add_adapter("bank.adapters/" + entry.name, entry.folder, files);
 }
 
 void add_records(const std::string& key, const std::vector<std::string>& patterns, std::vector<InputFile>& files) {
@@ -105,6 +112,9 @@ void add_input(Input input, const RunConfig& config, std::vector<InputFile>& fil
       return;
     case Input::corpus:
       return add_records("corpus.records", config.corpus.records, files);
+    case Input::rationalizer:
+      if (!config.rationalize.adapter.empty()) add_adapter("rationalize.adapter", config.rationalize.adapter, files);
+      return;
     case Input::adapter_records:
       return add_records("adapter.records", config.adapter.records, files);
   }

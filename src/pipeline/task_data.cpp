@@ -54,6 +54,10 @@ std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor&
   return shots;
 }
 
+std::vector<Question> read_shots_to_rationalize(const RunConfig& config, const AnswerExtractor& extractor) {
+  return read_questions(config.task.shots, config, extractor, -1);
+}
+
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<Question> items = read_questions(config.task.evaluation, config, extractor, -1);
   if (items.empty()) fail_data("{}: no evaluation items", config.task.evaluation);

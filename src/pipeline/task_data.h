@@ -31,6 +31,9 @@ AnswerExtractor ready_extractor(const RunConfig& config);
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code) tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
+/// All records of the shots file, which may lack a target. Throws data (65): a shot without answer or (code) tests.
+std::vector<Question> read_shots_to_rationalize(const RunConfig& config, const AnswerExtractor& extractor);
+
 /// The evaluation items; same errors.
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);
 

@@ -1,0 +1,160 @@
+// Rationales for shots that lack them, by the base or an adapter: kept only where they come to the right answer.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "adapters/bank_delta.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "jobs.h"
+#include "pipeline/options.h"
+#include "pipeline/table.h"
+#include "pipeline/task_data.h"
+#include "pipeline/unit_job.h"
+
+namespace rocket {
+
+namespace {
+
+constexpr std::int64_t shots_per_rationalize_unit = 50;
+
+/// Where a shot's rationale comes from: its own file, the model, the model that was told the answer, nowhere.
+constexpr const char *kGiven = "given", *kGenerated = "generated", *kHinted = "hinted", *kNone = "none";
+
+struct Rationale {
+  std::string text, source = kNone;
+};
+
+std::string trimmed(const std::string& text) {
+  constexpr const char* kSpace = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+class Rationalizer {
+ public:
+  explicit Rationalizer(const Session& session)
+      : config_(session.config),
+        extractor_(ready_extractor(config_)),
+        shots_(read_shots_to_rationalize(config_, extractor_)),
+        text_(config_),
+        decoder_(configured_base(config_, session.rank_on_node)),
+        generate_(text_.generate_options(config_)) {
+    if (shots_.empty()) fail_data("{}: no shots", config_.task.shots);
+    if (config_.rationalize.hint.find("{answer}") == std::string::npos)
+      fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'", config_.location("rationalize.hint"),
+                  config_.rationalize.hint);
+    if (config_.rationalize.adapter.empty()) return;
+    adapter_ = std::make_shared<LoraAdapter>(
+        load_adapter(config_.rationalize.adapter, decoder_.modules(), compute_type(config_), decoder_.device()));
+  }
+
+  const std::vector<Question>& shots() const { return shots_; }
+  std::int64_t units() const { return (count() + shots_per_rationalize_unit - 1) / shots_per_rationalize_unit; }
+  std::int64_t first(std::int64_t unit) const { return unit * shots_per_rationalize_unit; }
+  std::int64_t shots_of(std::int64_t unit) const { return std::min(shots_per_rationalize_unit, count() - first(unit)); }
+
+  void compute(std::int64_t unit, H5Writer& part) const {
+    std::vector<Rationale> rationales(shots_of(unit));
+    for (std::size_t i = 0; i < rationales.size(); ++i) {
+      if (const auto& own = shots_[first(unit) + i].record.rationale) rationales[i] = {*own, kGiven};
+    }
+    attempt(unit, rationales, kGenerated);
+    attempt(unit, rationales, kHinted);
+    std::vector<std::string> texts, sources;
+    for (const Rationale& r : rationales) {
+      texts.push_back(r.text);
+      sources.push_back(r.source);
+    }
+    part.write_strings("rationale", texts, {shots_of(unit)});
+    part.write_strings("source", sources, {shots_of(unit)});
+  }
+
+ private:
+  std::int64_t count() const { return static_cast<std::int64_t>(shots_.size()); }
+
+  Record asked(Record record, const std::string& source) const {
+    if (source == kHinted)
+      record.instruction += "\n\n" + replaced(config_.rationalize.hint, "{answer}", *record.answer);
+    return record;
+  }
+
+  /// One generation for each shot that has no rationale yet; those with the right answer stay.
+  void attempt(std::int64_t unit, std::vector<Rationale>& rationales, const std::string& source) const {
+    std::vector<std::size_t> open;
+    std::vector<std::vector<TokenId>> prompts;
+    std::vector<const Question*> questions;
+    for (std::size_t i = 0; i < rationales.size(); ++i) {
+      if (rationales[i].source != kNone) continue;
+      const Question& shot = shots_[first(unit) + i];
+      open.push_back(i);
+      prompts.push_back(text_.prompt(asked(shot.record, source)));
+      questions.push_back(&shot);
+    }
+    if (open.empty()) return;
+    const auto delta = [&] { return std::make_unique<BankDelta>(std::vector(prompts.size(), adapter_)); };
+    std::vector<std::string> generations;
+    for (const auto& ids : generate(decoder_, prompts, delta, generate_)) generations.push_back(trimmed(text_.generation(ids)));
+    const std::vector<std::uint8_t> right = judge(extractor_, questions, generations);
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      if (right[i]) rationales[open[i]] = {generations[i], source};
+    }
+  }
+
+  const RunConfig& config_;
+  AnswerExtractor extractor_;
+  std::vector<Question> shots_;
+  BaseText text_;
+  Decoder decoder_;
+  GenerateOptions generate_;
+  std::shared_ptr<const LoraAdapter> adapter_;
+};
+
+nlohmann::ordered_json line_of(const Record& shot, const std::string& rationale, const std::string& source) {
+  nlohmann::ordered_json line = {{"instruction", shot.instruction}, {"input", shot.input}};
+  if (shot.has_output) line["output"] = shot.output;
+  if (source != kNone) line["rationale"] = rationale;
+  line["answer"] = *shot.answer;
+  if (!shot.tests.empty()) line["tests"] = shot.tests;
+  line["rationale_source"] = source;
+  return line;
+}
+
+/// Root only. rationalized.jsonl from the parts, and how many came from where.
+void gather(const RunDirectory& run, const Rationalizer& work) {
+  std::string lines;
+  std::map<std::string, std::int64_t> counts;
+  for (std::int64_t unit = 0; unit < work.units(); ++unit) {
+    const H5Reader part(part_file(run, "rationalize", unit));
+    const auto texts = part.read_strings("rationale"), sources = part.read_strings("source");
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      lines += line_of(work.shots()[work.first(unit) + i].record, texts[i], sources[i]).dump() + "\n";
+      ++counts[sources[i]];
+    }
+  }
+  write_file(run.file("rationalized.jsonl"), lines);
+  Table table{{"rationale", "shots"}, {}};
+  for (const char* source : {kGiven, kGenerated, kHinted, kNone}) table.rows.push_back({source, counts[source]});
+  std::fputs(render(table, TableFormat::text).c_str(), stdout);
+}
+
+}  // namespace
+
+JobEnd rationalize(JobContext& context) {
+  Session& session = context.session;
+  std::optional<Rationalizer> work;
+  agree(session.comm, [&] { work.emplace(session); });
+  const JobEnd end = run_unit_job(
+      context, {.units = work->units(), .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
+  return end;
+}
+
+}  // namespace rocket
