@@ -11,6 +11,14 @@ namespace rocket {
 
 namespace {
 
+/// The name becomes a folder, which a bank's reader must see.
+void check_name(const RunConfig& config) {
+  const std::string& name = config.adapter.name;
+  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos)
+    fail_config("{}: adapter.name: '{}' cannot be the name of a folder of a bank: no '/', no '.' in front",
+                config.location("adapter.name"), name);
+}
+
 TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
   CorpusReader reader(expand_globs(config.adapter.records), config.adapter.fields, OnError::stop, {}, Outputs::optional);
   TrainingSet set;
@@ -44,6 +52,7 @@ JobEnd train_adapter(JobContext& context) {
   std::optional<Mixture> mixture;
   TrainingSet set;
   agree(session.comm, [&] {
+    check_name(session.config);
     decoder.emplace(configured_base(session.config, session.rank_on_node));
     const BaseText text(session.config);
     mixture.emplace(lone_expert(session.config, *decoder));
