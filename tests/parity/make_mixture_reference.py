@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python tests/parity/make_mixture_reference.py        (from the root; needs tests/lab)
 
-layer.json   layers with experts of unequal rank, scale and targets: outputs and all gradients; a table of gates
+layer.json   layers with experts of unequal rank, scale and targets: outputs and all gradients; a table of gates; `more_cases`, in
+             float64: other rules of routing, lone experts, weights without experts, router losses in the objective
 model.json   the lab's base with four of its adapters: loss, gradients, a training curve of torch.optim.AdamW
 """
 
@@ -23,23 +24,31 @@ MODULES = [f"model.layers.{i}.{m}" for i in range(4)
                      "mlp.up_proj", "mlp.down_proj")]
 
 
-def gates(logits, top_k):
+def fewest(order, values, top_p):
+    """The first of `order` whose values together reach top_p; all of them where they do not, or where top_p is 1."""
+    for count in range(1, len(order)):
+        if top_p < 1 and sum(values[i] for i in order[:count]) >= top_p:
+            return order[:count]
+    return order
+
+
+def gates(logits, top_k, top_p=1.0):
     """Row by row in plain Python: METHOD section 5. Also which experts were chosen: a gate may underflow to zero."""
     p = torch.softmax(logits, -1)
     rows, chosen = [], []
     for row in p:
         values = row.tolist()
-        order = sorted(range(len(row)), key=lambda i: (-values[i], i))[:top_k]
+        order = fewest(sorted(range(len(row)), key=lambda i: (-values[i], i))[:top_k], values, top_p)
         total = sum(row[i] for i in order) if min(top_k, len(row)) > 1 or len(row) == 1 else 1.0
         rows.append(torch.stack([row[i] / total if i in order else row[i] * 0 for i in range(len(row))]))
         chosen.append([float(i in order) for i in range(len(row))])
-    return torch.stack(rows), torch.tensor(chosen)
+    return torch.stack(rows), torch.tensor(chosen, dtype=logits.dtype)
 
 
 class MixtureLinear(nn.Module):
-    def __init__(self, base, experts, router, top_k):
+    def __init__(self, base, experts, router, top_k, top_p=1.0):
         super().__init__()
-        self.base, self.top_k = base, top_k
+        self.base, self.top_k, self.top_p = base, top_k, top_p
         self.a = nn.ParameterList([nn.Parameter(a.clone()) for a, _, _ in experts])
         self.b = nn.ParameterList([nn.Parameter(b.clone()) for _, b, _ in experts])
         self.scales = [s for _, _, s in experts]
@@ -49,7 +58,7 @@ class MixtureLinear(nn.Module):
     def forward(self, x):
         rows = x.reshape(-1, x.shape[-1])
         logits = rows @ self.router.T
-        g, chosen = gates(logits, self.top_k)
+        g, chosen = gates(logits, self.top_k, self.top_p)
         self.logits.append(logits)
         self.chosen.append(chosen)
         y = self.base(rows)
@@ -66,8 +75,8 @@ class MixtureLinear(nn.Module):
         return torch.logsumexp(torch.cat(self.logits), -1).square().mean()
 
 
-def numbers(tensor):
-    return [float(f"{x:.9g}") for x in tensor.detach().double().flatten().tolist()]
+def numbers(tensor, digits=9):
+    return [float(f"{x:.{digits}g}") for x in tensor.detach().double().flatten().tolist()]
 
 
 def write_json(path, value):
@@ -99,6 +108,59 @@ def layer_case(top_k):
             "choices": layer.chosen[0].sum(0).tolist(), "a_grad": [numbers(a.grad) for a in layer.a],
             "b_grad": [numbers(b.grad) for b in layer.b], "router_grad": numbers(layer.router.grad)})
     case["x_grad"] = numbers(x.grad)
+    return case
+
+
+MORE_CASES = [
+    {"name": "dense", "members": [[0, 1, 2, 3], [0, 2]], "top_k": 4},
+    {"name": "one of several", "members": [[0, 1, 2], [1, 3]], "top_k": 1},
+    {"name": "the fewest that reach top_p", "members": [[0, 1, 2, 3], [1, 2]], "top_k": 3, "top_p": 0.6},
+    {"name": "top_p that some rows never reach", "members": [[0, 1, 2, 3]], "top_k": 2, "top_p": 0.9},
+    {"name": "one expert only", "members": [[2]], "top_k": 2},
+    {"name": "a weight without an expert", "members": [[0, 1, 3], [], [1, 2]], "top_k": 2},
+    {"name": "balance loss", "members": [[0, 1, 2, 3], [1, 3]], "top_k": 2, "balance_coefficient": 0.7},
+    {"name": "z loss", "members": [[0, 1, 2, 3], [1, 3]], "top_k": 2, "z_coefficient": 0.2},
+    {"name": "both losses, one of several", "members": [[0, 1, 2]], "top_k": 1, "balance_coefficient": 0.7, "z_coefficient": 0.2},
+    {"name": "both losses, top_p", "members": [[0, 1, 2, 3], [2]], "top_k": 3, "top_p": 0.6, "balance_coefficient": 0.7,
+     "z_coefficient": 0.2},
+]
+
+
+def exact(generator, *shape):
+    """Normal numbers; float32 and nine digits hold them, and a quarter of them, exactly."""
+    return (torch.randn(shape, generator=generator, dtype=torch.float64) * 64).round() / 64
+
+
+def one_of_more_cases(name, members, top_k, top_p=1.0, balance_coefficient=0.0, z_coefficient=0.0):
+    """In float64. The objective is sum(weight * y) + the coefficients times balance and z, summed over the adapted weights."""
+    generator = torch.Generator().manual_seed(6)
+    inputs, tokens, outputs = 12, 9, [10, 8, 6]
+    ranks, scales = [2, 5, 3, 1], [2.0, 0.25, 1 / math.sqrt(3), 1.0]
+    x = exact(generator, tokens, inputs).requires_grad_()
+    case = {"name": name, "top_k": top_k, "top_p": top_p, "balance_coefficient": balance_coefficient, "z_coefficient": z_coefficient,
+            "inputs": inputs, "x": numbers(x), "scales": scales, "ranks": ranks, "modules": []}
+    built, objective = [], 0.0
+    for out, member in zip(outputs, members):
+        base = nn.Linear(inputs, out, bias=False, dtype=torch.float64)
+        base.weight.data = exact(generator, out, inputs)
+        experts = [(exact(generator, ranks[i], inputs) / 4, exact(generator, out, ranks[i]) / 4, scales[i]) for i in member]
+        layer = MixtureLinear(base, experts, exact(generator, len(member), inputs) / 2, top_k, top_p) if member else base
+        weight = exact(generator, tokens, out)
+        y = layer(x)
+        objective = objective + (y * weight).sum()
+        if member:
+            objective = objective + balance_coefficient * layer.balance() + z_coefficient * layer.z()
+        built.append((layer, base, member, weight, y))
+    objective.backward()
+    for layer, base, member, weight, y in built:
+        module = {"outputs": y.shape[1], "experts": member, "base": numbers(base.weight), "weight": numbers(weight), "y": numbers(y, 14)}
+        if member:
+            module |= {"a": [numbers(a) for a in layer.a], "b": [numbers(b) for b in layer.b], "router": numbers(layer.router),
+                       "balance": layer.balance().item(), "z": layer.z().item(), "choices": layer.chosen[0].sum(0).tolist(),
+                       "a_grad": [numbers(a.grad, 14) for a in layer.a], "b_grad": [numbers(b.grad, 14) for b in layer.b],
+                       "router_grad": numbers(layer.router.grad, 14)}
+        case["modules"].append(module)
+    case["x_grad"] = numbers(x.grad, 14)
     return case
 
 
@@ -206,7 +268,8 @@ def curve(examples, options):
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    write_json(OUT / "layer.json", {"cases": [layer_case(1), layer_case(2)], "gates": gate_table()})
+    write_json(OUT / "layer.json", {"cases": [layer_case(1), layer_case(2)], "gates": gate_table(),
+                                    "more_cases": [one_of_more_cases(**case) for case in MORE_CASES]})
     shots = json.loads(Path("tests/data/model/lab.json").read_text())["shots"]
     examples = [(s["ids"], s["begin"]) for s in shots][::2]
     common = {"learning_rate": 1e-3, "warmup": 0.1, "weight_decay": 0.05, "clip": 0.03}
