@@ -42,10 +42,11 @@ std::string description(const Mixture& mixture, std::span<const Module> modules,
                         const std::string& base_path) {
   json by_module = json::object();
   for (const auto& module : mixture.modules()) by_module[name_of_module(module, modules)] = module.experts;
-  const json about{{"base", base_path},
-                   {"top_k", mixture.options().top_k},
-                   {"experts", mixture.expert_names()},
-                   {"modules", by_module}};
+  json about{{"base", base_path},
+             {"top_k", mixture.options().top_k},
+             {"experts", mixture.expert_names()},
+             {"modules", by_module}};
+  if (mixture.options().top_p < 1) about["top_p"] = mixture.options().top_p;
   return about.dump(2) + "\n";
 }
 

@@ -17,16 +17,17 @@ from transformers import AutoModelForCausalLM
 
 
 class MixtureLinear(torch.nn.Module):
-    """A frozen linear layer plus its experts, of which a router chooses top_k for every token."""
+    """A frozen linear layer plus its experts, of which a router chooses top_k for every token, and of these the fewest
+    whose probabilities reach top_p."""
 
-    def __init__(self, layer, experts, router, top_k):
+    def __init__(self, layer, experts, router, top_k, top_p):
         super().__init__()
         self.base_layer = layer.base_layer
         self.lora_A = torch.nn.ModuleList(layer.lora_A[e] for e in experts)
         self.lora_B = torch.nn.ModuleList(layer.lora_B[e] for e in experts)
         self.scaling = [layer.scaling[e] for e in experts]
         self.router = torch.nn.Parameter(router, requires_grad=False)
-        self.top_k = min(top_k, len(experts))
+        self.top_k, self.top_p = min(top_k, len(experts)), top_p
 
     def gates(self, x):
         """[..., experts]: the weight of each expert, zero where it was not chosen."""
@@ -34,6 +35,8 @@ class MixtureLinear(torch.nn.Module):
         # A stable sort, not topk: of equal experts the first is taken.
         values, chosen = torch.sort(p, dim=-1, descending=True, stable=True)
         values, chosen = values[..., : self.top_k], chosen[..., : self.top_k]
+        if self.top_p < 1:
+            values = values * (values.cumsum(dim=-1) - values < self.top_p)
         if self.top_k > 1 or p.shape[-1] == 1:  # one of several keeps its unnormalised weight
             values = values / values.sum(dim=-1, keepdim=True)
         return torch.zeros_like(p).scatter(-1, chosen, values)
@@ -68,6 +71,7 @@ def load(folder, base_path, dtype=None):
     for module, experts in about["modules"].items():
         layer = model.get_submodule(module)
         parent, _, leaf = module.rpartition(".")
-        mixed = MixtureLinear(layer, [names[i] for i in experts], routers[f"{module}.router.weight"], about["top_k"])
+        router, rule = routers[f"{module}.router.weight"], (about["top_k"], about.get("top_p", 1.0))
+        mixed = MixtureLinear(layer, [names[i] for i in experts], router, *rule)
         setattr(model.get_submodule(parent), leaf, mixed)
     return model.eval()

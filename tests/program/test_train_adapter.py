@@ -44,7 +44,7 @@ class TrainAdapter(unittest.TestCase):
         self.train("run")
         run = pathlib.Path(self.folder.name) / "run"
         shown = json.loads(rocket("inspect", run / "adapter/sums", "--format", "json").stdout)
-        self.assertEqual((shown["lora_r"], shown["scale"], shown["usable"]), (4, 2, "yes"))
+        self.assertEqual((shown["lora_r"], shown["scale"], shown["usable"]), (4, 2, True))
         jobs = {row["job"]: row["state"] for row in json.loads(rocket("inspect", run, "jobs", "--format", "json").stdout)}
         self.assertEqual(jobs["train-adapter"], "done")
         self.assertIn("nothing to do", rocket("train-adapter", self.config).stderr)
