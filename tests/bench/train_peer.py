@@ -5,6 +5,7 @@ published  the mixture as its authors' code has it: each adapted layer loops ove
            what comes out by index
 Batches are padded to their longest record, logits computed whole, the optimizer torch.optim.AdamW."""
 
+import gc
 import json
 import sys
 import time
@@ -61,6 +62,9 @@ class Peer:
         self.world = world
         self.examples = [(e["ids"], e["target_begin"]) for e in world["examples"]]
 
+    def wait(self, _):
+        return {}
+
     def load(self, command):
         self.command = command
         return {}
@@ -96,32 +100,30 @@ class Peer:
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
     def train(self, command):
+        gc.collect()  # what an earlier model left would count in this one's memory
         torch.manual_seed(0)
         model = self.model(command["kind"], command["dropout"])
         routers = [p for n, p in model.named_parameters() if p.requires_grad and n.endswith("router")]
         factors = [p for n, p in model.named_parameters() if p.requires_grad and not n.endswith("router")]
         groups = [{"params": factors, "weight_decay": 1e-4}, {"params": routers, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=1e-3, fused=True)
-        answer = {"loss": [], "seconds": [], "passes": []}
+        answer, cpu = {"loss": [], "seconds": []}, time.process_time()
         for chosen in self.command["batches"]:
             start = time.perf_counter()
             loss = model(**self.batch(chosen), use_cache=False).loss
             loss.backward()
-            answer["passes"].append(time.perf_counter() - start)
             nn.utils.clip_grad_norm_(factors + routers, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             answer["seconds"].append(time.perf_counter() - start)
             answer["loss"].append(loss.item())
-        return answer
+        return {**answer, "cpu": time.process_time() - cpu}
 
 
 def serve(peer):
     for line in sys.stdin:
         command = json.loads(line)
-        cpu = time.process_time()
-        answer = getattr(peer, command["do"])(command)
-        print(json.dumps({**answer, "cpu": time.process_time() - cpu}), flush=True)
+        print(json.dumps(getattr(peer, command["do"])(command)), flush=True)
 
 
 if __name__ == "__main__":
