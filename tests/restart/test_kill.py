@@ -91,24 +91,6 @@ class Kill(unittest.TestCase):
                     newest = [sorted((folder / "checkpoints").glob("*.h5"))[-1] for folder in (whole, run)]
                     self.assertEqual(subprocess.run(["h5diff", "--exclude-path", "/log/seconds", *map(str, newest)]).returncode, 0)
 
-    def test_a_torn_checkpoint_names_the_way_back(self):
-        with tempfile.TemporaryDirectory() as folder:
-            config = make_world(folder)
-            run = pathlib.Path(folder) / "run"
-            rocket("run", config)
-            files = sorted((run / "checkpoints").glob("*.h5"))
-            self.assertEqual(len(files), 2)
-            whole = files[-1].read_bytes()
-            (run / "training.h5").unlink()  # the job is not finished any more
-            files[-1].write_bytes(whole[: len(whole) // 2])
-            torn = rocket("finetune", config, check=False)
-            self.assertEqual(torn.returncode, 65, torn.stderr)
-            self.assertIn(files[-1].name, torn.stderr)
-            self.assertIn(f"delete it to go back to {files[0].name}", torn.stderr)
-            files[-1].unlink()
-            rocket("finetune", config)
-            self.assertTrue(files[-1].exists(), "trained again from the last good one")
-
     def test_units_go_on_with_another_number_of_ranks(self):
         with tempfile.TemporaryDirectory() as folder:
             config = make_world(folder)
