@@ -58,7 +58,7 @@ class H5Writer {
   /// A string attribute of the file.
   void attribute(const std::string& name, const std::string& value);
 
-  /// Closes, flushes to disk, renames to its own name. Without it nothing is left behind.
+  /// Closes, seals, flushes to disk, renames to its own name. Without it nothing is left behind.
   void commit();
 
  private:
@@ -92,6 +92,11 @@ class H5Reader {
   struct File;
   std::unique_ptr<File> file_;
 };
+
+/// Throws data (65) naming the file unless its bytes are those that an H5Writer committed. To be called
+/// before a file is opened of which no damage may pass: HDF5 does not notice a changed value, and versions of
+/// it crash on changed structures. Reads the whole file.
+void check_seal(const std::filesystem::path& path);
 
 std::string hdf5_version();
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -10,6 +11,7 @@
 #include "base/files.h"
 #include "store/hdf5.h"
 #include "store/hdf5_handle.h"
+#include "store/seal.h"
 
 namespace rocket {
 namespace {
@@ -189,12 +191,15 @@ void H5Writer::commit() {
   silence_hdf5();
   const hid_t file = file_->file.get();
   const ssize_t size = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, nullptr, 0);
-  std::string image(size > 0 ? static_cast<std::size_t>(size) : 0, '\0');
+  std::string image;
+  image.reserve(static_cast<std::size_t>(std::max<ssize_t>(size, 0)) +
+                kSealSize);  // no second copy when it is sealed
+  image.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   if (size <= 0 || H5Fget_file_image(file, image.data(), image.size()) != size) {
     file_->fail_here("the whole");
   }
   file_->file.reset();
-  write_file(file_->path, image);
+  write_file(file_->path, image += seal_of(image));
 }
 
 #define ROCKET_INSTANTIATE(T)                                                             \

@@ -3,18 +3,17 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <span>
 
-#include "base/bytes.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/hash.h"
 #include "store/hdf5.h"
 
 namespace rocket {
 namespace {
 
 constexpr std::string_view kStem = "step-", kSuffix = ".h5";
-constexpr const char* kVersion = "2";
+constexpr const char* kVersion = "3";
 
 /// Steps of the checkpoints of a folder, ascending.
 std::vector<std::int64_t> steps_in(const std::filesystem::path& folder) {
@@ -97,28 +96,23 @@ void check_layout(const H5Reader& file, const Mixture& mixture) {
             theirs == stored.end() ? "no more parameters" : *theirs);
 }
 
-std::string checksum_name(const std::string& name) {
-  return name + "_hash";
-}
-
-/// HDF5 itself does not notice a flipped bit among plain values.
-void write_values(H5Writer& file, const std::string& name, const std::vector<float>& values) {
-  file.write(name, values);
-  file.attribute(checksum_name(name), hash_text(bytes_of(values)));
-}
-
-std::vector<float> read_values(const H5Reader& file, const std::string& name, const Shape& shape) {
-  std::vector<float> values = file.read<float>(name, shape);
-  if (hash_text(bytes_of(values)) != file.attribute(checksum_name(name)))
-    fail_data("'{}' is damaged: its checksum does not fit", name);
-  const auto broken = std::ranges::find_if_not(values, [](float v) { return std::isfinite(v); });
-  if (broken != values.end())
-    fail_data("'{}' holds {} at place {}, expected finite numbers", name, *broken, broken - values.begin());
+/// One value of each parameter.
+std::vector<float> read_values(const H5Reader& file, const std::string& name, const Mixture& mixture) {
+  std::vector<float> values = file.read<float>(name, {mixture.flat().numel()});
+  for (const ParameterRange& range : mixture.ranges()) {
+    const auto part = std::span(values).subspan(static_cast<std::size_t>(range.offset),
+                                                static_cast<std::size_t>(range.count));
+    const auto broken = std::ranges::find_if_not(part, [](float v) { return std::isfinite(v); });
+    if (broken != part.end())
+      fail_data("'{}' of {} holds {} at place {}, expected finite numbers", name, range.name, *broken,
+                broken - part.begin());
+  }
   return values;
 }
 
 Snapshot read_checkpoint(const std::filesystem::path& path, std::int64_t step, const Mixture& mixture,
                          const std::string& fingerprint) {
+  check_seal(path);
   const H5Reader file(path);
   if (file.attribute("version") != kVersion) {
     fail_data("checkpoint version '{}', expected '{}'", file.attribute("version"), kVersion);
@@ -128,12 +122,11 @@ Snapshot read_checkpoint(const std::filesystem::path& path, std::int64_t step, c
               file.attribute("fingerprint"), fingerprint);
   }
   check_layout(file, mixture);
-  const Shape flat{mixture.flat().numel()};
   Snapshot snapshot{.step = step};
   if (file.read<std::int64_t>("step", {1})[0] != step) fail_data("its step is not that of its name");
-  snapshot.parameters = read_values(file, "parameters", flat);
-  snapshot.first_moment = read_values(file, "first_moment", flat);
-  snapshot.second_moment = read_values(file, "second_moment", flat);
+  snapshot.parameters = read_values(file, "parameters", mixture);
+  snapshot.first_moment = read_values(file, "first_moment", mixture);
+  snapshot.second_moment = read_values(file, "second_moment", mixture);
   snapshot.log = read_log(file, step, mixture);
   return snapshot;
 }
@@ -161,9 +154,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const
   file.write("step", std::vector<std::int64_t>{snapshot.step});
   const std::vector<std::string> lines = layout(mixture);
   file.write_strings("layout", lines, {static_cast<std::int64_t>(lines.size())});
-  write_values(file, "parameters", snapshot.parameters);
-  write_values(file, "first_moment", snapshot.first_moment);
-  write_values(file, "second_moment", snapshot.second_moment);
+  file.write("parameters", snapshot.parameters);
+  file.write("first_moment", snapshot.first_moment);
+  file.write("second_moment", snapshot.second_moment);
   write_log(file, snapshot.log, mixture);
   file.commit();
   std::vector<std::int64_t> steps = steps_in(folder);

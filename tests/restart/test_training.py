@@ -64,24 +64,24 @@ class Training(unittest.TestCase):
         self.assertEqual(differences(self.whole, run, files=("training.h5",)), [])
 
     def test_damaged_checkpoints_name_the_way_back(self):
-        fingerprint = json.loads((self.whole / "manifest.json").read_text())["jobs"]["finetune"]["fingerprint"].encode()
-        values = 200_000  # a place among the parameters
+        other = self.copy(self.prepared, "other settings")
+        self.finetune(other, "--set", "training.weight_decay=0.1")
 
-        def flip(data, at):
+        def flipped(data, at):
             return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
 
         cases = {
-            "torn": (lambda data: data[:len(data) // 2], "no readable HDF5 file"),
-            "of another run": (lambda data: data.replace(fingerprint, fingerprint[::-1]), "other settings or inputs"),
-            "without a data set": (lambda data: data.replace(b"second_moment", b"second_momenT"), "'second_moment'"),
-            "with a flipped bit": (lambda data: flip(data, values), "its checksum does not fit"),
+            "torn": (lambda path: path.read_bytes()[:path.stat().st_size // 2], "checksum"),
+            "of another run": (lambda path: (other / "checkpoints" / path.name).read_bytes(), "other settings or inputs"),
+            "with a flipped bit in its head": (lambda path: flipped(path.read_bytes(), 8), "its checksum does not fit"),
+            "with a flipped bit among its values": (lambda path: flipped(path.read_bytes(), 200_000), "its checksum does not fit"),
         }
         for name, (damage, reason) in cases.items():
             run = self.copy(self.whole, name)
             (run / "training.h5").unlink()  # the job is not finished any more
             before, newest = sorted((run / "checkpoints").glob("*.h5"))
             whole = newest.read_bytes()
-            newest.write_bytes(damage(whole))
+            newest.write_bytes(damage(newest))
             self.assertNotEqual(newest.read_bytes(), whole, name)
             done = self.finetune(run, check=False)
             self.assertEqual(done.returncode, DATA, f"{name}: {done.stderr}")

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/files.h"
+#include "store/seal.h"
 #include "unit/base/full_disk.h"
 #include "unit/base/scratch.h"
 
@@ -230,10 +231,34 @@ TEST(Hdf5, TruncatedFilesAreRefused) {
     writer.commit();
   }
   const std::string whole = read_file(scratch / "x.h5");
-  for (std::size_t length = 0; length < whole.size(); length += 97) {
+  for (std::size_t length = 0; length < whole.size() - kSealSize; length += 97) {
     write_file(scratch / "cut.h5", std::string_view(whole).substr(0, length));
     EXPECT_THROW(H5Reader(scratch / "cut.h5").read<double>("x"), Error) << length;
   }
+}
+
+TEST(Hdf5Seal, FitsWhatWasCommittedAndNothingElse) {
+  const Scratch scratch;
+  const fs::path file = scratch / "x.h5";
+  H5Writer writer(file);
+  writer.write("x", std::vector<double>{1, 2, 3});
+  writer.commit();
+  check_seal(file);
+  const std::string whole = read_file(file);
+  const auto refuses = [&](const std::string& bytes) {
+    write_file(file, bytes);
+    EXPECT_THROW(check_seal(file), Error);
+  };
+  for (const std::size_t at :
+       {std::size_t{0}, whole.size() / 2, whole.size() - kSealSize, whole.size() - 1}) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    refuses(changed);
+  }
+  refuses(whole + "x");
+  refuses(whole.substr(0, whole.size() - 1));
+  refuses(whole.substr(0, kSealSize / 2));
+  refuses("");
 }
 
 // Three parts of 2, 1 and 3 rows in a folder below, values 0..17.
