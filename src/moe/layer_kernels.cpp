@@ -186,6 +186,7 @@ class Backward {
   }
 
   void add_losses(std::int64_t t, std::int64_t m) const {
+    if (!layer_.columns.has_choice(m)) return;
     const std::int64_t first = layer_.columns.modules[static_cast<std::size_t>(m)],
                        experts = layer_.columns.experts_of(m);
     const float* p = row(state_.p_TN, t) + first;

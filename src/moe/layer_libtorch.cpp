@@ -48,7 +48,8 @@ at::Tensor gates_to_logits(const LayerView& layer, const LayerState& state, cons
                      p = of_module(state.p_TN, layer.columns, m);
     const at::Tensor direct = gates * of_module(dgates_TN, layer.columns, m), mean = direct.sum(1, true);
     at::Tensor dlogits = direct - (layer.rule.renormalised(layer.columns.experts_of(m)) ? gates : p) * mean;
-    if (losses.z != 0) dlogits = dlogits + p * state.log_sum_TM.narrow(1, m, 1) * losses.z;
+    if (losses.z != 0 && layer.columns.has_choice(m))
+      dlogits = dlogits + p * state.log_sum_TM.narrow(1, m, 1) * losses.z;
     if (!losses.dp_N.empty()) {
       const at::Tensor dp =
           of_module(at::tensor(losses.dp_N, p.options().device(at::kCPU)).unsqueeze(0), layer.columns, m);

@@ -109,7 +109,7 @@ std::vector<RouterStatistics> observed(const LayerState& state, const ExpertColu
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
     const auto first = columns.modules[static_cast<std::size_t>(m)];
     const std::vector<double> share = shares(loads, columns, m);
-    RouterStatistics s{.z = z_loss(state, m)};
+    RouterStatistics s{.z = columns.has_choice(m) ? z_loss(state, m) : 0};
     for (std::size_t e = 0; e < share.size(); ++e) {
       s.choices.push_back(loads.choices[static_cast<std::size_t>(first) + e]);
       s.balance +=
@@ -151,7 +151,9 @@ Gradients in_order(const LayerGradients& g, const Gradients& dy_TO, const Expert
       return rows.defined() ? rows.narrow(0, first, count) : at::Tensor();
     };
     all.push_back(slice(g.da_RI, columns.first_column_of(m), columns.columns_of(m)));
-    all.push_back(slice(g.drouter_NI, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m)));
+    all.push_back(columns.has_choice(m)
+                      ? slice(g.drouter_NI, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m))
+                      : at::Tensor());
     all.push_back(g.db_OR.empty() ? at::Tensor() : g.db_OR[static_cast<std::size_t>(m)]);
   }
   return all;

@@ -26,7 +26,8 @@ struct ExpertColumns {
   std::int64_t experts_of(std::int64_t m) const { return at(modules, m + 1) - at(modules, m); }
   std::int64_t first_column_of(std::int64_t m) const { return at(first, at(modules, m)); }
   std::int64_t columns_of(std::int64_t m) const { return first_column_of(m + 1) - first_column_of(m); }
-  /// Whether some module has a choice; a lone expert's gate is 1.
+  /// A lone expert's gate is 1, whatever its router says.
+  bool has_choice(std::int64_t m) const { return experts_of(m) > 1; }
   bool routed() const { return experts() > module_count(); }
 
  private:
@@ -49,7 +50,7 @@ struct KeptFeatures {
 /// Weights of the losses of one adapted weight in the objective: the Switch balance loss sum_i N f_i P_i (f_i
 /// = share of the choices, P_i = mean of p) and the z loss mean(logsumexp^2). Their gradients join the
 /// routers' in the backward pass of the objective, which must therefore be that of the objective itself, not
-/// of a multiple.
+/// of a multiple. A router without a choice has no losses, and no gradient at all.
 struct RouterLosses {
   double balance = 0, z = 0;
 };

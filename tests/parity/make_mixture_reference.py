@@ -72,6 +72,9 @@ class MixtureLinear(nn.Module):
         return logits.shape[1] * (share * torch.softmax(logits, -1).mean(0)).sum()
 
     def z(self):
+        """0 without a choice: a lone expert's router has no say."""
+        if len(self.scales) == 1:
+            return torch.zeros((), dtype=self.logits[0].dtype)
         return torch.logsumexp(torch.cat(self.logits), -1).square().mean()
 
 
