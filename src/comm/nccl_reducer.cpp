@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "comm/buckets.h"
 #include "comm/reducer.h"
 
 namespace rocket {
@@ -87,7 +88,8 @@ ncclUniqueId shared_id(Comm& comm) {
 
 class NcclReducer : public Reducer {
  public:
-  NcclReducer(Comm& comm, int device) : rank_(comm.rank()), size_(comm.size()), device_(device) {
+  NcclReducer(Comm& comm, int device, std::size_t bucket)
+      : rank_(comm.rank()), size_(comm.size()), device_(device), bucket_(bucket), buckets_(0, bucket) {
     const ncclUniqueId id = shared_id(comm);
     try {
       agree(comm, [&] { set_up(id); });
@@ -111,23 +113,45 @@ class NcclReducer : public Reducer {
     abandon();
   }
 
-  void sum(Comm& comm, float* data, std::size_t count) override {
+  void begin(float* data, std::size_t count) override {
+    data_ = data;
+    buckets_ = Buckets(count, bucket_);
+  }
+
+  void ready(std::size_t first, std::size_t count) override {
+    buckets_.ready({first, count});
+    send();
+  }
+
+  void finish(Comm& comm) override {
     if (comm.size() != size_ || comm.rank() != rank_) {
       fail_internal("NCCL: the communicator was set up for rank {} of {}", rank_, size_);
     }
-    check_cuda(cudaSetDevice(device_), rank_, "cudaSetDevice");
-    // `data` comes from a stream that this module does not know.
-    check_cuda(cudaDeviceSynchronize(), rank_, "cudaDeviceSynchronize");
-    settle(nccl().all_reduce(data, data, count, ncclFloat32, ncclSum, communicator_, stream_),
-           "ncclAllReduce", kSumLimit);
+    buckets_.all_ready();
+    send();
     check_cuda(cudaEventRecord(done_, stream_), rank_, "cudaEventRecord");
-    wait_for_sum(count);
+    wait_for_sums();
   }
 
  private:
+  /// Each bucket's sum starts on a stream of its own once the default stream has come as far as it is now. A
+  /// rank whose backward pass fails leaves the others' sums open; they learn of it when the ranks agree, and
+  /// abandon them.
+  void send() {
+    check_cuda(cudaSetDevice(device_), rank_, "cudaSetDevice");
+    while (const auto bucket = buckets_.take()) {
+      check_cuda(cudaEventRecord(computed_, cudaStreamLegacy), rank_, "cudaEventRecord");
+      check_cuda(cudaStreamWaitEvent(stream_, computed_, 0), rank_, "cudaStreamWaitEvent");
+      float* values = data_ + bucket->first;
+      settle(nccl().all_reduce(values, values, bucket->count, ncclFloat32, ncclSum, communicator_, stream_),
+             "ncclAllReduce", kSumLimit);
+    }
+  }
+
   void set_up(const ncclUniqueId& id) {
     check_cuda(cudaSetDevice(device_), rank_, "cudaSetDevice");
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), rank_, "cudaStreamCreate");
+    check_cuda(cudaEventCreateWithFlags(&computed_, cudaEventDisableTiming), rank_, "cudaEventCreate");
     check_cuda(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), rank_, "cudaEventCreate");
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
@@ -165,7 +189,7 @@ class NcclReducer : public Reducer {
     }
   }
 
-  void wait_for_sum(std::size_t count) const {
+  void wait_for_sums() const {
     cudaError_t state = cudaErrorNotReady;
     ncclResult_t error = ncclSuccess;
     const auto busy = [&] {
@@ -176,7 +200,7 @@ class NcclReducer : public Reducer {
       return state == cudaErrorNotReady && (error == ncclSuccess || error == ncclInProgress);
     };
     if (!wait_while(busy, kSumLimit)) {
-      fail_late(fmt::format("sum of {} values", count), kSumLimit);
+      fail_late("the sum of gradients", kSumLimit);
     }
     if (error != ncclSuccess && error != ncclInProgress) {
       settle(error, "ncclAllReduce", kSumLimit);
@@ -195,9 +219,9 @@ class NcclReducer : public Reducer {
       nccl().abort(communicator_);
       communicator_ = nullptr;
     }
-    if (done_ != nullptr) {
-      cudaEventDestroy(done_);
-      done_ = nullptr;
+    for (cudaEvent_t* event : {&computed_, &done_}) {
+      if (*event != nullptr) cudaEventDestroy(*event);
+      *event = nullptr;
     }
     if (stream_ != nullptr) {
       cudaStreamDestroy(stream_);
@@ -209,7 +233,10 @@ class NcclReducer : public Reducer {
   int rank_, size_, device_;
   ncclComm_t communicator_ = nullptr;
   cudaStream_t stream_ = nullptr;
-  cudaEvent_t done_ = nullptr;
+  cudaEvent_t computed_ = nullptr, done_ = nullptr;
+  float* data_ = nullptr;
+  std::size_t bucket_;
+  Buckets buckets_;
 };
 
 }  // namespace
@@ -226,13 +253,13 @@ std::string nccl_version() {
   return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100);
 }
 
-std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device) {
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, std::size_t bucket) {
   agree(comm, [] {
     if (!nccl_available()) {
       fail_config("NCCL cannot be used: {}. Install NCCL 2, or use device: cpu", nccl().missing);
     }
   });
-  return std::make_unique<NcclReducer>(comm, device);
+  return std::make_unique<NcclReducer>(comm, device, bucket);
 }
 
 }  // namespace rocket

@@ -9,22 +9,39 @@
 
 namespace rocket {
 
+/// In-place sums over ranks of one buffer at a time. What a rank has ready may travel while it computes the
+/// rest.
 class Reducer {
  public:
   virtual ~Reducer() = default;
-  /// Collective. In-place sum over ranks of `count` float32 values; `data` is device memory for NCCL.
-  virtual void sum(Comm& comm, float* data, std::size_t count) = 0;
+  /// Local. From now on `count` float32 values at `data` are summed; device memory for NCCL, which takes them
+  /// to be computed on the device's default stream.
+  virtual void begin(float* data, std::size_t count) = 0;
+  /// Local, from any thread, one at a time. The values [first, first + count) have been computed: nobody
+  /// touches them until finish(). Each value at most once; ranks need not agree on what and when.
+  virtual void ready(std::size_t first, std::size_t count) = 0;
+  /// Collective. All values have been computed; afterwards they are the sums.
+  virtual void finish(Comm& comm) = 0;
+
+  /// Collective. begin() and finish().
+  void sum(Comm& comm, float* data, std::size_t count) {
+    begin(data, count);
+    finish(comm);
+  }
 };
 
 std::unique_ptr<Reducer> make_host_reducer();
+
+/// Values of a bucket: 25 MB, enough that its way and not its start is what takes the time.
+inline constexpr std::size_t kBucket = 25'000'000 / sizeof(float);
 
 /// True where rocket was built with NCCL and the library is on this machine.
 bool nccl_available();
 /// "2.28.3", or "none" where NCCL is not available. Needs no GPU.
 std::string nccl_version();
 /// Collective: the communicator is set up through `comm`; every rank needs a device of its own. Throws config
-/// (78) where NCCL is absent, internal (70) naming the rank where it fails or does not end in time, as does
-/// sum().
-std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device);
+/// (78) where NCCL is absent, internal (70) naming the rank where it fails or does not end in time, as do
+/// ready() and finish(). Sends buckets of `bucket` values as soon as they are ready.
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, std::size_t bucket = kBucket);
 
 }  // namespace rocket

@@ -2,6 +2,7 @@
 
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
@@ -26,6 +27,15 @@ class HandWritten : public torch::autograd::Node {
 
  private:
   std::function<Gradients(const Gradients&)> backward_;
+};
+
+class AfterGradient : public torch::autograd::PostAccumulateGradHook {
+ public:
+  explicit AfterGradient(std::function<void()> added) : added_(std::move(added)) {}
+  void operator()(const torch::autograd::Variable&) override { added_(); }
+
+ private:
+  std::function<void()> added_;
 };
 
 }  // namespace
@@ -69,6 +79,10 @@ at::Tensor recomputed(const at::Tensor& x, std::function<at::Tensor(const at::Te
     return Gradients{again.grad()};
   });
   return out[0];
+}
+
+void after_gradient(const at::Tensor& leaf, std::function<void()> added) {
+  torch::autograd::impl::set_post_acc_grad_hooks(leaf, std::make_unique<AfterGradient>(std::move(added)));
 }
 
 }  // namespace rocket

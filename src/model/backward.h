@@ -25,4 +25,7 @@ void differentiate(std::span<const at::Tensor> inputs, std::span<at::Tensor> out
 /// further leaves of the graph, and must do the same each time.
 at::Tensor recomputed(const at::Tensor& x, std::function<at::Tensor(const at::Tensor&)> step);
 
+/// Calls `added` each time that a backward pass has added to the gradient of this leaf.
+void after_gradient(const at::Tensor& leaf, std::function<void()> added);
+
 }  // namespace rocket

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "model/backward.h"
 #include "moe/router.h"
 
 namespace rocket {
@@ -133,6 +134,28 @@ void Mixture::track_gradient(const at::Tensor& gradient_P, bool routers_only) {
     track(modules_[w].b_OR, places_[w].b);
     track(modules_[w].router_NI, places_[w].router);
   }
+}
+
+void Mixture::after_gradient(const std::function<void(const ParameterRange&)>& added) const {
+  for (std::size_t w = 0; w < modules_.size(); ++w) {
+    const auto watch = [&](const at::Tensor& parameter, std::size_t place) {
+      if (parameter.requires_grad())
+        rocket::after_gradient(parameter, [added, range = ranges_[place]] { added(range); });
+    };
+    watch(modules_[w].a_RI, places_[w].a);
+    watch(modules_[w].b_OR, places_[w].b);
+    watch(modules_[w].router_NI, places_[w].router);
+  }
+}
+
+std::vector<ParameterRange> Mixture::without_gradient() const {
+  std::vector<ParameterRange> ranges;
+  for (std::size_t w = 0; w < modules_.size(); ++w) {
+    const MixtureModule& m = modules_[w];
+    if (!m.a_RI.requires_grad()) ranges.insert(ranges.end(), {ranges_[places_[w].a], ranges_[places_[w].b]});
+    if (!m.router_NI.requires_grad() || m.experts.size() == 1) ranges.push_back(ranges_[places_[w].router]);
+  }
+  return ranges;
 }
 
 LoraAdapter Mixture::expert(std::int64_t i) const {

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,6 +62,10 @@ class Mixture {
   /// From now on the views are leaves of autograd whose gradients are added up in `gradient_P`, laid out like
   /// flat(); with `routers_only` only the routers are. An undefined tensor ends it.
   void track_gradient(const at::Tensor& gradient_P, bool routers_only = false);
+  /// While gradients are tracked: calls `added` each time that a backward pass has added to one of a range.
+  void after_gradient(const std::function<void(const ParameterRange&)>& added) const;
+  /// The ranges to whose gradients no backward pass adds: what is not tracked, and routers without a choice.
+  std::vector<ParameterRange> without_gradient() const;
 
   /// The expert i as an adapter again (for exports and for the comparison of single experts).
   LoraAdapter expert(std::int64_t i) const;

@@ -151,9 +151,9 @@ Gradients in_order(const LayerGradients& g, const Gradients& dy_TO, const Expert
       return rows.defined() ? rows.narrow(0, first, count) : at::Tensor();
     };
     all.push_back(slice(g.da_RI, columns.first_column_of(m), columns.columns_of(m)));
-    all.push_back(columns.has_choice(m)
-                      ? slice(g.drouter_NI, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m))
-                      : at::Tensor());
+    all.push_back(columns.has_choice(m) ? slice(g.drouter_NI, columns.modules[static_cast<std::size_t>(m)],
+                                                columns.experts_of(m))
+                                        : at::Tensor());
     all.push_back(g.db_OR.empty() ? at::Tensor() : g.db_OR[static_cast<std::size_t>(m)]);
   }
   return all;

@@ -30,17 +30,22 @@ std::vector<float> to_vector(const at::Tensor& values_P) {
   return {host.const_data_ptr<float>(), host.const_data_ptr<float>() + host.numel()};
 }
 
-/// Everything that is summed over ranks after the forward and backward passes of a step, as one float32
-/// buffer.
+/// Everything of a step that is summed over ranks, as one float32 buffer. The gradients stand at its end:
+/// from there on reducers send what is ready, and the rest is known last.
 struct StepSums {
   StepSums(const Mixture& mixture, std::int64_t loads)
-      : all(at::zeros({mixture.flat().numel() + 1 + loads}, mixture.flat().options())),
-        gradient_P(all.narrow(0, 0, mixture.flat().numel())),
-        nll(all.narrow(0, mixture.flat().numel(), 1)),
-        choices(all.narrow(0, mixture.flat().numel() + 1, loads)) {}
+      : gradient_begin(rounded_up(1 + loads)),
+        all(at::zeros({gradient_begin + mixture.flat().numel()}, mixture.flat().options())),
+        nll(all.narrow(0, 0, 1)),
+        choices(all.narrow(0, 1, loads)),
+        gradient_P(all.narrow(0, gradient_begin, mixture.flat().numel())) {}
 
+  /// To a whole cache line of gradients.
+  static std::int64_t rounded_up(std::int64_t count) { return (count + 15) / 16 * 16; }
+
+  std::int64_t gradient_begin;
   at::Tensor all;
-  at::Tensor gradient_P, nll, choices;  // views
+  at::Tensor nll, choices, gradient_P;  // views
 };
 
 /// Numbers of a global batch that every rank knows beforehand.
@@ -66,6 +71,9 @@ class Trainer {
         sums_(mixture, loads_),
         optimizer_(mixture, sums_.gradient_P, {options.weight_decay, options.router_only}) {
     mixture_.track_gradient(sums_.gradient_P, options.router_only);
+    mixture_.after_gradient([this](const ParameterRange& range) {
+      if (last_micro_batch_) hand_over(range);
+    });
   }
   ~Trainer() { mixture_.track_gradient({}); }
   Trainer(const Trainer&) = delete;
@@ -79,9 +87,12 @@ class Trainer {
   void restore(const Snapshot* resume);
   void broadcast(at::Tensor& values_P);
   BatchTotals totals(const std::vector<std::int64_t>& batch) const;
-  std::vector<std::vector<std::int64_t>> leaves(const std::vector<std::int64_t>& batch) const;
   void compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
+  void compute_overlapped(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
+  void compute_in_order(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
   void compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals);
+  void compute_last(const MicroBatch& micro_batch, const BatchTotals& totals);
+  void hand_over(const ParameterRange& range);
   std::vector<std::int64_t> experts_of_modules() const;
   void check_health(const StepLog& log, const std::vector<std::int64_t>& batch) const;
   [[noreturn]] void stop_at(std::int64_t step, const std::vector<std::int64_t>& batch,
@@ -103,6 +114,7 @@ class Trainer {
   Watch watch_;
   StepSums sums_;
   AdamW optimizer_;
+  bool last_micro_batch_ = false;
   std::int64_t step_ = 0;     // updates done
   std::vector<StepLog> log_;  // root only
 };
@@ -160,35 +172,60 @@ BatchTotals Trainer::totals(const std::vector<std::int64_t>& batch) const {
   return sum;
 }
 
-std::vector<std::vector<std::int64_t>> Trainer::leaves(const std::vector<std::int64_t>& batch) const {
-  return micro_batches(examples_, batch, options_.deterministic ? 1 : comm_.size(),
-                       options_.micro_batch_tokens);
-}
-
 /// Collective. Afterwards the sums of all micro-batches of the step stand in sums_, on every rank.
 void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
-  const auto all = leaves(batch);
-  const auto count = static_cast<std::int64_t>(all.size());
-  const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
-  const auto sums =
-      std::span(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
-  std::optional<FixedOrderSum> in_order;
-  if (options_.deterministic) in_order.emplace(count, sums.size());
+  options_.deterministic ? compute_in_order(batch, totals) : compute_overlapped(batch, totals);
+}
+
+/// The sums travel while the last micro-batch's backward pass still runs.
+void Trainer::compute_overlapped(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
+  const auto all = micro_batches(examples_, batch, comm_.size(), options_.micro_batch_tokens);
+  const LeafShare mine = leaf_share(static_cast<std::int64_t>(all.size()), comm_.rank(), comm_.size());
   sums_.all.zero_();
+  reducer_.begin(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
   agree(comm_, [&] {
     watch_.progress();
-    for (std::int64_t leaf = mine.first; leaf < mine.first + mine.count; ++leaf) {
-      compute_micro_batch(lay_out(examples_, all[static_cast<std::size_t>(leaf)], decoder_.device()), totals);
-      if (!in_order) continue;
-      in_order->add(leaf, to_vector(sums_.all));
-      sums_.all.zero_();
+    for (std::int64_t i = 1; i <= mine.count; ++i) {
+      const auto& examples = all[static_cast<std::size_t>(mine.first + i - 1)];
+      const MicroBatch micro_batch = lay_out(examples_, examples, decoder_.device());
+      i < mine.count ? compute_micro_batch(micro_batch, totals) : compute_last(micro_batch, totals);
     }
     watch_.progress();
   });
-  if (!in_order) return reducer_.sum(comm_, sums.data(), sums.size());
-  std::vector<float> total(sums.size());
-  in_order->finish(comm_, total);
+  reducer_.finish(comm_);
+}
+
+/// Each micro-batch's sums are kept apart, to be added up in an order that ranks do not change.
+void Trainer::compute_in_order(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
+  const auto all = micro_batches(examples_, batch, 1, options_.micro_batch_tokens);
+  const auto count = static_cast<std::int64_t>(all.size());
+  const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
+  std::vector<float> total(static_cast<std::size_t>(sums_.all.numel()));
+  FixedOrderSum in_order(count, total.size());
+  agree(comm_, [&] {
+    watch_.progress();
+    for (std::int64_t leaf = mine.first; leaf < mine.first + mine.count; ++leaf) {
+      sums_.all.zero_();
+      compute_micro_batch(lay_out(examples_, all[static_cast<std::size_t>(leaf)], decoder_.device()), totals);
+      in_order.add(leaf, to_vector(sums_.all));
+    }
+    watch_.progress();
+  });
+  in_order.finish(comm_, total);
   sums_.all.copy_(at::from_blob(total.data(), {sums_.all.numel()}, at::kFloat));
+}
+
+/// No gradient changes after the backward pass has been through its parameters.
+void Trainer::compute_last(const MicroBatch& micro_batch, const BatchTotals& totals) {
+  for (const ParameterRange& range : mixture_.without_gradient()) hand_over(range);
+  last_micro_batch_ = true;
+  compute_micro_batch(micro_batch, totals);
+  last_micro_batch_ = false;
+}
+
+void Trainer::hand_over(const ParameterRange& range) {
+  reducer_.ready(static_cast<std::size_t>(sums_.gradient_begin + range.offset),
+                 static_cast<std::size_t>(range.count));
 }
 
 void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals) {

@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <limits>
+#include <span>
 
 #include "base/stop.h"
+#include "comm/buckets.h"
 #include "comm/reducer.h"
 #include "moe/mixture_delta.h"
 #include "training/checkpoint.h"
@@ -126,6 +129,66 @@ TEST(Trainer, TheNumberOfRanksDoesNotMatter) {
                   testing::Pointwise(testing::FloatNear(1e-2), logs[0][s].expert_load));
     }
   }
+}
+
+/// Notes the values that are handed over before all are, and in which buckets they could leave at once.
+class WatchfulReducer : public Reducer {
+ public:
+  void begin(float* data, std::size_t count) override {
+    values_ = std::span(data, count);
+    early_.clear();
+    buckets_ = Buckets(count, count / 10);
+  }
+  void ready(std::size_t first, std::size_t count) override {
+    const auto values = values_.subspan(first, count);
+    early_.push_back({first, {values.begin(), values.end()}});
+    buckets_.ready({first, count});
+    while (buckets_.take()) ++buckets;
+  }
+  void finish(Comm& comm) override {
+    for (const auto& [first, values] : early_) {
+      changed += !std::ranges::equal(values, values_.subspan(first, values.size()));
+      handed_over += values.size();
+    }
+    comm.sum(values_);
+    ++sums;
+  }
+
+  std::size_t handed_over = 0, buckets = 0;
+  int changed = 0, sums = 0;
+
+ private:
+  std::span<float> values_;
+  std::vector<std::pair<std::size_t, std::vector<float>>> early_;
+  Buckets buckets_{0, 1};
+};
+
+void expect_handed_over(Mixture mixture, TrainingOptions options) {
+  options.learning_rate = 1e-3;
+  options.global_batch = 6;
+  options.epochs = 2;
+  WatchfulReducer reducer;
+  const auto comm = make_local_comm();
+  train(*comm, reducer, test::lab_base(), mixture, test::lab_examples(), options, nullptr, Seen().hooks());
+  EXPECT_EQ(reducer.sums, 2);
+  EXPECT_EQ(reducer.handed_over, 2 * static_cast<std::size_t>(mixture.flat().numel()));
+  EXPECT_EQ(reducer.changed, 0) << "of those that were handed over";
+  EXPECT_EQ(reducer.buckets, 2 * 10u) << "all but the one that holds the sum of the loss";
+}
+
+Mixture one_expert() {
+  const at::NoGradGuard no_grad;
+  const LoraAdapter expert =
+      load_adapter("tests/lab/bank/home", test::lab_base().modules(), at::kFloat, at::kCPU);
+  return Mixture::assemble(std::span(&expert, 1), test::lab_base().modules(), {.top_k = 1}, at::kCPU);
+}
+
+TEST(Trainer, GradientsAreHandedOverDuringTheLastBackwardPass) {
+  expect_handed_over(test::lab_mixture(2), {});
+  expect_handed_over(test::lab_mixture(2), {.micro_batch_tokens = 60});
+  expect_handed_over(test::lab_mixture(2), {.z_coefficient = 0.1, .recompute_layers = true});
+  expect_handed_over(test::lab_mixture(2), {.router_only = true});
+  expect_handed_over(one_expert(), {.z_coefficient = 0.1});
 }
 
 TEST(Trainer, TheFixedOrderGivesTheSameBitsOnAnyNumberOfRanks) {
