@@ -18,6 +18,10 @@ std::int64_t sum_of_ranks(const MixtureModule& m) {
   return sum;
 }
 
+bool has_choice(const MixtureModule& m) {
+  return m.experts.size() > 1;
+}
+
 /// The experts that adapt a module of the base.
 MixtureModule experts_of(std::span<const LoraAdapter> experts, std::int64_t module) {
   MixtureModule m{.module = module};
@@ -144,7 +148,8 @@ void Mixture::after_gradient(const std::function<void(const ParameterRange&)>& a
     };
     watch(modules_[w].a_RI, places_[w].a);
     watch(modules_[w].b_OR, places_[w].b);
-    watch(modules_[w].router_NI, places_[w].router);
+    // Autograd calls even where nothing was added.
+    if (has_choice(modules_[w])) watch(modules_[w].router_NI, places_[w].router);
   }
 }
 
@@ -153,7 +158,7 @@ std::vector<ParameterRange> Mixture::without_gradient() const {
   for (std::size_t w = 0; w < modules_.size(); ++w) {
     const MixtureModule& m = modules_[w];
     if (!m.a_RI.requires_grad()) ranges.insert(ranges.end(), {ranges_[places_[w].a], ranges_[places_[w].b]});
-    if (!m.router_NI.requires_grad() || m.experts.size() == 1) ranges.push_back(ranges_[places_[w].router]);
+    if (!m.router_NI.requires_grad() || !has_choice(m)) ranges.push_back(ranges_[places_[w].router]);
   }
   return ranges;
 }

@@ -134,10 +134,12 @@ TEST(Trainer, TheNumberOfRanksDoesNotMatter) {
 /// Notes the values that are handed over before all are, and in which buckets they could leave at once.
 class WatchfulReducer : public Reducer {
  public:
+  static constexpr std::size_t kBucketSize = 5000;
+
   void begin(float* data, std::size_t count) override {
     values_ = std::span(data, count);
     early_.clear();
-    buckets_ = Buckets(count, count / 10);
+    buckets_ = Buckets(count, kBucketSize);
   }
   void ready(std::size_t first, std::size_t count) override {
     const auto values = values_.subspan(first, count);
@@ -163,7 +165,8 @@ class WatchfulReducer : public Reducer {
   Buckets buckets_{0, 1};
 };
 
-void expect_handed_over(Mixture mixture, TrainingOptions options) {
+void expect_handed_over(const char* what, Mixture mixture, TrainingOptions options) {
+  SCOPED_TRACE(what);
   options.learning_rate = 1e-3;
   options.global_batch = 6;
   options.epochs = 2;
@@ -171,9 +174,10 @@ void expect_handed_over(Mixture mixture, TrainingOptions options) {
   const auto comm = make_local_comm();
   train(*comm, reducer, test::lab_base(), mixture, test::lab_examples(), options, nullptr, Seen().hooks());
   EXPECT_EQ(reducer.sums, 2);
-  EXPECT_EQ(reducer.handed_over, 2 * static_cast<std::size_t>(mixture.flat().numel()));
+  const auto values = static_cast<std::size_t>(mixture.flat().numel());
+  EXPECT_EQ(reducer.handed_over, 2 * values);
   EXPECT_EQ(reducer.changed, 0) << "of those that were handed over";
-  EXPECT_EQ(reducer.buckets, 2 * 10u) << "all but the one that holds the sum of the loss";
+  EXPECT_EQ(reducer.buckets, 2 * (values / WatchfulReducer::kBucketSize)) << "all but the sum of the loss";
 }
 
 Mixture one_expert() {
@@ -184,11 +188,11 @@ Mixture one_expert() {
 }
 
 TEST(Trainer, GradientsAreHandedOverDuringTheLastBackwardPass) {
-  expect_handed_over(test::lab_mixture(2), {});
-  expect_handed_over(test::lab_mixture(2), {.micro_batch_tokens = 60});
-  expect_handed_over(test::lab_mixture(2), {.z_coefficient = 0.1, .recompute_layers = true});
-  expect_handed_over(test::lab_mixture(2), {.router_only = true});
-  expect_handed_over(one_expert(), {.z_coefficient = 0.1});
+  expect_handed_over("as it is", test::lab_mixture(2), {});
+  expect_handed_over("several micro-batches", test::lab_mixture(2), {.micro_batch_tokens = 60});
+  expect_handed_over("recomputed", test::lab_mixture(2), {.z_coefficient = 0.1, .recompute_layers = true});
+  expect_handed_over("routers only", test::lab_mixture(2), {.router_only = true});
+  expect_handed_over("without a choice", one_expert(), {.z_coefficient = 0.1});
 }
 
 TEST(Trainer, TheFixedOrderGivesTheSameBitsOnAnyNumberOfRanks) {
