@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <optional>
 
 #include "kernels/kernels.h"
@@ -31,44 +30,55 @@ std::optional<at::Tensor> allowed_keys(const Mask& mask, std::int64_t rows, std:
   return allowed;
 }
 
-/// Sequences of one length, which LibTorch takes in one call.
-struct LengthGroup {
-  std::int64_t length = 0;
-  std::vector<std::int64_t> rows;  // of all its sequences
-};
+/// Sequences in the order of their lengths, empty ones left out.
+std::vector<std::size_t> sequences_by_length(const PackedRows& rows) {
+  std::vector<std::size_t> order;
+  for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+    if (rows.length(s) > 0) order.push_back(s);
+  }
+  std::ranges::stable_sort(order, {}, [&](std::size_t s) { return rows.length(s); });
+  return order;
+}
 
-std::vector<LengthGroup> groups_by_length(const PackedRows& rows) {
-  std::vector<std::size_t> order(rows.sequences.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto length = [&](std::size_t s) { return rows.starts[s + 1] - rows.starts[s]; };
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) < length(b); });
-  std::vector<LengthGroup> groups;
-  for (const std::size_t s : order) {
-    if (length(s) == 0) continue;
-    if (groups.empty() || groups.back().length != length(s)) groups.push_back({length(s), {}});
-    for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
-      groups.back().rows.push_back(row);
+LengthGroups groups_by_length(const PackedRows& rows) {
+  const at::Device device = rows.ids_T.device();
+  const std::vector<std::size_t> sequences = sequences_by_length(rows);
+  std::vector<std::int64_t> order;
+  for (const std::size_t s : sequences) {
+    for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row) order.push_back(row);
+  }
+  std::vector<std::int64_t> inverse(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+  LengthGroups groups{
+      {}, {}, at::tensor(order, at::kLong).to(device), at::tensor(inverse, at::kLong).to(device)};
+  for (const std::size_t s : sequences) {
+    const std::int64_t length = rows.length(s);
+    if (groups.lengths.empty() || groups.lengths.back() != length) {
+      groups.lengths.push_back(length);
+      groups.rows.push_back(0);
+    }
+    groups.rows.back() += length;
   }
   return groups;
 }
 
-at::Tensor attend_by_length(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+/// Cut with one step of the graph, whose gradient is one concatenation.
+std::vector<at::Tensor> batches_by_length(const LengthGroups& groups, const at::Tensor& x_THK) {
+  std::vector<at::Tensor> batches = x_THK.index_select(0, groups.order_T).split_with_sizes(groups.rows, 0);
+  for (std::size_t i = 0; i < batches.size(); ++i)
+    batches[i] = batches[i].view({-1, groups.lengths[i], x_THK.size(1), x_THK.size(2)}).transpose(1, 2);
+  return batches;
+}
+
+at::Tensor attend_by_length(const LengthGroups& groups, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                             const at::Tensor& v_TGK, const Mask& mask) {
-  std::vector<std::int64_t> order;
-  std::vector<at::Tensor> pieces;
-  for (const LengthGroup& group : groups_by_length(rows)) {
-    const at::Tensor index = at::tensor(group.rows, at::kLong).to(q_THK.device());
-    const auto batch = [&](const at::Tensor& x) {
-      return x.index_select(0, index).view({-1, group.length, x.size(1), x.size(2)}).transpose(1, 2);
-    };
-    pieces.push_back(attend_batch(batch(q_THK), batch(k_TGK), batch(v_TGK), mask).flatten(0, 1));
-    order.insert(order.end(), group.rows.begin(), group.rows.end());
-  }
-  std::vector<std::int64_t> inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  }
-  return at::cat(pieces).index_select(0, at::tensor(inverse, at::kLong).to(q_THK.device()));
+  const auto q = batches_by_length(groups, q_THK), k = batches_by_length(groups, k_TGK),
+             v = batches_by_length(groups, v_TGK);
+  std::vector<at::Tensor> mixed;
+  for (std::size_t i = 0; i < q.size(); ++i)
+    mixed.push_back(attend_batch(q[i], k[i], v[i], mask).flatten(0, 1));
+  return at::cat(mixed).index_select(0, groups.inverse_T);
 }
 
 /// Room for the keys and values of one sequence at a time.
@@ -142,7 +152,7 @@ at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at
   on_threads(static_cast<std::int64_t>(rows.sequences.size()), [&](std::int64_t i) {
     thread_local Workspace workspace;
     const auto s = static_cast<std::size_t>(i);
-    const SequenceRows sequence{rows.starts[s], rows.starts[s + 1] - rows.starts[s], 0};
+    const SequenceRows sequence{rows.starts[s], rows.length(s), 0};
     const KeysAndValues stored = workspace.of(heads.key_heads, heads.dim, sequence.fresh);
     write_sequence(sequence, keys, values, heads.key_heads, heads.dim, stored);
     attend_sequence(sequence, stored, heads, mask);
@@ -234,13 +244,18 @@ at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
   return out;
 }
 
-at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+const LengthGroups& AttentionRows::by_length() const {
+  if (groups_->lengths.empty()) *groups_ = groups_by_length(rows_);
+  return *groups_;
+}
+
+at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                   const at::Tensor& v_TGK, const Mask& mask) {
   if (q_THK.device().is_cpu() && needs_gradient(std::array{q_THK, k_TGK, v_TGK}))
-    return differentiable_attend(rows, q_THK, k_TGK, v_TGK, mask);
+    return differentiable_attend(rows.packed(), q_THK, k_TGK, v_TGK, mask);
   if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK))
-    return attend_each(rows, q_THK, k_TGK, v_TGK, mask);
-  return attend_by_length(rows, q_THK, k_TGK, v_TGK, mask);
+    return attend_each(rows.packed(), q_THK, k_TGK, v_TGK, mask);
+  return attend_by_length(rows.by_length(), q_THK, k_TGK, v_TGK, mask);
 }
 
 }  // namespace rocket

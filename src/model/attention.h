@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "model/rows.h"
@@ -17,9 +18,28 @@ struct Mask {
   std::int64_t window = 0;
 };
 
+/// Rows in the order of their sequences' lengths: LibTorch takes sequences of one length in one call.
+struct LengthGroups {
+  std::vector<std::int64_t> lengths, rows;  // of each group: the length, and the rows of all its sequences
+  at::Tensor order_T, inverse_T;            // which row stands where in the groups, and back
+};
+
+/// The rows of a forward as attention takes them. What LibTorch's way needs is made at the first layer and
+/// goes to the device once. The rows must live on; copies share.
+class AttentionRows {
+ public:
+  explicit AttentionRows(const PackedRows& rows) : rows_(rows), groups_(std::make_shared<LengthGroups>()) {}
+  const PackedRows& packed() const { return rows_; }
+  const LengthGroups& by_length() const;
+
+ private:
+  const PackedRows& rows_;
+  std::shared_ptr<LengthGroups> groups_;
+};
+
 /// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K] with G key heads (H a multiple
 /// of G). Returns [T, H * K].
-at::Tensor attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                   const at::Tensor& v_TGK, const Mask& mask);
 
 /// Keys and values as the kernels read them, float32: one sequence's, of one layer.

@@ -107,7 +107,7 @@ struct Decoder::Weights {
 
 /// What the layers of one forward share.
 struct Forward {
-  const PackedRows& rows;
+  AttentionRows rows;
   Rotation rotation;
   const std::vector<at::Tensor>& bias_O;
   LinearDelta* delta;
@@ -223,7 +223,7 @@ Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cach
   check_ids(rows.ids_T, weights_->config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
   if (cache != nullptr) cache->arrange(rows);
-  return {rows, weights_->rope.rows(rows), weights_->bias_O, delta, cache};
+  return {AttentionRows(rows), weights_->rope.rows(rows), weights_->bias_O, delta, cache};
 }
 
 at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,

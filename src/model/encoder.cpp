@@ -160,7 +160,7 @@ struct Encoder::Weights {
   }
 
   /// `first_rows`: the first row of each sequence alone, [S, D].
-  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const PackedRows& rows,
+  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows,
                            bool first_rows) const {
     const auto heads = [&](const at::Tensor& x) {
       return x.view({-1, config.heads, config.hidden / config.heads});
@@ -170,7 +170,8 @@ struct Encoder::Weights {
     at::Tensor residual = x_TD;
     if (first_rows) {
       const at::Tensor index =
-          at::tensor(at::IntArrayRef(rows.starts).slice(0, rows.sequences.size()), at::kLong)
+          at::tensor(at::IntArrayRef(rows.packed().starts).slice(0, rows.packed().sequences.size()),
+                     at::kLong)
               .to(place.device);
       mixed = mixed.index_select(0, index);
       residual = residual.index_select(0, index);
@@ -184,8 +185,9 @@ struct Encoder::Weights {
   at::Tensor pooled(const PackedRows& rows) const {
     at::Tensor x_TD = embedded(embedding, rows.ids_T, rows.positions_T);
     const bool cls = pooling == Pooling::cls;
+    const AttentionRows attention_rows(rows);
     for (const EncoderLayer& layer : layers)
-      x_TD = layer_forward(layer, x_TD, rows, cls && &layer == &layers.back());
+      x_TD = layer_forward(layer, x_TD, attention_rows, cls && &layer == &layers.back());
     if (cls) return x_TD.to(at::kFloat);
     std::vector<at::Tensor> means;
     for (std::size_t s = 0; s < rows.sequences.size(); ++s)

@@ -45,7 +45,7 @@ class CpuKvCache : public KvCache {
     sequences_.clear();
     order_ = rows.sequences;
     for (std::size_t s = 0; s < order_.size(); ++s) {
-      sequences_.push_back({rows.starts[s], rows.starts[s + 1] - rows.starts[s], length_.at(order_[s])});
+      sequences_.push_back({rows.starts[s], rows.length(s), length_.at(order_[s])});
     }
   }
 
@@ -133,7 +133,7 @@ class TensorKvCache : public KvCache {
     reads_.clear();
     std::vector<std::int64_t> step_rows, step_slots, step_lengths;
     for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
-      const std::int64_t sequence = rows.sequences[s], fresh = rows.starts[s + 1] - rows.starts[s];
+      const std::int64_t sequence = rows.sequences[s], fresh = rows.length(s);
       if (fresh != 1) {
         reads_.push_back({slot_.at(sequence), {rows.starts[s], fresh, length_.at(sequence)}});
         continue;
@@ -267,7 +267,7 @@ void KvCache::truncate(std::int64_t sequence, std::int64_t length) {
 
 void KvCache::advance(const PackedRows& rows) {
   for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
-    length_.at(rows.sequences[s]) += rows.starts[s + 1] - rows.starts[s];
+    length_.at(rows.sequences[s]) += rows.length(s);
   }
 }
 

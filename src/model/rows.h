@@ -21,6 +21,7 @@ struct PackedRows {
   std::vector<std::int64_t> sequences;  // [S]: the caller's index of each sequence
 
   std::int64_t tokens() const { return starts.back(); }
+  std::int64_t length(std::size_t s) const { return starts[s + 1] - starts[s]; }
 };
 
 /// Those of the rows that `asked` names, ascending; a sequence may keep none.

@@ -126,7 +126,7 @@ TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
   const at::Tensor v = at::randn_like(k);
   const Mask mask{.causal = true, .window = 3};
   const PackedRows whole = pack(Sequences{{1, 2, 3, 4, 5, 6}}, at::kCPU);
-  const at::Tensor expected = attend(whole, q, k, v, mask);
+  const at::Tensor expected = attend(AttentionRows(whole), q, k, v, mask);
   const auto cache = cache_of({0});
   for (const auto& [begin, end] : {std::pair{0, 4}, std::pair{4, 5}, std::pair{5, 6}}) {
     const PackedRows rows = piece(sequences, {0}, {begin}, {end});
