@@ -11,14 +11,14 @@ at::ScalarType router_type(const at::Tensor& x) {
 
 /// Row e holds expert e's scale in its own columns, zeros elsewhere.
 at::Tensor spread(const ExpertColumns& columns, const at::TensorOptions& options) {
-  at::Tensor spread_NR = at::zeros({columns.experts(), columns.columns()}, options.device(at::kCPU));
+  at::Tensor spread_NR = at::zeros({columns.experts(), columns.columns()}, options);
   for (std::int64_t e = 0; e < columns.experts(); ++e) {
     const auto i = static_cast<std::size_t>(e);
     spread_NR[e]
         .narrow(0, columns.first[i], columns.first[i + 1] - columns.first[i])
         .fill_(columns.scales[i]);
   }
-  return spread_NR.to(options.device());
+  return spread_NR;
 }
 
 at::Tensor seen_by_experts(const at::Tensor& x_TI, const KeptFeatures& kept) {

@@ -12,9 +12,8 @@ MixtureDelta::MixtureDelta(const Mixture& mixture, DropoutKey dropout, const Rou
       dropout_(std::move(dropout)),
       losses_(losses),
       training_(true),
-      statistics_(mixture.modules().size()),
       seen_(mixture.modules().size()),
-      choices_(mixture.modules().size(), std::vector<double>(mixture.expert_names().size(), 0)) {
+      choices_N_(mixture.modules().size()) {
 }
 
 void MixtureDelta::arrange(const PackedRows& rows) {
@@ -43,39 +42,38 @@ void MixtureDelta::add(const at::Tensor& x_TI, std::span<const std::int64_t> mod
   if (places.empty()) return;
   const MixtureOptions& options = mixture_.options();
   // The first module names the input that all of them read.
-  const auto statistics =
+  const std::vector<at::Tensor> choices =
       add_mixture(x_TI, adapted_TO, columns, parameters, {options.top_k, static_cast<float>(options.top_p)},
-                  dropout_.kept(x_TI.size(1), modules[0], x_TI.device()), losses_, training_);
+                  dropout_.kept(x_TI.size(1), modules[0]), losses_, training_);
   for (std::size_t i = 0; i < places.size(); ++i) {
     outputs_TO[places[i]] = adapted_TO[i];
-    if (training_) count(positions[i], statistics[i]);
+    if (training_) count(positions[i], choices[i]);
   }
 }
 
 /// A layer that is computed again for its backward pass does not count twice.
-void MixtureDelta::count(std::size_t position, const RouterStatistics& statistics) {
+void MixtureDelta::count(std::size_t position, const at::Tensor& choices_N) {
   if (seen_[position]) return;
   seen_[position] = true;
-  statistics_[position] = statistics;
-  const std::vector<std::int64_t>& experts = mixture_.modules()[position].experts;
-  for (std::size_t e = 0; e < experts.size(); ++e)
-    choices_[position][static_cast<std::size_t>(experts[e])] += statistics.choices[e];
+  at::Tensor& sum_N = choices_N_[position];
+  sum_N = sum_N.defined() ? sum_N + choices_N : choices_N;
 }
 
-std::vector<std::vector<double>> MixtureDelta::choices() const {
-  return choices_;
-}
-
-double MixtureDelta::balance_loss() const {
-  double sum = 0;
-  for (const RouterStatistics& s : statistics_) sum += s.balance;
-  return sum;
-}
-
-double MixtureDelta::z_loss() const {
-  double sum = 0;
-  for (const RouterStatistics& s : statistics_) sum += s.z;
-  return sum;
+std::vector<std::vector<float>> MixtureDelta::choices() const {
+  std::vector<std::vector<float>> all(choices_N_.size(), std::vector<float>(mixture_.expert_names().size()));
+  std::vector<at::Tensor> counted;  // one way from the device for all
+  for (const at::Tensor& choices_N : choices_N_) {
+    if (choices_N.defined()) counted.push_back(choices_N);
+  }
+  if (counted.empty()) return all;
+  const at::Tensor values = at::cat(counted).to(at::kCPU);
+  const std::int64_t* value = values.const_data_ptr<std::int64_t>();
+  for (std::size_t position = 0; position < all.size(); ++position) {
+    if (!choices_N_[position].defined()) continue;
+    for (const std::int64_t expert : mixture_.modules()[position].experts)
+      all[position][static_cast<std::size_t>(expert)] = static_cast<float>(*value++);
+  }
+  return all;
 }
 
 }  // namespace rocket

@@ -14,9 +14,9 @@ namespace rocket {
 /// Each call of add() brings all modules of one input that the mixture may adapt.
 class MixtureDelta : public LinearDelta {
  public:
-  /// For evaluation: no dropout, no statistics.
+  /// For evaluation: no dropout, nothing is counted.
   explicit MixtureDelta(const Mixture& mixture);
-  /// For training: dropout, the gradients of router losses, and the statistics below are collected.
+  /// For training: dropout, the gradients of router losses, and choices are counted.
   MixtureDelta(const Mixture& mixture, DropoutKey dropout, const RouterLosses& losses = {});
 
   void arrange(const PackedRows& rows) override;
@@ -24,22 +24,18 @@ class MixtureDelta : public LinearDelta {
            std::span<at::Tensor> outputs_TO) override;
 
   /// Per adapted weight [N]: how often each expert was chosen since construction (zeros for experts that the
-  /// weight does not have). Training only, as what follows.
-  std::vector<std::vector<double>> choices() const;
-  /// The router losses of the rows of the last forward, summed over adapted weights.
-  double balance_loss() const;
-  double z_loss() const;
+  /// weight does not have). Training only. Waits for the device.
+  std::vector<std::vector<float>> choices() const;
 
  private:
-  void count(std::size_t position, const RouterStatistics& statistics);
+  void count(std::size_t position, const at::Tensor& choices_N);
 
   const Mixture& mixture_;
   Dropout dropout_{DropoutKey{}};
   RouterLosses losses_;
   bool training_ = false;
-  std::vector<RouterStatistics> statistics_;  // by position in Mixture::modules(); of the last forward
-  std::vector<bool> seen_;                    // whose rows of this forward have been counted
-  std::vector<std::vector<double>> choices_;
+  std::vector<bool> seen_;             // by position in Mixture::modules(): counted in this forward
+  std::vector<at::Tensor> choices_N_;  // by position, of the experts that the weight has
 };
 
 }  // namespace rocket

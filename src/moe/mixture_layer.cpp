@@ -64,66 +64,24 @@ LayerGradients backward(const LayerView& layer, const at::Tensor& x_TI, const Ke
   return g;
 }
 
-/// How often each expert of all modules was chosen, and the mean of its p; float64, on the host.
-struct Loads {
-  std::vector<double> choices, p;
-
-  explicit Loads(const LayerState& state)
-      : choices(static_cast<std::size_t>(state.p_TN.size(1))), p(choices.size()) {
-    const at::Tensor gates_TN = state.gates_TN.to(at::kCPU, at::kDouble),
-                     p_TN = state.p_TN.to(at::kCPU, at::kDouble);
-    const double *gate = gates_TN.const_data_ptr<double>(), *probability = p_TN.const_data_ptr<double>();
-    const std::size_t experts = choices.size(), tokens = static_cast<std::size_t>(p_TN.size(0));
-    for (std::size_t t = 0; t < tokens; ++t) {
-      for (std::size_t e = 0; e < experts; ++e) {
-        choices[e] += gate[t * experts + e] != 0 ? 1 : 0;
-        p[e] += probability[t * experts + e];
-      }
-    }
-    for (double& mean : p) mean /= static_cast<double>(std::max<std::size_t>(tokens, 1));
-  }
-};
-
-/// Mean of the squared logsumexp of a module.
-double z_loss(const LayerState& state, std::int64_t m) {
-  const at::Tensor log_sum_T = state.log_sum_TM.select(1, m).to(at::kCPU, at::kDouble).contiguous();
-  const double* log_sum = log_sum_T.const_data_ptr<double>();
-  double sum = 0;
-  for (std::int64_t t = 0; t < log_sum_T.numel(); ++t) sum += log_sum[t] * log_sum[t];
-  return sum / static_cast<double>(std::max<std::int64_t>(log_sum_T.numel(), 1));
+/// How many rows chose each expert of all modules.
+at::Tensor choices(const LayerState& state) {
+  return state.gates_TN.ne(0).sum(0);
 }
 
-/// f_i = share of the choices, of the experts of module m.
-std::vector<double> shares(const Loads& loads, const ExpertColumns& columns, std::int64_t m) {
-  const auto first = loads.choices.begin() + columns.modules[static_cast<std::size_t>(m)];
-  std::vector<double> share(first, first + columns.experts_of(m));
-  double total = 0;
-  for (const double s : share) total += s;
-  for (double& s : share) s /= std::max(total, 1.0);
-  return share;
+at::Tensor of_module(const at::Tensor& of_all_N, const ExpertColumns& columns, std::int64_t m) {
+  return of_all_N.narrow(0, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m));
 }
 
-std::vector<RouterStatistics> observed(const LayerState& state, const ExpertColumns& columns) {
-  std::vector<RouterStatistics> all;
-  const Loads loads(state);
+std::vector<at::Tensor> observed(const LayerState& state, const at::Tensor& x_TI,
+                                 const ExpertColumns& columns) {
+  std::vector<at::Tensor> all;
+  const at::Tensor choices_N = columns.routed() ? choices(state) : at::Tensor();
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
-    const auto first = columns.modules[static_cast<std::size_t>(m)];
-    const std::vector<double> share = shares(loads, columns, m);
-    RouterStatistics s{.z = columns.has_choice(m) ? z_loss(state, m) : 0};
-    for (std::size_t e = 0; e < share.size(); ++e) {
-      s.choices.push_back(loads.choices[static_cast<std::size_t>(first) + e]);
-      s.balance +=
-          static_cast<double>(share.size()) * share[e] * loads.p[static_cast<std::size_t>(first) + e];
-    }
-    all.push_back(std::move(s));
+    all.push_back(columns.routed() ? of_module(choices_N, columns, m)
+                                   : at::full({1}, x_TI.size(0), x_TI.options().dtype(at::kLong)));
   }
   return all;
-}
-
-/// Every row goes to the lone expert of each module.
-std::vector<RouterStatistics> observed_without_choice(std::int64_t tokens, const ExpertColumns& columns) {
-  return std::vector<RouterStatistics>(static_cast<std::size_t>(columns.module_count()),
-                                       {{static_cast<double>(tokens)}, 1, 0});
 }
 
 LossGradients loss_gradients(const RouterLosses& losses, const LayerState& state,
@@ -133,11 +91,12 @@ LossGradients loss_gradients(const RouterLosses& losses, const LayerState& state
   const auto tokens = static_cast<double>(state.p_TN.size(0));
   g.z = 2 * losses.z / tokens;
   if (losses.balance == 0) return g;
-  const Loads loads(state);
+  const at::Tensor choices_N = choices(state).to(at::kCPU, at::kDouble);
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
-    const std::vector<double> share = shares(loads, columns, m);
-    for (const double s : share)
-      g.dp_N.push_back(losses.balance * static_cast<double>(share.size()) * s / tokens);
+    const at::Tensor of_m = of_module(choices_N, columns, m), share = of_m / of_m.sum().clamp_min(1);
+    const at::Tensor dp = share * (losses.balance * static_cast<double>(columns.experts_of(m)) / tokens);
+    const double* begin = dp.const_data_ptr<double>();
+    g.dp_N.insert(g.dp_N.end(), begin, begin + dp.numel());
   }
   return g;
 }
@@ -176,10 +135,10 @@ void ExpertColumns::add_module(std::span<const std::int64_t> ranks, std::span<co
   modules.push_back(modules.back() + static_cast<std::int64_t>(ranks.size()));
 }
 
-std::vector<RouterStatistics> add_mixture(const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO,
-                                          const ExpertColumns& columns, const LayerParameters& parameters,
-                                          const RoutingRule& rule, const KeptFeatures& kept,
-                                          const RouterLosses& losses, bool observe) {
+std::vector<at::Tensor> add_mixture(const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO,
+                                    const ExpertColumns& columns, const LayerParameters& parameters,
+                                    const RoutingRule& rule, const KeptFeatures& kept,
+                                    const RouterLosses& losses, bool observe) {
   const std::vector<at::Tensor> inputs = inputs_of_step(x_TI, outputs_TO, parameters);
   const bool differentiable = needs_gradient(inputs);
   const at::Tensor x = x_TI.detach();
@@ -196,8 +155,7 @@ std::vector<RouterStatistics> add_mixture(const at::Tensor& x_TI, std::span<at::
       return in_order(backward(layer, x, kept, state, dy_TO, extra, wanted), dy_TO, layer.columns);
     });
   }
-  if (!observe) return {};
-  return columns.routed() ? observed(state, columns) : observed_without_choice(x.size(0), columns);
+  return observe ? observed(state, x, columns) : std::vector<at::Tensor>();
 }
 
 }  // namespace rocket

@@ -55,19 +55,13 @@ struct RouterLosses {
   double balance = 0, z = 0;
 };
 
-/// What the rows have told about a router.
-struct RouterStatistics {
-  std::vector<double> choices;  // by expert
-  double balance = 0, z = 0;    // the two losses
-};
-
 /// Replaces outputs[m] = y [T, O] by y + sum over experts of gate * scale * B (A x'), differentiable with
 /// respect to x, y and the parameters. Routers see x, experts x'. Types: float32 and bfloat16 (whose experts
 /// are computed in float32 on the CPU), on any device LibTorch's own types, routers in float32 or float64.
-/// Returns the statistics of each module where `observe`, else nothing.
-std::vector<RouterStatistics> add_mixture(const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO,
-                                          const ExpertColumns& columns, const LayerParameters& parameters,
-                                          const RoutingRule& rule, const KeptFeatures& kept,
-                                          const RouterLosses& losses, bool observe);
+/// Returns, of each module where `observe`, how many rows chose each expert: int64, on the device of x.
+std::vector<at::Tensor> add_mixture(const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO,
+                                    const ExpertColumns& columns, const LayerParameters& parameters,
+                                    const RoutingRule& rule, const KeptFeatures& kept,
+                                    const RouterLosses& losses, bool observe);
 
 }  // namespace rocket

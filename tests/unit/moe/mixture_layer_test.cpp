@@ -52,16 +52,28 @@ struct Layer {
       parameters.router_NI.push_back(t[3 + 4 * m]);
       parameters.b_OR.push_back(t[4 + 4 * m]);
     }
-    const auto statistics =
+    const auto choices =
         add_mixture(t[0], outputs, columns, parameters, {shape.top_k, shape.top_p}, kept, shape.losses, true);
     at::Tensor sum = at::zeros({}, t[0].options());
     double losses = 0;
     for (std::size_t m = 0; m < modules(); ++m) {
       sum = sum + (outputs[m] * weights[m].to(t[0].scalar_type())).sum();
-      if (columns.routed())
-        losses += shape.losses.balance * statistics[m].balance + shape.losses.z * statistics[m].z;
+      losses += router_losses(t[0], t[3 + 4 * m], choices[m]);
     }
     return {sum, losses};
+  }
+
+  /// The Switch balance loss and the z loss of a router with a choice, times their weights.
+  double router_losses(const at::Tensor& x_TI, const at::Tensor& router_NI,
+                       const at::Tensor& choices_N) const {
+    if (router_NI.size(0) == 1) return 0;
+    const c10::NoGradGuard no_grad;
+    const at::Tensor logits_TN = at::mm(x_TI.to(at::kDouble), router_NI.to(at::kDouble).t());
+    const at::Tensor f_N = choices_N.to(at::kDouble) / choices_N.sum(),
+                     p_N = at::softmax(logits_TN, 1).mean(0);
+    const at::Tensor balance = (f_N * p_N).sum() * router_NI.size(0),
+                     z = at::logsumexp(logits_TN, 1).square().mean();
+    return (shape.losses.balance * balance + shape.losses.z * z).item<double>();
   }
 
   /// Gradients of all tensors, computed in `type`; parameters are float32 where that is bfloat16.
@@ -105,6 +117,7 @@ const std::vector<Shape> kShapes = {
     {.ranks = {{4}}},
     {.ranks = {{4}, {2}}, .dropout = true},
     {.ranks = {{2, 3, 1}, {1, 2}}, .losses = {0.7, 0.2}},
+    {.ranks = {{2, 3, 1}, {2}}, .losses = {0.7, 0.2}},
     {.ranks = {{2, 3, 1}}, .top_k = 1, .losses = {0.7, 0.2}},
 };
 
@@ -161,20 +174,21 @@ TEST(MixtureLayer, TopPKeepsTheFewestThatReachIt) {
     ExpertColumns columns;
     columns.add_module(std::vector<std::int64_t>{1, 1, 1, 1}, std::vector<double>{1, 1, 1, 1});
     std::vector<at::Tensor> y{at::zeros({1, 1})};
-    const auto statistics =
+    const auto choices =
         add_mixture(x, y, columns,
                     {{at::ones({4, 1})}, {router}, {at::tensor({1.0f, 10.0f, 100.0f, 1000.0f}).view({1, 4})}},
                     {top_k, top_p}, {}, {}, true);
-    return std::pair(statistics[0].choices, y[0].item<float>());
+    const std::int64_t* chose = choices[0].const_data_ptr<std::int64_t>();
+    return std::pair(std::vector<std::int64_t>(chose, chose + 4), y[0].item<float>());
   };
   const auto [one, first] = chosen(4, 0.4f);
-  EXPECT_EQ(one, (std::vector<double>{1, 0, 0, 0}));
+  EXPECT_EQ(one, (std::vector<std::int64_t>{1, 0, 0, 0}));
   EXPECT_NEAR(first, 1, 1e-6);
   const auto [three, sum] = chosen(4, 0.9f);
-  EXPECT_EQ(three, (std::vector<double>{1, 1, 1, 0}));
+  EXPECT_EQ(three, (std::vector<std::int64_t>{1, 1, 1, 0}));
   EXPECT_NEAR(sum, (0.5 + 3 + 15) / 0.95, 1e-4);
-  EXPECT_EQ(chosen(2, 0.9f).first, (std::vector<double>{1, 1, 0, 0}));
-  EXPECT_EQ(chosen(4, 1).first, (std::vector<double>{1, 1, 1, 1}));
+  EXPECT_EQ(chosen(2, 0.9f).first, (std::vector<std::int64_t>{1, 1, 0, 0}));
+  EXPECT_EQ(chosen(4, 1).first, (std::vector<std::int64_t>{1, 1, 1, 1}));
 }
 
 }  // namespace
