@@ -9,8 +9,24 @@
 
 namespace rocket {
 
-/// Four 32-bit words of the block at `counter` under `key`.
-std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_high, std::uint64_t counter_low);
+/// Four 32-bit words of the block at `counter` under `key`. Also for GPU code, which may call constexpr
+/// functions.
+constexpr std::array<std::uint32_t, 4> philox(std::uint64_t key, std::uint64_t counter_high,
+                                              std::uint64_t counter_low) {
+  constexpr std::uint64_t multiplier0 = 0xD2511F53u, multiplier1 = 0xCD9E8D57u;
+  constexpr std::uint32_t weyl0 = 0x9E3779B9u, weyl1 = 0xBB67AE85u;
+  constexpr auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+  constexpr auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+  std::array<std::uint32_t, 4> c{low(counter_low), high(counter_low), low(counter_high), high(counter_high)};
+  std::uint32_t key0 = low(key), key1 = high(key);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t product0 = multiplier0 * c[0], product1 = multiplier1 * c[2];
+    c = {high(product1) ^ c[1] ^ key0, low(product1), high(product0) ^ c[3] ^ key1, low(product0)};
+    key0 += weyl0;
+    key1 += weyl1;
+  }
+  return c;
+}
 
 /// What a draw is for: draws of different streams are independent. Made from a name, e.g. stream("kde").
 std::uint64_t stream(std::string_view name);

@@ -25,15 +25,21 @@ class Dropout {
   explicit Dropout(DropoutKey key);
 
   bool active() const { return key_.probability > 0; }
-  /// Which record and position each row of the coming forward is.
+  /// Which record and position each row of the coming forward is, and on which device the rows are.
   void arrange(const PackedRows& rows);
-  /// Which of `features` features of each row are kept. `input` tells the inputs of a forward apart.
-  KeptFeatures kept(std::int64_t features, std::int64_t input, at::Device device) const;
+  /// Which of `features` features of each row are kept, on the rows' device. `input` tells the inputs of a
+  /// forward apart.
+  KeptFeatures kept(std::int64_t features, std::int64_t input) const;
 
  private:
+  std::uint32_t threshold() const;  // words below it drop
+  void draw_on_gpu(at::Tensor& kept_TI, std::uint64_t input) const;
+  void draw(at::Tensor& kept_TI, std::uint64_t input) const;
+
   DropoutKey key_;
   std::uint64_t philox_key_ = 0;
-  std::vector<std::uint64_t> record_T_, position_T_;
+  std::vector<std::uint64_t> upper_T_, lower_T_;  // each row's part of the counter
+  at::Tensor gpu_upper_T_, gpu_lower_T_;          // the same on the GPU, where the rows are there
 };
 
 }  // namespace rocket

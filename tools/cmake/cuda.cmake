@@ -1,5 +1,5 @@
-# CUDA and NCCL behind one option. What needs them sits in src/comm/nccl_reducer.cpp; nccl_stub.cpp stands in for it
-# where they are absent. NCCL itself is opened at run time, so only its header is needed here.
+# CUDA and NCCL behind one option. What needs them sits in src/comm/nccl_reducer.cpp and src/kernels/gpu.cu; stubs stand
+# in for these where they are absent. NCCL itself is opened at run time, so only its header is needed here.
 set(ROCKET_HAVE_CUDA OFF)
 if(NOT ROCKET_CUDA STREQUAL "OFF")
   find_package(CUDAToolkit 13 QUIET)
@@ -19,8 +19,15 @@ message(STATUS "CUDA and NCCL: ${ROCKET_HAVE_CUDA}")
 
 add_library(rocket_nccl INTERFACE)
 set(ROCKET_COMM_WITHOUT nccl_reducer.cpp)
+set(ROCKET_KERNELS_WITHOUT "")
 if(ROCKET_HAVE_CUDA)
   set(ROCKET_COMM_WITHOUT nccl_stub.cpp)
+  set(ROCKET_KERNELS_WITHOUT gpu_stub.cpp)
+  set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+  set(CMAKE_CUDA_STANDARD 17)  # the newest that CMake 3.25 knows of nvcc 13
+  set(CMAKE_CUDA_ARCHITECTURES "80-real;90")  # A100, H100 and H200; the driver translates for later ones
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # LibTorch's
+  enable_language(CUDA)
   target_include_directories(rocket_nccl SYSTEM INTERFACE ${ROCKET_NCCL_INCLUDE})
   target_link_libraries(rocket_nccl INTERFACE CUDA::cudart ${CMAKE_DL_LIBS})
   if(ROCKET_NCCL_LIBRARY)
