@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -55,20 +56,17 @@ struct LayerNorms {
 
 struct Forward;
 
+/// A tensor of the model by its name in Hugging Face's files.
+using LoadWeight = std::function<at::Tensor(const std::string& name, const std::vector<std::int64_t>& shape)>;
+
 struct Decoder::Weights {
-  Weights(const std::filesystem::path& folder, const WeightPlace& where)
-      : config(read_decoder_config(folder)), files(folder), place(where), rope(config, where) {
+  /// `packed`: for the kernels. What `load` captures lives as long as the weights, which may be views of it.
+  Weights(DecoderConfig shape, const WeightPlace& where, LoadWeight load_weight, bool own_head, bool packed)
+      : config(std::move(shape)), place(where), load(std::move(load_weight)), rope(config, where) {
     embedding_VD = load("model.embed_tokens.weight", {config.vocabulary, config.hidden});
     norm_D = load("model.norm.weight", {config.hidden});
-    const bool packed = files.parameters() <= kPackedElements;
-    // A tied model whose file holds a head all the same uses it, as in transformers 5.
-    const bool own_head = !config.tied_head || files.find("lm_head.weight") != nullptr;
     head = Head(own_head ? load("lm_head.weight", {config.vocabulary, config.hidden}) : embedding_VD, packed);
     for (std::int64_t i = 0; i < config.layers; ++i) load_layer(i, packed);
-  }
-
-  at::Tensor load(const std::string& name, std::vector<std::int64_t> shape) const {
-    return load_weight(files.at(name, shape), place);
   }
 
   void load_layer(std::int64_t layer, bool packed) {
@@ -94,8 +92,8 @@ struct Decoder::Weights {
                            const Forward& f) const;
 
   DecoderConfig config;
-  ModelWeights files;  // the tensors below may be views of its map
   WeightPlace place;
+  LoadWeight load;
   RopeTable rope;
   at::Tensor embedding_VD, norm_D;
   Head head;
@@ -193,8 +191,27 @@ at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor&
 Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device) {
   return in_context("base model", [&] {
     const c10::NoGradGuard no_grad;
-    return Decoder(std::make_unique<Weights>(folder, WeightPlace{compute, device}));
+    const WeightPlace place{compute, device};
+    const DecoderConfig config = read_decoder_config(folder);
+    const auto files = std::make_shared<const ModelWeights>(folder);
+    const auto load = [files, place](const std::string& name, const std::vector<std::int64_t>& shape) {
+      return load_weight(files->at(name, shape), place);
+    };
+    // A tied model whose file holds a head all the same uses it, as in transformers 5.
+    const bool own_head = !config.tied_head || files->find("lm_head.weight") != nullptr;
+    return Decoder(
+        std::make_unique<Weights>(config, place, load, own_head, files->parameters() <= kPackedElements));
   });
+}
+
+Decoder Decoder::fresh(const DecoderConfig& config, at::ScalarType compute, at::Device device) {
+  const c10::NoGradGuard no_grad;
+  const auto draw = [=](const std::string&, const std::vector<std::int64_t>& shape) {
+    const auto options = at::TensorOptions(compute).device(device);
+    return shape.size() == 1 ? at::ones(shape, options) : at::empty(shape, options).normal_(0, 0.02);
+  };
+  return Decoder(
+      std::make_unique<Weights>(config, WeightPlace{compute, device}, draw, !config.tied_head, false));
 }
 
 Decoder::Decoder(std::unique_ptr<Weights> weights) : weights_(std::move(weights)) {

@@ -24,6 +24,9 @@ class Decoder {
   /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a
   /// gradient. Throws data (65) naming the tensor that is absent or misshapen.
   static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device);
+  /// A model of this shape that has learned nothing, made on the device: normal weights of deviation 0.02,
+  /// norms of 1. For measurements at sizes that no file is at hand for.
+  static Decoder fresh(const DecoderConfig& config, at::ScalarType compute, at::Device device);
   ~Decoder();
   Decoder(Decoder&&) noexcept;
 
