@@ -1,0 +1,17 @@
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+#include "base/error.h"
+#include "model/device.h"
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  try {
+    rocket::choose_device("cuda", 0);
+  } catch (const rocket::Error& e) {
+    std::cout << "skipped: " << e.what() << "\n";
+    return 77;
+  }
+  return RUN_ALL_TESTS();
+}
