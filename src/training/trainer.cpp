@@ -34,10 +34,11 @@ std::vector<float> to_vector(const at::Tensor& values_P) {
 /// from there on reducers send what is ready, and the rest is known last.
 struct StepSums {
   StepSums(const Mixture& mixture, std::int64_t loads)
-      : gradient_begin(rounded_up(1 + loads)),
+      : gradient_begin(rounded_up(2 + loads)),
         all(at::zeros({gradient_begin + mixture.flat().numel()}, mixture.flat().options())),
         nll(all.narrow(0, 0, 1)),
-        choices(all.narrow(0, 1, loads)),
+        rows(all.narrow(0, 1, 1)),
+        choices(all.narrow(0, 2, loads)),
         gradient_P(all.narrow(0, gradient_begin, mixture.flat().numel())) {}
 
   /// To a whole cache line of gradients.
@@ -45,7 +46,7 @@ struct StepSums {
 
   std::int64_t gradient_begin;
   at::Tensor all;
-  at::Tensor nll, choices, gradient_P;  // views
+  at::Tensor nll, rows, choices, gradient_P;  // views
 };
 
 /// Numbers of a global batch that every rank knows beforehand.
@@ -242,6 +243,7 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
     const at::Tensor nll =
         decoder_.nll(hidden_TD.index_select(0, micro_batch.predicting_Q), micro_batch.targets_Q).sum();
     sums_.nll.add_(nll.detach());
+    sums_.rows.add_(micro_batch.rows.tokens());
     objective = nll / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));
   }
   objective.backward();
@@ -303,6 +305,8 @@ StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotal
   log.target_tokens = totals.targets;
   log.learning_rate = learning_rate_at(options_, log.step, steps());
   log.loss = sums_.nll.item<double>() / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));
+  const double computed = sums_.rows.item<double>();
+  log.padding = computed > 0 ? 1 - static_cast<double>(totals.rows) / computed : 0;
   log.gradient_norm = l2_norm(sums_.gradient_P);
   log.expert_load = expert_load();
   log.load_entropy = load_entropy(log.expert_load, experts_of_modules());

@@ -56,6 +56,7 @@ TEST(Trainer, FollowsTheCurveOfTorchsAdamW) {
       worst_norm = std::max(worst_norm, relative(seen.log[s].gradient_norm, curve["gradient_norm"][s]));
       EXPECT_EQ(seen.log[s].step, static_cast<std::int64_t>(s) + 1);
       EXPECT_EQ(seen.log[s].epoch, static_cast<std::int64_t>(s));
+      EXPECT_EQ(seen.log[s].padding, 0);
     }
     std::cout << "worst relative difference of loss " << worst_loss << ", of gradient norm " << worst_norm
               << "\n";
