@@ -159,9 +159,32 @@ class Training:
         return {"seconds": seconds, "ratios": ratios, "flops": work, "peak": peak}
 
 
+    def recompute(self):
+        """Steps of four experts whose layers are computed again in the backward pass, over those whose activations are kept, by turns."""
+        halves = {name: Half([BUILD / "tests/bench/bench_train", self.path], self.given.threads) for name in ("kept", "again")}
+        programs, seconds = {}, {name: [] for name in halves}
+        for name, half in halves.items():
+            half.ask(do="load")
+            programs[name] = half.resident("VmRSS")
+        for half in halves.values():
+            half.forget_peak()
+        for _ in range(self.given.repeats):
+            for name, half in halves.items():
+                seconds[name] += half.ask(do="train", experts=4, dropout=0.05, recompute=name == "again")["seconds"][1:]
+        peaks = {name: half.resident("VmHWM") for name, half in halves.items()}
+        for half in halves.values():
+            half.close()
+        samples_table({f"activations {name}: seconds a step": values for name, values in seconds.items()})
+        ratio = statistics.median(seconds["again"]) / statistics.median(seconds["kept"])
+        print(f"  recompute: layer takes {ratio:.2f} x as long; above the loaded model: "
+              + ", ".join(f"{name} {(peaks[name] - programs[name]) / 1e6:.0f} MB" for name in halves))
+        return {"seconds": seconds, "ratio": ratio, "programs": programs, "peaks": peaks}
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["ratio", "peft", "published"], help="ratio, peft, published (default: all)")
+    parser.add_argument("parts", nargs="*", default=["ratio", "recompute", "peft", "published"],
+                        help="ratio, recompute, peft, published (default: all)")
     parser.add_argument("--world", nargs="+", default=["lab", "random160m"])
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--form", nargs="+", default=["qv"], help="qv: rank 16 on q and v; all: rank 8 on all linear layers")
@@ -189,6 +212,8 @@ def main():
                     training, result = Training(world, folder, given), {}
                     if "ratio" in given.parts:
                         result["ratio"] = training.ratio()
+                    if "recompute" in given.parts:
+                        result["recompute"] = training.recompute()
                     if "peft" in given.parts:
                         result["peft"] = training.against("peft", 1)
                     if "published" in given.parts:
