@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <thread>
@@ -149,6 +150,7 @@ class NcclReducer : public Reducer {
   }
 
   void set_up(const ncclUniqueId& id) {
+    setenv("NCCL_NVLS_ENABLE", "0", 0);  // a switch that adds does so in any order
     check_cuda(cudaSetDevice(device_), rank_, "cudaSetDevice");
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), rank_, "cudaStreamCreate");
     check_cuda(cudaEventCreateWithFlags(&computed_, cudaEventDisableTiming), rank_, "cudaEventCreate");

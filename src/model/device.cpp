@@ -1,5 +1,6 @@
 #include "model/device.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <malloc.h>
@@ -55,6 +56,7 @@ std::filesystem::path libtorch_folder() {
 /// Empty if LibTorch's CUDA half is loaded and sees a GPU, else why not.
 std::string load_cuda() {
   if (driver_gpus() == 0) return "the driver (libcuda.so.1) is absent or sees no GPU";
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // SameBits needs it from the start
   const auto library = libtorch_folder() / "libtorch_cuda.so";
   if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     const char* reason = dlerror();
@@ -108,6 +110,16 @@ void configure_compute(int ranks_on_node) {
   at::set_num_threads(wanted > 0 ? wanted : std::max(1, cores_of_process() / std::max(1, ranks_on_node)));
   static std::once_flag once;  // LibTorch accepts this number once only
   std::call_once(once, [] { at::set_num_interop_threads(1); });
+}
+
+SameBits::SameBits(at::Device device) : on_gpu_(device.is_cuda()) {
+  if (!on_gpu_) return;
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);  // none is read here
+}
+
+SameBits::~SameBits() {
+  if (on_gpu_) at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
 at::ScalarType scalar_type(DType dtype) {

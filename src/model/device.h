@@ -10,12 +10,26 @@
 namespace rocket {
 
 /// "auto", "cpu" or "cuda". LibTorch's CUDA half is loaded only when it is wanted, so that one program serves
-/// machines with and without GPUs. `local_rank` picks the GPU. Throws config (78) if cuda is wanted and absent.
+/// machines with and without GPUs. `local_rank` picks the GPU. Throws config (78) if cuda is wanted and
+/// absent.
 at::Device choose_device(const std::string& name, int local_rank);
 
 /// Sets LibTorch's threads for this rank (OMP_NUM_THREADS, else cores / ranks on this node) and switches the
 /// matrix library to results that do not depend on the number of threads. Call before any computation.
 void configure_compute(int ranks_on_node);
+
+/// While it lives, what is computed on this device has the same bits each time: on a GPU LibTorch's attention
+/// and sums by index otherwise add in any order, which is faster. On the CPU there is nothing to do.
+class SameBits {
+ public:
+  explicit SameBits(at::Device device);
+  ~SameBits();
+  SameBits(const SameBits&) = delete;
+  SameBits& operator=(const SameBits&) = delete;
+
+ private:
+  bool on_gpu_;
+};
 
 at::ScalarType scalar_type(DType dtype);
 /// A tensor over the mapped bytes (no copy); the caller keeps the file alive.

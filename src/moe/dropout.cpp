@@ -1,5 +1,7 @@
 #include "moe/dropout.h"
 
+#include <c10/core/DeviceGuard.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -67,6 +69,7 @@ void Dropout::draw(at::Tensor& kept_TI, std::uint64_t input) const {
 }
 
 void Dropout::draw_on_gpu(at::Tensor& kept_TI, std::uint64_t input) const {
+  const c10::DeviceGuard on_device(kept_TI.device());
   const char* problem = dropout_mask_on_gpu(
       {gpu_upper_T_.const_data_ptr<std::int64_t>(), gpu_lower_T_.const_data_ptr<std::int64_t>(),
        kept_TI.size(0), kept_TI.size(1), philox_key_, input, threshold()},

@@ -12,6 +12,7 @@
 #include "base/stop.h"
 #include "comm/fixed_order_sum.h"
 #include "comm/watch.h"
+#include "model/device.h"
 #include "moe/mixture_delta.h"
 #include "training/micro_batch.h"
 #include "training/optimizer.h"
@@ -67,6 +68,7 @@ class Trainer {
         hooks_(hooks),
         batches_(global_batches(static_cast<std::int64_t>(examples.size()), options)),
         loads_(static_cast<std::int64_t>(mixture.modules().size() * mixture.expert_names().size())),
+        same_bits_(decoder.device()),
         watch_(comm, {.standstill =
                           std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.hang_limit))}),
         sums_(mixture, loads_),
@@ -112,6 +114,7 @@ class Trainer {
   const TrainingHooks& hooks_;
   const std::vector<std::vector<std::int64_t>> batches_;
   const std::int64_t loads_;
+  const SameBits same_bits_;
   Watch watch_;
   StepSums sums_;
   AdamW optimizer_;
