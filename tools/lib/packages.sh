@@ -2,20 +2,19 @@
 
 # unpack_packages FOLDER PREFIX : all .deb files of FOLDER into PREFIX, made anew, and what their installation would have done there.
 unpack_packages() {
-  local package data known file
+  local package known file
   rm -rf "$2"
   mkdir -p "$2/usr/lib" "$2/lacking"
   ln -s usr/lib "$2/lib"  # one folder, as on today's systems
   for package in "$1"/*.deb; do
     if command -v dpkg-deb > /dev/null; then
-      dpkg-deb -x "$package" "$2"
+      dpkg-deb --fsys-tarfile "$package" > "$2/data.tar"
     else
-      data=$(ar t "$package" | grep '^data\.tar')
-      ar p "$package" "$data" > "$2/$data"
-      tar -xf "$2/$data" -C "$2" --no-same-owner --keep-directory-symlink
-      rm "$2/$data"
+      ar p "$package" "$(ar t "$package" | grep '^data\.tar')" > "$2/data.tar"  # compressed still; tar sees how
     fi
+    tar -xf "$2/data.tar" -C "$2" --no-same-owner --keep-directory-symlink
   done
+  rm "$2/data.tar"
   for file in mpirun mpiexec mpicc; do
     ln -sf "$file.openmpi" "$2/usr/bin/$file"
   done
@@ -41,8 +40,8 @@ use_packages() {
   export PKG_CONFIG_PATH=$libraries/pkgconfig:$1/usr/share/pkgconfig
   export HDF5_ROOT=$libraries/hdf5/serial MPI_HOME=$1/usr
   # Open MPI asks its own folder for plugins and messages. Those for networks lack their libraries, and nobody misses them.
-  export OPAL_PREFIX=$1/usr PMIX_INSTALL_PREFIX=$libraries/pmix2
-  export OMPI_MCA_mca_base_component_show_load_errors=0 PMIX_MCA_mca_base_component_show_load_errors=0
+  export OPAL_PREFIX=$1/usr PMIX_LIBDIR=$libraries/pmix2/lib PMIX_DATADIR=$libraries/pmix2/share
+  export OMPI_MCA_mca_base_component_show_load_errors=0
   # It knows ssh as the way to other hosts and will not start without; there are none.
   command -v ssh > /dev/null || export OMPI_MCA_plm=isolated
 }
