@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "adapters/bank_delta.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "jobs.h"
 #include "pipeline/options.h"
 #include "pipeline/table.h"
@@ -43,7 +43,7 @@ class Rationalizer {
   explicit Rationalizer(const Session& session)
       : config_(session.config),
         extractor_(ready_extractor(config_)),
-        shots_(read_shots_to_rationalize(config_, extractor_)),
+        shots_(read_open_shots(config_, extractor_)),
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         generate_(text_.generate_options(config_)) {
@@ -56,7 +56,7 @@ class Rationalizer {
         load_adapter(config_.rationalize.adapter, decoder_.modules(), compute_type(config_), decoder_.device()));
   }
 
-  const std::vector<Question>& shots() const { return shots_; }
+  const std::vector<OpenShot>& shots() const { return shots_; }
   std::int64_t units() const { return (count() + shots_per_rationalize_unit - 1) / shots_per_rationalize_unit; }
   std::int64_t first(std::int64_t unit) const { return unit * shots_per_rationalize_unit; }
   std::int64_t shots_of(std::int64_t unit) const { return std::min(shots_per_rationalize_unit, count() - first(unit)); }
@@ -64,7 +64,7 @@ class Rationalizer {
   void compute(std::int64_t unit, H5Writer& part) const {
     std::vector<Rationale> rationales(shots_of(unit));
     for (std::size_t i = 0; i < rationales.size(); ++i) {
-      if (const auto& own = shots_[first(unit) + i].record.rationale) rationales[i] = {*own, kGiven};
+      if (const auto& own = shots_[first(unit) + i].question.record.rationale) rationales[i] = {*own, kGiven};
     }
     attempt(unit, rationales, kGenerated);
     attempt(unit, rationales, kHinted);
@@ -93,7 +93,7 @@ class Rationalizer {
     std::vector<const Question*> questions;
     for (std::size_t i = 0; i < rationales.size(); ++i) {
       if (rationales[i].source != kNone) continue;
-      const Question& shot = shots_[first(unit) + i];
+      const Question& shot = shots_[first(unit) + i].question;
       open.push_back(i);
       prompts.push_back(text_.prompt(asked(shot.record, source)));
       questions.push_back(&shot);
@@ -110,36 +110,55 @@ class Rationalizer {
 
   const RunConfig& config_;
   AnswerExtractor extractor_;
-  std::vector<Question> shots_;
+  std::vector<OpenShot> shots_;
   BaseText text_;
   Decoder decoder_;
   GenerateOptions generate_;
   std::shared_ptr<const LoraAdapter> adapter_;
 };
 
-nlohmann::ordered_json line_of(const Record& shot, const std::string& rationale, const std::string& source) {
-  nlohmann::ordered_json line = {{"instruction", shot.instruction}, {"input", shot.input}};
-  if (shot.has_output) line["output"] = shot.output;
-  if (source != kNone) line["rationale"] = rationale;
-  line["answer"] = *shot.answer;
-  if (!shot.tests.empty()) line["tests"] = shot.tests;
-  line["rationale_source"] = source;
-  return line;
+/// What an earlier rationalize has made stays marked.
+bool is_marked(const JsonValue& object) {
+  const JsonValue* mark = object.find("rationale_source");
+  return mark && (mark->text == kGenerated || mark->text == kHinted);
+}
+
+/// Nothing that a shot could be scored on, neither given nor found.
+bool lacks_target(const OpenShot& shot, const Rationale& rationale) {
+  return rationale.source == kNone && shot.question.record.target().empty();
+}
+
+/// The shot as it stands in its file, under the names of the file, with what was found.
+std::string line_of(const OpenShot& shot, const FieldNames& fields, const Rationale& rationale) {
+  JsonValue object = shot.object;
+  const auto& [text, source] = rationale;
+  if (source == kGenerated || source == kHinted) set_field(object, fields, "rationale", text);
+  if (lacks_target(shot, rationale)) set_output(object, fields, *shot.question.record.answer);
+  if (source != kGiven || !is_marked(object)) set_field(object, {}, "rationale_source", source);
+  return to_json(object);
 }
 
 /// Root only. rationalized.jsonl from the parts, and how many came from where.
-void gather(const RunDirectory& run, const Rationalizer& work) {
+void gather(const Session& session, const Rationalizer& work) {
+  const RunDirectory& run = session.run;
   std::string lines;
   std::map<std::string, std::int64_t> counts;
+  std::int64_t bare = 0;
   for (std::int64_t unit = 0; unit < work.units(); ++unit) {
     const H5Reader part(part_file(run, "rationalize", unit));
     const auto texts = part.read_strings("rationale"), sources = part.read_strings("source");
     for (std::size_t i = 0; i < texts.size(); ++i) {
-      lines += line_of(work.shots()[work.first(unit) + i].record, texts[i], sources[i]).dump() + "\n";
-      ++counts[sources[i]];
+      const OpenShot& shot = work.shots()[work.first(unit) + i];
+      const Rationale rationale{texts[i], sources[i]};
+      lines += line_of(shot, session.config.task.fields, rationale) + "\n";
+      bare += lacks_target(shot, rationale);
+      ++counts[rationale.source];
     }
   }
   write_file(run.file("rationalized.jsonl"), lines);
+  if (bare > 0)
+    log::warn("rationalize: no rationale was found for {} of the shots without output: in {} their answer is their output", bare,
+              run.file("rationalized.jsonl").string());
   Table table{{"rationale", "shots"}, {}};
   for (const char* source : {kGiven, kGenerated, kHinted, kNone}) table.rows.push_back({source, counts[source]});
   std::fputs(render(table, TableFormat::text).c_str(), stdout);
@@ -153,7 +172,7 @@ JobEnd rationalize(JobContext& context) {
   agree(session.comm, [&] { work.emplace(session); });
   const JobEnd end = run_unit_job(
       context, {.units = work->units(), .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
-  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session, *work); });
   return end;
 }
 

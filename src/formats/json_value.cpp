@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -73,11 +74,38 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   std::vector<std::set<std::string>> keys_;
 };
 
+std::string quoted(const std::string& text) {
+  return nlohmann::json(text).dump();
+}
+
+void append_json(const JsonValue& value, std::string& text) {
+  if (value.kind == Kind::null) text += "null";
+  if (value.kind == Kind::boolean || value.kind == Kind::number) text += value.text;
+  if (value.kind == Kind::string) text += quoted(value.text);
+  if (value.kind != Kind::array && value.kind != Kind::object) return;
+  const bool object = value.kind == Kind::object;
+  text += object ? '{' : '[';
+  for (std::size_t i = 0; i < value.items.size(); ++i) {
+    if (i > 0) text += ',';
+    if (object) text += quoted(value.keys[i]) + ':';
+    append_json(value.items[i], text);
+  }
+  text += object ? '}' : ']';
+}
+
 }  // namespace
 
 const JsonValue* JsonValue::find(std::string_view key) const {
   const auto it = std::find(keys.begin(), keys.end(), key);
   return it == keys.end() ? nullptr : &items[static_cast<std::size_t>(it - keys.begin())];
+}
+
+JsonValue* JsonValue::find(std::string_view key) {
+  return const_cast<JsonValue*>(std::as_const(*this).find(key));
+}
+
+JsonValue json_string(std::string text) {
+  return {Kind::string, std::move(text), {}, {}};
 }
 
 std::string_view name_of(JsonValue::Kind kind) {
@@ -96,6 +124,12 @@ std::string_view name_of(JsonValue::Kind kind) {
       return "an object";
   }
   fail_internal("unknown kind of JSON value");
+}
+
+std::string to_json(const JsonValue& value) {
+  std::string text;
+  append_json(value, text);
+  return text;
 }
 
 JsonValue parse_json_value(std::string_view text, const std::string& place) {

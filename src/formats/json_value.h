@@ -16,10 +16,16 @@ struct JsonValue {
 
   /// nullptr if this is no object or has no such member.
   const JsonValue* find(std::string_view key) const;
+  JsonValue* find(std::string_view key);
 };
+
+JsonValue json_string(std::string text);
 
 /// "null", "a boolean", "a number", "a string", "a list" or "an object".
 std::string_view name_of(JsonValue::Kind kind);
+
+/// On one line, keys in their order, numbers as they are written; reading it gives the same value.
+std::string to_json(const JsonValue& value);
 
 /// Throws data (65) "<place>: ...": no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
 JsonValue parse_json_value(std::string_view text, const std::string& place);

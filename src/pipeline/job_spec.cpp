@@ -44,6 +44,7 @@ const std::vector<JobSpec>& job_specs() {
        .outputs = {"adapter", "adapter_training.h5", "adapter_checkpoints"},
        .in_chain = false},
       {.name = "rationalize",
+       .version = 2,
        .settings = {"base.dtype", "task.fields", "task.answer", "task.pattern", "prompt", "scoring.max_new_tokens",
                     "scoring.batch_tokens", "rationalize.hint"},
        .inputs = {Input::base, Input::shots, Input::rationalizer},

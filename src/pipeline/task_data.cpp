@@ -54,8 +54,15 @@ std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor&
   return shots;
 }
 
-std::vector<Question> read_shots_to_rationalize(const RunConfig& config, const AnswerExtractor& extractor) {
-  return read_questions(config.task.shots, config, extractor, -1);
+std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor) {
+  std::vector<OpenShot> shots;
+  RecordReader reader(config.task.shots, config.task.fields);
+  while (reader.advance()) {
+    JsonValue object;
+    Record record = reader.read(object);
+    shots.push_back({checked_question(std::move(record), extractor), std::move(object)});
+  }
+  return shots;
 }
 
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {

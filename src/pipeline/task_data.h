@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/run_config.h"
+#include "formats/json_value.h"
 #include "model/decoder.h"
 #include "model/generate.h"
 #include "model/text_embedder.h"
@@ -31,8 +32,14 @@ AnswerExtractor ready_extractor(const RunConfig& config);
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code) tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
-/// All records of the shots file, which may lack a target. Throws data (65): a shot without answer or (code) tests.
-std::vector<Question> read_shots_to_rationalize(const RunConfig& config, const AnswerExtractor& extractor);
+/// A shot that may lack a target, and the object of the file that it was read from.
+struct OpenShot {
+  Question question;
+  JsonValue object;
+};
+
+/// All records of the shots file. Throws data (65): a shot without answer or (code) tests.
+std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
 /// The evaluation items; same errors.
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);

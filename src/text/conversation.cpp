@@ -30,11 +30,21 @@ struct Turn {
   std::string text;
 };
 
+/// Under which keys the turns of a chat keep what they hold.
+struct TurnKeys {
+  const char *role, *text, *assistant;
+};
+constexpr TurnKeys kTemplate{"role", "content", "assistant"}, kShareGpt{"from", "value", "gpt"};
+
+const TurnKeys& keys_of(const JsonValue& turn) {
+  return !turn.find("role") && turn.find("from") ? kShareGpt : kTemplate;
+}
+
 Turn read_turn(const JsonValue& turn, const std::string& place) {
   if (turn.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(turn.kind));
-  const bool share_gpt = !turn.find("role") && turn.find("from");
-  const Role role = role_of(member(turn, share_gpt ? "from" : "role", place).text, place);
-  return {role, member(turn, share_gpt ? "value" : "content", place).text};
+  const TurnKeys& keys = keys_of(turn);
+  const Role role = role_of(member(turn, keys.role, place).text, place);
+  return {role, member(turn, keys.text, place).text};
 }
 
 }  // namespace
@@ -61,6 +71,18 @@ Conversation read_conversation(const JsonValue& turns, const std::string& place)
   read.system = std::move(system).value_or("");
   read.user = *std::move(user);
   return read;
+}
+
+void set_assistant_turn(JsonValue& turns, const std::string& text) {
+  const JsonValue answer = json_string(text);
+  for (JsonValue& turn : turns.items) {
+    if (read_turn(turn, "").role == Role::assistant) {
+      *turn.find(keys_of(turn).text) = answer;
+      return;
+    }
+  }
+  const TurnKeys& keys = keys_of(turns.items.back());
+  turns.items.push_back({Kind::object, "", {json_string(keys.assistant), answer}, {keys.role, keys.text}});
 }
 
 }  // namespace rocket

@@ -21,4 +21,7 @@ struct Conversation {
 /// one, turns in another order, another role, a text that is none (null of a tool call, a list of parts).
 Conversation read_conversation(const JsonValue& turns, const std::string& place);
 
+/// Makes `text` the assistant's answer that read_conversation reads, of turns that it has read.
+void set_assistant_turn(JsonValue& turns, const std::string& text);
+
 }  // namespace rocket

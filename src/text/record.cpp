@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/error.h"
 #include "formats/value_reader.h"
@@ -30,6 +31,21 @@ const JsonValue* follow(const JsonValue& value, std::string_view path) {
   const JsonValue* next = value.kind == Kind::array ? item_at(value, head) : value.find(head);
   if (!next || dot == std::string_view::npos) return next;
   return follow(*next, path.substr(dot + 1));
+}
+
+JsonValue* follow(JsonValue& value, std::string_view path) {
+  return const_cast<JsonValue*>(follow(std::as_const(value), path));
+}
+
+/// Of "a.b" the b joins the object a; where there is none, the whole name is a key, which `follow` looks for
+/// first.
+void add_member(JsonValue& object, std::string_view path, JsonValue value) {
+  const std::size_t dot = path.find('.');
+  JsonValue* parent = dot == std::string_view::npos ? nullptr : object.find(path.substr(0, dot));
+  if (parent && parent->kind == Kind::object)
+    return add_member(*parent, path.substr(dot + 1), std::move(value));
+  object.keys.emplace_back(path);
+  object.items.push_back(std::move(value));
 }
 
 const std::string& mapped(const FieldNames& names, const std::string& ours) {
@@ -64,12 +80,17 @@ class Fields {
     return *std::move(found);
   }
 
-  /// The turns of a chat; nullopt for a record with an instruction of its own.
-  std::optional<Conversation> conversation() const {
+  /// Where the turns of a chat are; empty: this is a record with an instruction of its own.
+  std::string chat() const {
     const std::string key = chat_key();
     const JsonValue* turns = key.empty() ? nullptr : follow(object_, key);
-    if (!turns || turns->kind == Kind::null) return std::nullopt;
-    return read_conversation(*turns, fmt::format("{}: key '{}'", place_, key));
+    return turns && turns->kind != Kind::null ? key : "";
+  }
+
+  std::optional<Conversation> conversation() const {
+    const std::string key = chat();
+    if (key.empty()) return std::nullopt;
+    return read_conversation(*follow(object_, key), fmt::format("{}: key '{}'", place_, key));
   }
 
   std::optional<std::string> answer() const {
@@ -187,11 +208,33 @@ std::int64_t RecordReader::line() const {
 }
 
 Record RecordReader::read() {
+  JsonValue whole;
+  return read(whole);
+}
+
+Record RecordReader::read(JsonValue& whole) {
   const std::string place = fmt::format("{}:{}", file_, line());
-  Record record = parse_record(values_->value(place), fields_, place);
+  whole = values_->value(place);
+  Record record = parse_record(whole, fields_, place);
   record.file = file_;
   record.line = line();
   return record;
+}
+
+void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours,
+               const std::string& text) {
+  const std::string& theirs = mapped(fields, ours);
+  if (JsonValue* found = follow(object, theirs))
+    *found = json_string(text);
+  else
+    add_member(object, theirs, json_string(text));
+}
+
+void set_output(JsonValue& object, const FieldNames& fields, const std::string& text) {
+  const std::string place;
+  const std::string chat = Fields(object, fields, place).chat();
+  if (chat.empty()) return set_field(object, fields, "output", text);
+  set_assistant_turn(*follow(object, chat), text);
 }
 
 void require_output(const Record& record) {

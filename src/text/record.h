@@ -13,6 +13,7 @@
 namespace rocket {
 
 class ValueReader;
+struct JsonValue;
 
 struct Record {
   std::string instruction, input, output;
@@ -54,12 +55,22 @@ class RecordReader {
   /// The record, once after each step. Throws data (65) "<file>:<line>: ...": no JSON, no object, a missing
   /// or wrongly typed field, invalid UTF-8; the next record can still be read.
   Record read();
+  /// The same; `whole` becomes the object of the file with all its fields (of Parquet: with the columns that
+  /// a record is made of).
+  Record read(JsonValue& whole);
 
  private:
   std::string file_;
   FieldNames fields_;
   std::unique_ptr<ValueReader> values_;
 };
+
+/// Puts `text` where an object of a file with these field names keeps `ours`; at its end where it has none.
+void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours, const std::string& text);
+
+/// The same of what a record's `output` is read from: a field or, of a chat, the assistant's turn. `object`
+/// is one that was read.
+void set_output(JsonValue& object, const FieldNames& fields, const std::string& text);
 
 /// Throws data (65) naming the record's place if the file gives it no output: a corpus record cannot do
 /// without.

@@ -2,6 +2,7 @@
 import json
 import pathlib
 import re
+import shutil
 import tempfile
 import unittest
 
@@ -17,7 +18,7 @@ def choice(text):
 
 
 def lines(path):
-    return [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").split("\n") if line]
 
 
 class Rationalize(unittest.TestCase):
@@ -81,6 +82,74 @@ class Rationalize(unittest.TestCase):
         done = rocket("rationalize", self.config, "--set", f"run={run}", "--set", "rationalize.hint=think", check=False)
         self.assertEqual(done.returncode, 78)
         self.assertIn("{answer}", done.stderr)
+
+    def write_shots(self, shots):
+        path = pathlib.Path(self.folder.name) / "other.jsonl"
+        path.write_text("".join(json.dumps(shot, ensure_ascii=False) + "\n" for shot in shots), encoding="utf-8")
+        return "--set", f"task.shots={path}"
+
+    def assert_usable(self, run, *settings):
+        """Under the settings that it was made with, all of its shots."""
+        rocket("score", self.config, "--set", f"run={run}", *settings, "--set", f"task.shots={run / 'rationalized.jsonl'}",
+               "--set", f"task.k={len(lines(run / 'rationalized.jsonl'))}")
+
+    def test_lines_keep_the_names_and_all_fields_of_the_shots_file(self):
+        shots = [{"id": 3.10, "question": shot["instruction"], "context": shot["input"], "short": shot["output"],
+                  "gold": shot["answer"], "notes": {"by": "Zo\u00eb \u2028", "steps": shot["rationale"] if i < 2 else None}}
+                 for i, shot in enumerate(self.shots[:12])]
+        settings = (*self.write_shots(shots), "--set", "task.fields={instruction: question, input: context, output: short, "
+                    "answer: gold, rationale: notes.steps}")
+        done, run = self.run_it("own_names", 0, *settings)
+        made = lines(run / "rationalized.jsonl")
+        sources = [line.pop("rationale_source") for line in made]
+        self.assertEqual([line["notes"]["steps"] is None for line in made], [source == "none" for source in sources])
+        self.assertEqual(sources[:2], ["given", "given"])
+        self.assertIn("generated", sources)
+        for line in made[2:]:
+            line["notes"]["steps"] = None
+        self.assertEqual(made, shots)
+        self.assertIn('"id":3.1,', (run / "rationalized.jsonl").read_text())
+        self.assert_usable(run, *settings)
+
+    def test_a_shot_without_rationale_and_output_gets_its_answer_as_output(self):
+        bare = [{key: shot[key] for key in ("instruction", "input", "answer")} for shot in self.shots[:12]]
+        settings = self.write_shots(bare)
+        done, run = self.run_it("bare", 0, *settings)
+        made = lines(run / "rationalized.jsonl")
+        none = [line for line in made if line["rationale_source"] == "none"]
+        self.assertTrue(0 < len(none) < len(made))
+        self.assertEqual([line.get("output") for line in made],
+                         [line["answer"] if line["rationale_source"] == "none" else None for line in made])
+        self.assertRegex(done.stderr, rf"\b{len(none)} of the shots .*answer")
+        self.assert_usable(run, *settings)
+
+    def test_chats_stay_chats(self):
+        chats = [{"messages": [{"role": "system", "content": "Be brief."},
+                               {"role": "user", "content": f"{shot['instruction']}\n{shot['input']}"}], "answer": shot["answer"]}
+                 for shot in self.shots[:8]]
+        shared = [{"conversations": [{"from": "human", "value": shot["instruction"]}, {"from": "gpt", "value": ""}],
+                   "answer": shot["answer"]} for shot in self.shots[8:12]]
+        settings = (*self.write_shots(chats + shared), "--set", "rationalize.adapter=null")
+        _, run = self.run_it("chats", 0, *settings)
+        for before, after in zip(chats + shared, lines(run / "rationalized.jsonl")):
+            key = next(iter(before))
+            if after["rationale_source"] == "none":
+                said = {"role": "assistant", "content": after["answer"]} if key == "messages" else {"from": "gpt", "value": after["answer"]}
+                questions = [turn for turn in before[key] if turn.get("from") != "gpt"]
+                self.assertEqual(after[key], questions + [said])
+            else:
+                self.assertEqual(after[key], before[key])
+        self.assert_usable(run, *settings)
+
+    def test_marks_of_an_earlier_rationalize_stay(self):
+        _, run = self.run_it("first", 0, "--set", "rationalize.adapter=null")
+        before = lines(run / "rationalized.jsonl")
+        shutil.copy(run / "rationalized.jsonl", pathlib.Path(self.folder.name) / "shots.jsonl")
+        _, again = self.run_it("again")
+        self.assertIn("hinted", [line["rationale_source"] for line in before])
+        for a, b in zip(before, lines(again / "rationalized.jsonl")):
+            if a["rationale_source"] != "none":
+                self.assertEqual(a, b)
 
 
 if __name__ == "__main__":

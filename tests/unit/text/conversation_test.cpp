@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "formats/json_value.h"
 #include "text/record.h"
 #include "unit/base/scratch.h"
 #include "unit/formats/save_text.h"
@@ -80,6 +81,22 @@ TEST_F(ConversationTest, AChatWithoutAnAnswerHasNoOutput) {
   EXPECT_FALSE(record.has_output);
   expect_error([&] { require_output(record); }, ExitCode::data,
                {"x.jsonl:1: no 'output'", "no assistant turn"});
+}
+
+TEST_F(ConversationTest, AnOutputThatIsSetIsTheAssistantsTurn) {
+  const json question = chat({turn("system", "s"), turn("user", "q")});
+  const json empty = {{"data", {said("human", "q"), said("gpt", ""), 7}}};
+  const FieldNames nested{{"messages", "data"}, {"output", "unused"}};
+  const auto set = [&](const json& object, const FieldNames& fields) {
+    JsonValue value = parse_json_value(object.dump(), "x");
+    set_output(value, fields, "a");
+    return json::parse(to_json(value));
+  };
+  EXPECT_EQ(set(question, {}), chat({turn("system", "s"), turn("user", "q"), turn("assistant", "a")}));
+  EXPECT_EQ(set(empty, nested), json({{"data", {said("human", "q"), said("gpt", "a"), 7}}}));
+  EXPECT_EQ(set({{"data", {said("human", "q")}}}, nested),
+            json({{"data", {said("human", "q"), said("gpt", "a")}}}));
+  EXPECT_EQ(set({{"instruction", "q"}}, {{"output", "o"}}), json({{"instruction", "q"}, {"o", "a"}}));
 }
 
 TEST_F(ConversationTest, KeepsTheOtherFieldsOfAShot) {

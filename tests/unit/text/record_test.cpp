@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "formats/json_value.h"
 #include "unit/base/scratch.h"
 #include "unit/formats/save_text.h"
 
@@ -53,6 +54,33 @@ void expect_reference(const std::vector<Record>& records) {
     EXPECT_EQ(r.answer.value_or(""), text("answer"));
     EXPECT_EQ(r.tests, e.value("tests", std::vector<std::string>()));
   }
+}
+
+TEST_F(RecordTest, GivesTheWholeObjectAndWritesItAsItStands) {
+  const std::string text =
+      R"({"id":-1.50e+3,"q":"a\n\u001f\u2028","none":null,"more":{"list":[1,true,[]],"o":{}}})";
+  RecordReader reader(save(text), {{"instruction", "q"}});
+  ASSERT_TRUE(reader.advance());
+  JsonValue whole;
+  EXPECT_EQ(reader.read(whole).instruction, "a\n\x1f\u2028");
+  EXPECT_EQ(to_json(whole), R"({"id":-1.50e+3,"q":"a\n\u001f)"
+                            "\u2028"
+                            R"(","none":null,"more":{"list":[1,true,[]],"o":{}}})");
+}
+
+TEST_F(RecordTest, SetsAFieldWhereTheReaderLooksForIt) {
+  const auto set = [](const std::string& object, const std::string& theirs) {
+    JsonValue value = parse_json_value(object, "x");
+    set_field(value, {{"rationale", theirs}}, "rationale", "r");
+    return to_json(value);
+  };
+  EXPECT_EQ(set(R"({"a":1})", "why"), R"({"a":1,"why":"r"})");
+  EXPECT_EQ(set(R"({"why":null,"a":1})", "why"), R"({"why":"r","a":1})");
+  EXPECT_EQ(set(R"({"a":{"b":""}})", "a.b"), R"({"a":{"b":"r"}})");
+  EXPECT_EQ(set(R"({"a":{"c":1}})", "a.b"), R"({"a":{"c":1,"b":"r"}})");
+  EXPECT_EQ(set(R"({"a":[{"b":"x"}]})", "a.0.b"), R"({"a":[{"b":"r"}]})");
+  EXPECT_EQ(set(R"({"a":"x"})", "a.b"), R"({"a":"x","a.b":"r"})");
+  EXPECT_EQ(set(R"({"a":[]})", "a.0"), R"({"a":[],"a.0":"r"})");
 }
 
 TEST_F(RecordTest, ReadsWhatPythonWroteInEveryForm) {
