@@ -86,6 +86,13 @@ class Rationalizer {
     return record;
   }
 
+  /// What a limit has cut off is no rationale, whatever stands in it: a model that learns it ends in mid-sentence.
+  bool came_to_its_end(const std::vector<TokenId>& prompt, const std::vector<TokenId>& generated) const {
+    const auto length = static_cast<std::int64_t>(generated.size());
+    return length < generate_.max_new_tokens &&
+           static_cast<std::int64_t>(prompt.size()) + length < text_.model().max_positions;
+  }
+
   /// One generation for each shot that has no rationale yet; those with the right answer stay.
   void attempt(std::int64_t unit, std::vector<Rationale>& rationales, const std::string& source) const {
     std::vector<std::size_t> open;
@@ -101,10 +108,12 @@ class Rationalizer {
     if (open.empty()) return;
     const auto delta = [&] { return std::make_unique<BankDelta>(std::vector(prompts.size(), adapter_)); };
     std::vector<std::string> generations;
-    for (const auto& ids : generate(decoder_, prompts, delta, generate_)) generations.push_back(trimmed(text_.generation(ids)));
+    const auto generated = generate(decoder_, prompts, delta, generate_);
+    for (const auto& ids : generated) generations.push_back(trimmed(text_.generation(ids)));
     const std::vector<std::uint8_t> right = judge(extractor_, questions, generations);
     for (std::size_t i = 0; i < open.size(); ++i) {
-      if (right[i]) rationales[open[i]] = {generations[i], source};
+      if (right[i] && !generations[i].empty() && came_to_its_end(prompts[i], generated[i]))
+        rationales[open[i]] = {generations[i], source};
     }
   }
 

@@ -141,6 +141,18 @@ class Rationalize(unittest.TestCase):
                 self.assertEqual(after[key], before[key])
         self.assert_usable(run, *settings)
 
+    def test_what_the_limit_cuts_off_is_no_rationale(self):
+        shots = lines(LAB / "tasks/number/shots.jsonl")
+        settings = (*self.write_shots([{key: shot[key] for key in ("instruction", "output", "answer")} for shot in shots]),
+                    "--set", "task.answer=number", "--set", f"rationalize.adapter={LAB / 'bank/tool'}")
+        limit = 10
+        _, run = self.run_it("cut", 0, *settings, "--set", f"scoring.max_new_tokens={limit}")
+        kept = [line["rationale"] for line in lines(run / "rationalized.jsonl") if "rationale" in line]
+        self.assertGreater(len(kept), 0)
+        ids = rocket("tokenize", LAB / "base", "--plain", input="".join(json.dumps(text) + "\n" for text in kept)).stdout
+        for text, tokens in zip(kept, ids.splitlines()):
+            self.assertLess(len(json.loads(tokens)), limit, text)
+
     def test_marks_of_an_earlier_rationalize_stay(self):
         _, run = self.run_it("first", 0, "--set", "rationalize.adapter=null")
         before = lines(run / "rationalized.jsonl")
