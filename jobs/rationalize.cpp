@@ -51,9 +51,12 @@ class Rationalizer {
     if (config_.rationalize.hint.find("{answer}") == std::string::npos)
       fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'", config_.location("rationalize.hint"),
                   config_.rationalize.hint);
+    for (const OpenShot& shot : shots_) check_prompts(shot.question.record);
     if (config_.rationalize.adapter.empty()) return;
-    adapter_ = std::make_shared<LoraAdapter>(
-        load_adapter(config_.rationalize.adapter, decoder_.modules(), compute_type(config_), decoder_.device()));
+    adapter_ = in_context(fmt::format("{}: rationalize.adapter", config_.location("rationalize.adapter")), [&] {
+      return std::make_shared<LoraAdapter>(
+          load_adapter(config_.rationalize.adapter, decoder_.modules(), compute_type(config_), decoder_.device()));
+    });
   }
 
   const std::vector<OpenShot>& shots() const { return shots_; }
@@ -84,6 +87,14 @@ class Rationalizer {
     if (source == kHinted)
       record.instruction += "\n\n" + replaced(config_.rationalize.hint, "{answer}", *record.answer);
     return record;
+  }
+
+  /// Before the work: a shot without room for the hint would end the job at its second attempt.
+  void check_prompts(const Record& shot) const {
+    if (shot.rationale) return;
+    text_.prompt(asked(shot, kGenerated));
+    in_context("rationalize.hint behind the instruction (shorten it or leave the shot out)",
+               [&] { text_.prompt(asked(shot, kHinted)); });
   }
 
   /// What a limit has cut off is no rationale, whatever stands in it: a model that learns it ends in mid-sentence.

@@ -163,6 +163,21 @@ class Rationalize(unittest.TestCase):
             if a["rationale_source"] != "none":
                 self.assertEqual(a, b)
 
+    def test_an_adapter_that_is_none_is_named_with_its_setting(self):
+        for folder in (LAB, LAB / "base"):
+            done = rocket("rationalize", self.config, "--set", f"run={self.folder.name}/none", "--set", f"rationalize.adapter={folder}",
+                          check=False)
+            self.assertEqual(done.returncode, 65)
+            self.assertIn("rationalize.adapter", done.stderr)
+
+    def test_a_hint_that_leaves_no_room_is_said_before_the_work(self):
+        run = pathlib.Path(self.folder.name) / "long"
+        done = rocket("rationalize", self.config, "--set", f"run={run}", "--set", f"rationalize.hint={'and so on ' * 400}{{answer}}",
+                      check=False)
+        self.assertEqual(done.returncode, 65, done.stderr)
+        self.assertIn("rationalize.hint", done.stderr)
+        self.assertIn("shots.jsonl:6", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
