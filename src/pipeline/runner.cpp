@@ -64,6 +64,23 @@ void remove_own_leftovers(const RunDirectory& run, const JobSpec& spec) {
   }
 }
 
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  const fs::path within = fs::weakly_canonical(path).lexically_relative(fs::weakly_canonical(folder));
+  return !within.empty() && *within.begin() != "..";
+}
+
+/// Root only. A job removes its output before it begins, so it cannot read from there.
+void refuse_own_output(const Session& session, const JobSpec& spec) {
+  for (const InputFile& file : input_files(spec, session.config)) {
+    for (const std::string& output : spec.all_outputs()) {
+      if (!lies_in(file.path, session.run.file(output))) continue;
+      const std::string key = file.label.substr(0, file.label.find('/'));
+      fail_config("{}: {}: {} is what {} itself writes and removes before it begins: copy it elsewhere and name the copy, or set another run",
+                  session.config.location(key), key, file.path.string(), spec.name);
+    }
+  }
+}
+
 /// Root only. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
   for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
@@ -135,6 +152,7 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
   JobRecord record;
   on_root(comm, [&] {
     require_paths(session.config, spec.inputs);
+    refuse_own_output(session, spec);
     record = open_record(session, spec, stale);
     if (record.done) return;
     const bool untouched = record.started.empty();

@@ -153,6 +153,17 @@ class Rationalize(unittest.TestCase):
         for text, tokens in zip(kept, ids.splitlines()):
             self.assertLess(len(json.loads(tokens)), limit, text)
 
+    def test_its_own_output_is_not_read_and_removed(self):
+        _, run = self.run_it("own")
+        made = (run / "rationalized.jsonl").read_bytes()
+        for more in ((), ("--fresh",)):
+            done = rocket("rationalize", self.config, "--set", f"run={run}", "--set", f"task.shots={run / 'rationalized.jsonl'}", *more,
+                          check=False)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn("task.shots", done.stderr)
+            self.assertIn("copy", done.stderr)
+            self.assertEqual((run / "rationalized.jsonl").read_bytes(), made)
+
     def test_marks_of_an_earlier_rationalize_stay(self):
         _, run = self.run_it("first", 0, "--set", "rationalize.adapter=null")
         before = lines(run / "rationalized.jsonl")
