@@ -35,7 +35,8 @@ JobEnd finetune(JobContext& context) {
   });
   if (mixture->options().top_k == 1)
     log::info("finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no gradient)");
-  return train_and_record(context, *decoder, *mixture, set, {session.run.checkpoints(), session.run.file("training.h5")});
+  return train_and_record(context, *decoder, *mixture, set, training_options(session.config),
+                          {session.run.checkpoints(), session.run.file("training.h5")});
 }
 
 }  // namespace rocket

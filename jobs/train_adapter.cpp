@@ -1,4 +1,6 @@
 // One LoRA on one data set, as a folder of a bank.
+#include <algorithm>
+
 #include "adapters/fresh_adapter.h"
 #include "base/error.h"
 #include "evaluation/export_folder.h"
@@ -11,19 +13,40 @@ namespace rocket {
 
 namespace {
 
-/// The name becomes a folder, which a bank's reader must see.
+std::string setting(const RunConfig& config, const std::string& key) {
+  return fmt::format("{}: {}", config.location(key), key);
+}
+
+/// The name becomes a folder, which a bank's reader must see, and beside which a temporary one with a longer name stands.
 void check_name(const RunConfig& config) {
+  constexpr std::size_t kLongest = 200;
   const std::string& name = config.adapter.name;
-  if (name.empty() || name.starts_with('.') || name.find('/') != std::string::npos)
-    fail_config("{}: adapter.name: '{}' cannot be the name of a folder of a bank: no '/', no '.' in front",
-                config.location("adapter.name"), name);
+  const bool plain = std::ranges::none_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f || c == '/'; });
+  if (name.empty() || name.size() > kLongest || name.starts_with('.') || !plain)
+    fail_config("{}: '{}' cannot be the name of a folder of a bank: 1 to {} bytes, no '/', no control characters, no '.' in front",
+                setting(config, "adapter.name"), name, kLongest);
+}
+
+/// B starts as zero: what is not trained adds nothing to the base.
+void check_that_it_trains(const RunConfig& config) {
+  if (config.training.epochs == 0) fail_config("{}: 0 would leave an adapter that does nothing", setting(config, "training.epochs"));
+  if (config.training.learning_rate == 0)
+    fail_config("{}: 0 would leave an adapter that does nothing", setting(config, "training.learning_rate"));
+}
+
+/// Of the settings of a mixture none matters: a lone adapter has no routers to train alone or to balance.
+TrainingOptions adapter_training(const RunConfig& config) {
+  TrainingOptions options = training_options(config);
+  options.router_only = false;
+  options.balance_coefficient = options.z_coefficient = 0;
+  return options;
 }
 
 TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
   CorpusReader reader(expand_globs(config.adapter.records), config.adapter.fields, OnError::stop, {}, Outputs::optional);
   TrainingSet set;
   for (Record record; reader.next(record);) {
-    if (!record.rationale) require_output(record);
+    if (!record.rationale) require_output(record, "adapter.fields");
     set.add(text.example(record), place(record));
   }
   if (set.examples.empty()) fail_data("adapter.records: no records");
@@ -33,14 +56,17 @@ TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
 /// The adapter as a mixture of one, whose gate is 1.
 Mixture lone_expert(const RunConfig& config, const Decoder& decoder) {
   const auto& a = config.adapter;
-  const LoraAdapter fresh =
-      fresh_adapter({a.name, a.rank, a.alpha, a.scaling == "rslora", a.targets, config.seed}, decoder.modules());
+  const LoraAdapter fresh = in_context(setting(config, "adapter.targets"), [&] {
+    return fresh_adapter({a.name, a.rank, a.alpha, a.scaling == "rslora", a.targets, config.seed}, decoder.modules());
+  });
   return Mixture::assemble(std::span(&fresh, 1), decoder.modules(), {.top_k = 1}, decoder.device());
 }
 
+fs::path folder_of(const Session& session) { return session.run.file("adapter") / session.config.adapter.name; }
+
 void write_folder(const Session& session, const Mixture& mixture, std::span<const Module> modules) {
-  ExportFolder folder(session.run.file("adapter") / session.config.adapter.name, "adapter_config.json");
-  write_adapter(folder.temporary(), mixture.expert(0), modules, session.config.base.path);
+  ExportFolder folder(folder_of(session), "adapter_config.json");
+  write_adapter(folder.temporary(), mixture.expert(0), modules, fs::absolute(session.config.base.path).lexically_normal().string());
   folder.commit();
 }
 
@@ -53,6 +79,7 @@ JobEnd train_adapter(JobContext& context) {
   TrainingSet set;
   agree(session.comm, [&] {
     check_name(session.config);
+    check_that_it_trains(session.config);
     decoder.emplace(configured_base(session.config, session.rank_on_node));
     const BaseText text(session.config);
     mixture.emplace(lone_expert(session.config, *decoder));
@@ -60,7 +87,7 @@ JobEnd train_adapter(JobContext& context) {
     cut(set, session.config, text);
   });
   const TrainingFiles files{session.run.file("adapter_checkpoints"), session.run.file("adapter_training.h5")};
-  const JobEnd end = train_and_record(context, *decoder, *mixture, set, files);
+  const JobEnd end = train_and_record(context, *decoder, *mixture, set, adapter_training(session.config), files);
   if (end == JobEnd::finished) on_root(session.comm, [&] { write_folder(session, *mixture, decoder->modules()); });
   return end;
 }

@@ -122,10 +122,8 @@ void cut(TrainingSet& set, const RunConfig& config, const BaseText& text) {
 }
 
 JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mixture, const TrainingSet& set,
-                        const TrainingFiles& files) {
-  Session& session = context.session;
-  Comm& comm = session.comm;
-  const TrainingOptions options = training_options(session.config);
+                        const TrainingOptions& options, const TrainingFiles& files) {
+  Comm& comm = context.session.comm;
   std::optional<Snapshot> resume;
   agree(comm, [&] { resume = load_newest_checkpoint(files.checkpoints, mixture, context.record.fingerprint); });
   const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());

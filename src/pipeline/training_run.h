@@ -30,6 +30,6 @@ struct TrainingFiles {
 
 /// Collective. Trains `mixture` in place from its newest checkpoint, if there is one; one line of log and one event a step.
 JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mixture, const TrainingSet& set,
-                        const TrainingFiles& files);
+                        const TrainingOptions& options, const TrainingFiles& files);
 
 }  // namespace rocket

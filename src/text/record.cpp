@@ -130,7 +130,7 @@ class Fields {
     if (messages && conversations)
       fail_data(
           "{}: both 'messages' and 'conversations' are there: say which holds the chat, e.g. "
-          "corpus.fields: {{messages: conversations}}",
+          "fields: {{messages: conversations}}",
           place_);
     return conversations ? "conversations" : "messages";
   }
@@ -237,12 +237,12 @@ void set_output(JsonValue& object, const FieldNames& fields, const std::string& 
   set_assistant_turn(*follow(object, chat), text);
 }
 
-void require_output(const Record& record) {
+void require_output(const Record& record, std::string_view fields_setting) {
   if (!record.has_output)
     fail_data(
-        "{}:{}: no 'output' (of a chat: no assistant turn), which a corpus record needs; corpus.fields maps "
-        "other names",
-        record.file, record.line);
+        "{}:{}: no 'output' (of a chat: no assistant turn), which a record to train on needs; {} maps other "
+        "names",
+        record.file, record.line, fields_setting);
 }
 
 void for_each_record(const fs::path& file, const FieldNames& fields,

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace rocket {
@@ -72,9 +73,9 @@ void set_field(JsonValue& object, const FieldNames& fields, const std::string& o
 /// is one that was read.
 void set_output(JsonValue& object, const FieldNames& fields, const std::string& text);
 
-/// Throws data (65) naming the record's place if the file gives it no output: a corpus record cannot do
-/// without.
-void require_output(const Record& record);
+/// Throws data (65) naming the record's place if the file gives it no output: a record to train on cannot do
+/// without. `fields_setting` is what maps other names.
+void require_output(const Record& record, std::string_view fields_setting = "corpus.fields");
 
 /// Calls `use` for each record in file order; throws as RecordReader does.
 void for_each_record(const std::filesystem::path& file, const FieldNames& fields,

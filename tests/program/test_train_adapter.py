@@ -21,9 +21,9 @@ class TrainAdapter(unittest.TestCase):
             "training": {"learning_rate": 1.0e-3, "epochs": 12, "global_batch": 10, "micro_batch_tokens": 150,
                          "reduction": "deterministic", "checkpoint_every": 7}}))
 
-    def train(self, name, ranks=0):
+    def train(self, name, *more, ranks=0):
         run = pathlib.Path(self.folder.name) / name
-        rocket("train-adapter", self.config, "--set", f"run={run}", ranks=ranks)
+        rocket("train-adapter", self.config, "--set", f"run={run}", *more, ranks=ranks)
         return (run / "adapter/sums/adapter_model.safetensors").read_bytes()
 
     def test_ranks_and_kills_do_not_matter(self):
@@ -54,11 +54,23 @@ class TrainAdapter(unittest.TestCase):
 
     def test_what_it_refuses(self):
         for setting, code, said in (("adapter.name=a/b", 78, "adapter.name"), ("adapter.targets=[]", 78, "linear layer"),
+                                    ("adapter.targets=[]", 78, "adapter.targets"), ("training.epochs=0", 78, "training.epochs"),
+                                    ("training.learning_rate=0", 78, "training.learning_rate"),
+                                    (f"adapter.name={'n' * 250}", 78, "adapter.name"), ('adapter.name="a\\nb"', 78, "adapter.name"),
+                                    ("adapter.fields={output: out, rationale: why}", 65, "adapter.fields"),
                                     ("training.cutoff=8", 65, "every example lost its target"),
                                     ("adapter.records=[none.jsonl]", 78, "none.jsonl does not exist")):
             done = rocket("train-adapter", self.config, "--set", setting, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(said, done.stderr)
+        self.assertFalse((pathlib.Path(self.folder.name) / "run/adapter_training.h5").exists(), "refused before the work")
+
+    def test_settings_of_a_mixture_do_not_matter(self):
+        """One configuration serves finetune and train-adapter: an adapter has no routers that could be trained alone."""
+        routers = ("--set", "training.trained=router_only", "--set", "training.z_coefficient=0.1", "--set", "training.balance_coefficient=0.1",
+                   "--set", "mixture.top_k=1", "--set", "mixture.top_p=0.5")
+        short = ("--set", "training.epochs=1")
+        self.assertEqual(self.train("routers", *short, *routers), self.train("plain", *short))
 
 
 if __name__ == "__main__":
