@@ -47,7 +47,10 @@ std::string fresh_command(const Session& session, const std::string& job) {
 
 /// A finished job whose files somebody removed is not finished: its parts are gathered again.
 bool has_outputs(const RunDirectory& run, const JobSpec& spec) {
-  return std::ranges::all_of(spec.outputs, [&](const std::string& output) { return fs::exists(run.file(output)); });
+  return std::ranges::all_of(spec.outputs, [&](const std::string& output) {
+    const fs::path path = run.file(output);
+    return fs::is_directory(path) ? !fs::is_empty(path) : fs::exists(path);
+  });
 }
 
 /// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this moment.

@@ -1,6 +1,7 @@
 """rocket train-adapter: a folder for a bank, the same on any number of ranks and after a kill; what it refuses."""
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -71,6 +72,15 @@ class TrainAdapter(unittest.TestCase):
                    "--set", "mixture.top_k=1", "--set", "mixture.top_p=0.5")
         short = ("--set", "training.epochs=1")
         self.assertEqual(self.train("routers", *short, *routers), self.train("plain", *short))
+
+    def test_what_was_moved_is_not_new_and_what_is_gone_is_not_done(self):
+        short = ("--set", "training.epochs=1")
+        first = self.train("run", *short)
+        run = pathlib.Path(self.folder.name) / "run"
+        records = shutil.copy(LAB / "tasks/number/shots.jsonl", pathlib.Path(self.folder.name) / "moved.jsonl")
+        self.assertIn("nothing to do", rocket("train-adapter", self.config, *short, "--set", f"adapter.records=[{records}]").stderr)
+        shutil.move(run / "adapter/sums", pathlib.Path(self.folder.name) / "bank-sums")
+        self.assertEqual(self.train("run", *short), first, "the adapter that went to a bank is written again")
 
 
 if __name__ == "__main__":
