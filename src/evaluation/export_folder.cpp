@@ -67,6 +67,17 @@ void list_entries(const fs::path& folder) {
   write_file(folder / list_name, text_of({entries.begin(), entries.end()}));
 }
 
+void clear_export(const fs::path& folder) {
+  const bool free = fs::is_directory(folder) ? fs::is_empty(folder) : !fs::exists(folder);
+  if (free) return;
+  if (!fs::exists(folder / list_name))
+    fail_config("{}: is there and was not written by an export: move it away or choose another name",
+                folder.string());
+  for (const auto& entry : listed_in(folder)) remove_tree(folder / entry);
+  remove_tree(folder / list_name);
+  if (fs::is_empty(folder)) remove_tree(folder);
+}
+
 ExportFolder::ExportFolder(fs::path target, std::string last)
     : target_(without_trailing_slash(target)), last_(std::move(last)) {
   temporary_ = target_.parent_path() / fmt::format(".{}.partial", target_.filename().string());

@@ -31,7 +31,9 @@ void set_parts_aside(const RunDirectory& run, const JobSpec& spec, const std::st
 void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<JobRecord>& before) {
   // The record goes first: a kill in between leaves output without a record, which counts as absent.
   remove_tree(run.record(spec.name));
-  for (const std::string& output : spec.all_outputs()) remove_tree(run.file(output));
+  for (const std::string& output : spec.all_outputs()) {
+    if (output != spec.shared_folder) remove_tree(run.file(output));
+  }
   if (spec.keeps_blocks && before) return set_parts_aside(run, spec, before->fingerprint);
   remove_tree(run.parts(spec.name));
 }

@@ -82,6 +82,15 @@ class TrainAdapter(unittest.TestCase):
         shutil.move(run / "adapter/sums", pathlib.Path(self.folder.name) / "bank-sums")
         self.assertEqual(self.train("run", *short), first, "the adapter that went to a bank is written again")
 
+    def test_a_folder_of_somebody_else_is_not_removed(self):
+        theirs = pathlib.Path(self.folder.name) / "run/adapter/sums"
+        shutil.copytree(LAB / "bank/home", theirs)
+        for more in ((), ("--fresh",)):
+            done = rocket("train-adapter", self.config, *more, check=False)
+            self.assertEqual(done.returncode, 78, done.stderr)
+            self.assertIn("adapter.name", done.stderr)
+            self.assertEqual((theirs / "adapter_model.safetensors").read_bytes(), (LAB / "bank/home/adapter_model.safetensors").read_bytes())
+
 
 if __name__ == "__main__":
     unittest.main()
