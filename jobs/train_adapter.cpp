@@ -3,6 +3,7 @@
 
 #include "adapters/fresh_adapter.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "evaluation/export_folder.h"
 #include "jobs.h"
 #include "pipeline/options.h"
@@ -27,9 +28,11 @@ void check_name(const RunConfig& config) {
                 setting(config, "adapter.name"), name, kLongest);
 }
 
-/// B starts as zero: what is not trained adds nothing to the base.
+/// B starts as zero: what is not trained adds nothing to the base. No epochs are legal, as they are for a mixture: they
+/// give the adapter as it starts.
 void check_that_it_trains(const RunConfig& config) {
-  if (config.training.epochs == 0) fail_config("{}: 0 would leave an adapter that does nothing", setting(config, "training.epochs"));
+  if (config.training.epochs == 0)
+    log::warn("{}: 0: the adapter is written as it starts, and does nothing", setting(config, "training.epochs"));
   if (config.training.learning_rate == 0)
     fail_config("{}: 0 would leave an adapter that does nothing", setting(config, "training.learning_rate"));
 }

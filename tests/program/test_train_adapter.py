@@ -55,7 +55,7 @@ class TrainAdapter(unittest.TestCase):
 
     def test_what_it_refuses(self):
         for setting, code, said in (("adapter.name=a/b", 78, "adapter.name"), ("adapter.targets=[]", 78, "linear layer"),
-                                    ("adapter.targets=[]", 78, "adapter.targets"), ("training.epochs=0", 78, "training.epochs"),
+                                    ("adapter.targets=[]", 78, "adapter.targets"),
                                     ("training.learning_rate=0", 78, "training.learning_rate"),
                                     (f"adapter.name={'n' * 250}", 78, "adapter.name"), ('adapter.name="a\\nb"', 78, "adapter.name"),
                                     ("adapter.fields={output: out, rationale: why}", 65, "adapter.fields"),
@@ -65,6 +65,11 @@ class TrainAdapter(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(said, done.stderr)
         self.assertFalse((pathlib.Path(self.folder.name) / "run/adapter_training.h5").exists(), "refused before the work")
+
+    def test_an_adapter_without_epochs_says_that_it_does_nothing(self):
+        done = rocket("train-adapter", self.config, "--set", "training.epochs=0")
+        self.assertIn("training.epochs", done.stderr)
+        self.assertIn("does nothing", done.stderr)
 
     def test_settings_of_a_mixture_do_not_matter(self):
         """One configuration serves finetune and train-adapter: an adapter has no routers that could be trained alone."""
