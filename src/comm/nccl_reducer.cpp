@@ -19,8 +19,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Ranks agree before they reduce, so they come here together; whoever is not here by then is lost.
-constexpr auto kSumLimit = std::chrono::minutes(5);
 constexpr auto kSetUpLimit = std::chrono::minutes(5);
 constexpr auto kTearDownLimit = std::chrono::seconds(10);
 
@@ -89,8 +87,12 @@ ncclUniqueId shared_id(Comm& comm) {
 
 class NcclReducer : public Reducer {
  public:
-  NcclReducer(Comm& comm, int device, std::size_t bucket)
-      : rank_(comm.rank()), size_(comm.size()), device_(device), bucket_(bucket), buckets_(0, bucket) {
+  NcclReducer(Comm& comm, int device, const NcclOptions& options)
+      : rank_(comm.rank()),
+        size_(comm.size()),
+        device_(device),
+        options_(options),
+        buckets_(0, options.bucket) {
     const ncclUniqueId id = shared_id(comm);
     try {
       agree(comm, [&] { set_up(id); });
@@ -116,7 +118,7 @@ class NcclReducer : public Reducer {
 
   void begin(float* data, std::size_t count) override {
     data_ = data;
-    buckets_ = Buckets(count, bucket_);
+    buckets_ = Buckets(count, options_.bucket);
   }
 
   void ready(std::size_t first, std::size_t count) override {
@@ -145,7 +147,7 @@ class NcclReducer : public Reducer {
       check_cuda(cudaStreamWaitEvent(stream_, computed_, 0), rank_, "cudaStreamWaitEvent");
       float* values = data_ + bucket->first;
       settle(nccl().all_reduce(values, values, bucket->count, ncclFloat32, ncclSum, communicator_, stream_),
-             "ncclAllReduce", kSumLimit);
+             "ncclAllReduce", options_.limit);
     }
   }
 
@@ -201,18 +203,18 @@ class NcclReducer : public Reducer {
       }
       return state == cudaErrorNotReady && (error == ncclSuccess || error == ncclInProgress);
     };
-    if (!wait_while(busy, kSumLimit)) {
-      fail_late("the sum of gradients", kSumLimit);
+    if (!wait_while(busy, options_.limit)) {
+      fail_late("the sum of gradients", options_.limit);
     }
     if (error != ncclSuccess && error != ncclInProgress) {
-      settle(error, "ncclAllReduce", kSumLimit);
+      settle(error, "ncclAllReduce", options_.limit);
     }
     check_cuda(state, rank_, "sum of gradients");
   }
 
   [[noreturn]] void fail_late(std::string_view what, Clock::duration limit) const {
     fail_internal("rank {}: device {}: NCCL: {} did not end within {} s: another rank hangs or is gone",
-                  rank_, device_, what, std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+                  rank_, device_, what, std::chrono::duration<double>(limit).count());
   }
 
   // Local and without waiting, whatever the other ranks do.
@@ -237,7 +239,7 @@ class NcclReducer : public Reducer {
   cudaStream_t stream_ = nullptr;
   cudaEvent_t computed_ = nullptr, done_ = nullptr;
   float* data_ = nullptr;
-  std::size_t bucket_;
+  NcclOptions options_;
   Buckets buckets_;
 };
 
@@ -255,13 +257,13 @@ std::string nccl_version() {
   return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100);
 }
 
-std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, std::size_t bucket) {
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, const NcclOptions& options) {
   agree(comm, [] {
     if (!nccl_available()) {
       fail_config("NCCL cannot be used: {}. Install NCCL 2, or use device: cpu", nccl().missing);
     }
   });
-  return std::make_unique<NcclReducer>(comm, device, bucket);
+  return std::make_unique<NcclReducer>(comm, device, options);
 }
 
 }  // namespace rocket

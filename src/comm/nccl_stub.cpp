@@ -12,7 +12,7 @@ std::string nccl_version() {
   return "none";
 }
 
-std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int, std::size_t) {
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int, const NcclOptions&) {
   agree(comm, [] {
     fail_config("this rocket was built without NCCL: use device: cpu, or build with -DROCKET_CUDA=ON");
   });

@@ -1,6 +1,7 @@
 // Sum of gradients over ranks. Host (any Comm) or NCCL (device memory); a stub where NCCL is absent.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -32,8 +33,12 @@ class Reducer {
 
 std::unique_ptr<Reducer> make_host_reducer();
 
-/// Values of a bucket: 25 MB, enough that its way and not its start is what takes the time.
-inline constexpr std::size_t kBucket = 25'000'000 / sizeof(float);
+struct NcclOptions {
+  /// Values of a bucket: 25 MB, enough that its way and not its start is what takes the time.
+  std::size_t bucket = 25'000'000 / sizeof(float);
+  /// Ranks agree before they wait for a sum, so whoever is not there by then is lost.
+  std::chrono::milliseconds limit = std::chrono::minutes(5);
+};
 
 /// True where rocket was built with NCCL and the library is on this machine.
 bool nccl_available();
@@ -41,7 +46,7 @@ bool nccl_available();
 std::string nccl_version();
 /// Collective: the communicator is set up through `comm`; every rank needs a device of its own. Throws config
 /// (78) where NCCL is absent, internal (70) naming the rank where it fails or does not end in time, as do
-/// ready() and finish(). Sends buckets of `bucket` values as soon as they are ready.
-std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, std::size_t bucket = kBucket);
+/// ready() and finish(). Sends buckets as soon as they are ready.
+std::unique_ptr<Reducer> make_nccl_reducer(Comm& comm, int device, const NcclOptions& options = {});
 
 }  // namespace rocket

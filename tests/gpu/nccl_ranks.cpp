@@ -73,7 +73,7 @@ void check() {
   const NodePlace place = node_place(*comm);
   configure_compute(place.size);
   const at::Device device = choose_device("cuda", place.rank);
-  const auto reducer = make_nccl_reducer(*comm, device.index(), /*bucket=*/4096);
+  const auto reducer = make_nccl_reducer(*comm, device.index(), {.bucket = 4096});
   agree(*comm, [&] { check_sums(*comm, *reducer, device); });
   check_training(*comm, *reducer, device);
   if (comm->is_root())

@@ -72,7 +72,7 @@ TEST(GpuTraining, GoesOnFromACheckpoint) {
 
 TEST(GpuTraining, NcclOfOneRankChangesNothing) {
   const auto comm = make_local_comm();
-  const auto reducer = make_nccl_reducer(*comm, test::gpu().index(), /*bucket=*/1000);
+  const auto reducer = make_nccl_reducer(*comm, test::gpu().index(), {.bucket = 1000});
   at::Tensor values = at::arange(12345, at::kFloat).to(test::gpu());
   const at::Tensor before = values.clone();
   for (int repeat = 0; repeat < 3; ++repeat) {
