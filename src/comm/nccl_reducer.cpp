@@ -116,7 +116,7 @@ class NcclReducer : public Reducer {
     abandon();
   }
 
-  void begin(float* data, std::size_t count) override {
+  void begin(float* data, std::size_t count, std::int64_t) override {
     data_ = data;
     buckets_ = Buckets(count, options_.bucket);
   }
@@ -125,6 +125,8 @@ class NcclReducer : public Reducer {
     buckets_.ready({first, count});
     send();
   }
+
+  void added(std::int64_t) override {}
 
   void finish(Comm& comm) override {
     if (comm.size() != size_ || comm.rank() != rank_) {

@@ -10,25 +10,25 @@
 
 namespace rocket {
 
-/// In-place sums over ranks of one buffer at a time. What a rank has ready may travel while it computes the
-/// rest.
+/// In-place sums of one buffer over the micro-batches of all ranks. What a rank has ready may travel while it
+/// computes the rest.
 class Reducer {
  public:
   virtual ~Reducer() = default;
-  /// Local. From now on `count` float32 values at `data` are summed; device memory for NCCL, which takes them
-  /// to be computed on the device's default stream.
-  virtual void begin(float* data, std::size_t count) = 0;
-  /// Local, from any thread, one at a time. The values [first, first + count) have been computed: nobody
-  /// touches them until finish(). Each value at most once; ranks need not agree on what and when.
+  /// Whether micro-batches are kept apart, to be added up in their order: then they must not depend on ranks.
+  virtual bool in_order() const { return false; }
+  /// Local. From now on `count` float32 values at `data`, zero at first, are summed over so many
+  /// micro-batches; device memory for NCCL, which takes them to be computed on the device's default stream.
+  virtual void begin(float* data, std::size_t count, std::int64_t micro_batches) = 0;
+  /// Local, from any thread, one at a time. The values [first, first + count) have been computed, the rank's
+  /// last micro-batch included: nobody touches them until finish(). Each value at most once; ranks need not
+  /// agree on what and when.
   virtual void ready(std::size_t first, std::size_t count) = 0;
-  /// Collective. All values have been computed; afterwards they are the sums.
+  /// Local. The values of this micro-batch have been added to those at `data`. Each is added on one rank, the
+  /// numbers of a rank follow each other.
+  virtual void added(std::int64_t micro_batch) = 0;
+  /// Collective. All micro-batches have been added; afterwards the values are the sums.
   virtual void finish(Comm& comm) = 0;
-
-  /// Collective. begin() and finish().
-  void sum(Comm& comm, float* data, std::size_t count) {
-    begin(data, count);
-    finish(comm);
-  }
 };
 
 std::unique_ptr<Reducer> make_host_reducer();

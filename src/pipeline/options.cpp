@@ -105,7 +105,6 @@ TrainingOptions training_options(const RunConfig& config) {
           .balance_coefficient = t.balance_coefficient,
           .z_coefficient = t.z_coefficient,
           .recompute_layers = t.recompute == "layer",
-          .deterministic = t.reduction == "deterministic",
           .spike_z = t.spike_z,
           .hang_limit = static_cast<double>(t.hang_limit),
           .checkpoint_every = t.checkpoint_every,

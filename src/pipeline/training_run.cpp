@@ -10,6 +10,7 @@
 #include "pipeline/options.h"
 #include "store/hdf5.h"
 #include "training/checkpoint.h"
+#include "training/fixed_order_reducer.h"
 
 namespace rocket {
 
@@ -48,7 +49,8 @@ void write_training(const std::filesystem::path& file, const Mixture& mixture, s
   out.commit();
 }
 
-std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device) {
+std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device, const std::string& reduction) {
+  if (reduction == "deterministic") return make_fixed_order_reducer(device);
   return device.is_cuda() && comm.size() > 1 ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
 }
 
@@ -128,7 +130,7 @@ JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mi
   agree(comm, [&] { resume = load_newest_checkpoint(files.checkpoints, mixture, context.record.fingerprint); });
   const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());
   TrainingRecorder recorder(context, mixture, files, steps, resume.value_or(Snapshot{}));
-  const auto reducer = reducer_for(comm, decoder.device());
+  const auto reducer = reducer_for(comm, decoder.device(), context.session.config.training.reduction);
   const TrainingHooks hooks{.step = [&](const StepLog& log) { recorder.step(log); },
                             .checkpoint = [&](const Snapshot& snapshot) { recorder.checkpoint(snapshot); },
                             .example = [&](std::int64_t i) { return set.places[set.examples[i].record]; },

@@ -91,8 +91,6 @@ class Trainer {
   void broadcast(at::Tensor& values_P);
   BatchTotals totals(const std::vector<std::int64_t>& batch) const;
   void compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
-  void compute_overlapped(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
-  void compute_in_order(const std::vector<std::int64_t>& batch, const BatchTotals& totals);
   void compute_micro_batch(const MicroBatch& micro_batch, const BatchTotals& totals);
   void compute_last(const MicroBatch& micro_batch, const BatchTotals& totals);
   void hand_over(const ParameterRange& range);
@@ -178,45 +176,23 @@ BatchTotals Trainer::totals(const std::vector<std::int64_t>& batch) const {
 
 /// Collective. Afterwards the sums of all micro-batches of the step stand in sums_, on every rank.
 void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
-  options_.deterministic ? compute_in_order(batch, totals) : compute_overlapped(batch, totals);
-}
-
-/// The sums travel while the last micro-batch's backward pass still runs.
-void Trainer::compute_overlapped(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
-  const auto all = micro_batches(examples_, batch, comm_.size(), options_.micro_batch_tokens);
-  const LeafShare mine = leaf_share(static_cast<std::int64_t>(all.size()), comm_.rank(), comm_.size());
+  const int shares = reducer_.in_order() ? 1 : comm_.size();
+  const auto all = micro_batches(examples_, batch, shares, options_.micro_batch_tokens);
+  const auto count = static_cast<std::int64_t>(all.size());
+  const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
   sums_.all.zero_();
-  reducer_.begin(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()));
+  reducer_.begin(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()), count);
   agree(comm_, [&] {
     watch_.progress();
-    for (std::int64_t i = 1; i <= mine.count; ++i) {
-      const auto& examples = all[static_cast<std::size_t>(mine.first + i - 1)];
+    for (std::int64_t i = 0; i < mine.count; ++i) {
+      const auto& examples = all[static_cast<std::size_t>(mine.first + i)];
       const MicroBatch micro_batch = lay_out(examples_, examples, decoder_.device());
-      i < mine.count ? compute_micro_batch(micro_batch, totals) : compute_last(micro_batch, totals);
+      i + 1 < mine.count ? compute_micro_batch(micro_batch, totals) : compute_last(micro_batch, totals);
+      reducer_.added(mine.first + i);
     }
     watch_.progress();
   });
   reducer_.finish(comm_);
-}
-
-/// Each micro-batch's sums are kept apart, to be added up in an order that ranks do not change.
-void Trainer::compute_in_order(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
-  const auto all = micro_batches(examples_, batch, 1, options_.micro_batch_tokens);
-  const auto count = static_cast<std::int64_t>(all.size());
-  const LeafShare mine = leaf_share(count, comm_.rank(), comm_.size());
-  std::vector<float> total(static_cast<std::size_t>(sums_.all.numel()));
-  FixedOrderSum in_order(count, total.size());
-  agree(comm_, [&] {
-    watch_.progress();
-    for (std::int64_t leaf = mine.first; leaf < mine.first + mine.count; ++leaf) {
-      sums_.all.zero_();
-      compute_micro_batch(lay_out(examples_, all[static_cast<std::size_t>(leaf)], decoder_.device()), totals);
-      in_order.add(leaf, to_vector(sums_.all));
-    }
-    watch_.progress();
-  });
-  in_order.finish(comm_, total);
-  sums_.all.copy_(at::from_blob(total.data(), {sums_.all.numel()}, at::kFloat));
 }
 
 /// No gradient changes after the backward pass has been through its parameters.

@@ -31,7 +31,6 @@ struct TrainingOptions {
   double lora_dropout = 0.05;
   double balance_coefficient = 0, z_coefficient = 0;
   bool recompute_layers = false;  // see Decoder::hidden_for_training
-  bool deterministic = false;     // gradients are added up in an order that ranks do not change
   double spike_z = 0;             // 0: never
   double hang_limit = 1800;       // seconds in which some rank must get further
   std::int64_t checkpoint_every = 50;

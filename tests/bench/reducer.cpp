@@ -1,4 +1,7 @@
-// Seconds of one sum of gradients over ranks: mpirun -np P bench_reducer [REPEATS]. Prints one line of JSON a size.
+// Seconds of one sum of gradients over ranks: mpirun -np P bench_reducer [REPEATS]. Prints one line of JSON a
+// size.
+#include "comm/reducer.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -8,7 +11,6 @@
 
 #include "comm/fixed_order_sum.h"
 #include "comm/mpi_comm.h"
-#include "comm/reducer.h"
 
 namespace rocket {
 namespace {
@@ -30,7 +32,10 @@ double median_seconds(Comm& comm, int repeats, F&& work) {
 void measure(Comm& comm, std::size_t count, int repeats) {
   std::vector<float> values(count, 1.0f), total(count);
   const auto host = make_host_reducer();
-  const double fast = median_seconds(comm, repeats, [&] { host->sum(comm, values.data(), count); });
+  const double fast = median_seconds(comm, repeats, [&] {
+    host->begin(values.data(), count, comm.size());
+    host->finish(comm);
+  });
   std::ranges::fill(values, 1.0f);
   // Two micro-batches a rank.
   const std::int64_t leaves = 2 * comm.size();
@@ -41,8 +46,10 @@ void measure(Comm& comm, std::size_t count, int repeats) {
     sum.finish(comm, total);
   });
   if (!comm.is_root()) return;
-  std::cout << nlohmann::json{{"ranks", comm.size()}, {"megabytes", static_cast<double>(count) * 4e-6},
-                              {"fast", fast}, {"deterministic", in_order}}
+  std::cout << nlohmann::json{{"ranks", comm.size()},
+                              {"megabytes", static_cast<double>(count) * 4e-6},
+                              {"fast", fast},
+                              {"deterministic", in_order}}
             << std::endl;
 }
 

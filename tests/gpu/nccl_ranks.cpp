@@ -35,7 +35,7 @@ void check_sums(Comm& comm, Reducer& reducer, at::Device device) {
   for (const std::int64_t count : {1, 999, 100'000, 5'000'000}) {
     at::Tensor sum = values_of(comm.rank(), count).to(device), expected = at::zeros({count});
     for (int rank = 0; rank < comm.size(); ++rank) expected += values_of(rank, count);
-    reducer.begin(sum.mutable_data_ptr<float>(), static_cast<std::size_t>(count));
+    reducer.begin(sum.mutable_data_ptr<float>(), static_cast<std::size_t>(count), comm.size());
     hand_over(reducer, static_cast<std::size_t>(count), comm.rank());
     reducer.finish(comm);
     if (!at::equal(sum.cpu(), expected)) fail_internal("the sum of {} values is wrong", count);

@@ -76,7 +76,7 @@ TEST(GpuTraining, NcclOfOneRankChangesNothing) {
   at::Tensor values = at::arange(12345, at::kFloat).to(test::gpu());
   const at::Tensor before = values.clone();
   for (int repeat = 0; repeat < 3; ++repeat) {
-    reducer->begin(values.mutable_data_ptr<float>(), static_cast<std::size_t>(values.numel()));
+    reducer->begin(values.mutable_data_ptr<float>(), static_cast<std::size_t>(values.numel()), 1);
     reducer->ready(12000, 345);
     reducer->ready(5000, 7000);
     reducer->finish(*comm);

@@ -53,7 +53,10 @@ void check_sum(Comm& comm) {
 
 void check_host_reducer(Comm& comm) {
   auto values = numbers<float>(comm.rank(), 33);
-  make_host_reducer()->sum(comm, values.data(), 32);
+  const auto reducer = make_host_reducer();
+  reducer->begin(values.data(), 32, comm.size());
+  reducer->added(comm.rank());
+  reducer->finish(comm);
   auto expected = numbers_of_all<float>(comm.size(), 33);
   expected[32] = numbers<float>(comm.rank(), 33)[32];
   EXPECT_EQ(values, expected);
