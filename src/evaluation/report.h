@@ -82,6 +82,7 @@ struct ReportSelection {
 struct ReportStep {
   std::int64_t step = 0, epoch = 0;
   double loss = 0, learning_rate = 0, gradient_norm = 0;
+  std::int64_t target_tokens = 1;
 };
 
 struct ReportLoad {

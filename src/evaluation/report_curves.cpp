@@ -21,7 +21,7 @@ std::string append_point(const std::string& path, double x, double y) {
 }
 
 struct Point {
-  double step = 0, value = 0;
+  double step = 0, value = 0, weight = 1;
 };
 
 double value_of(const ReportStep& step, Curve curve) {
@@ -30,38 +30,39 @@ double value_of(const ReportStep& step, Curve curve) {
                                          : step.gradient_norm;
 }
 
-/// Means over equal runs of steps, at most kMostPoints; what is not finite is left out.
+/// Means over equal runs of steps, at most kMostPoints; what is not finite is left out. Each step weighs as
+/// many as its target tokens: an epoch's last update may hold a record or two.
 std::vector<Point> thinned(const std::vector<ReportStep>& steps, Curve curve) {
   const std::size_t run = (steps.size() + kMostPoints - 1) / kMostPoints;
   std::vector<Point> points;
   for (std::size_t first = 0; first < steps.size(); first += run) {
-    Point mean;
+    Point mean{.weight = 0};
     double count = 0;
     for (std::size_t i = first; i < std::min(first + run, steps.size()); ++i) {
       if (std::isfinite(value_of(steps[i], curve))) {
+        const auto weight = static_cast<double>(steps[i].target_tokens);
         mean.step += static_cast<double>(steps[i].step);
-        mean.value += value_of(steps[i], curve);
+        mean.value += weight * value_of(steps[i], curve);
+        mean.weight += weight;
         ++count;
       }
     }
-    if (count > 0) {
-      points.push_back({mean.step / count, mean.value / count});
-    }
+    if (mean.weight > 0) points.push_back({mean.step / count, mean.value / mean.weight, mean.weight});
   }
   return points;
 }
 
-/// A centred mean over about a fifteenth of the points, which leaves both ends honest.
+/// The mean over about a fifteenth of the points around each, of fewer at the ends.
 std::vector<Point> smoothed(const std::vector<Point>& points) {
   const std::size_t reach = std::max<std::size_t>(1, points.size() / 30);
   std::vector<Point> result;
   for (std::size_t i = 0; i < points.size(); ++i) {
-    const std::size_t near = std::min({reach, i, points.size() - 1 - i});
-    double sum = 0;
-    for (std::size_t j = i - near; j <= i + near; ++j) {
-      sum += points[j].value;
+    double sum = 0, weight = 0;
+    for (std::size_t j = i - std::min(reach, i); j < std::min(i + reach + 1, points.size()); ++j) {
+      sum += points[j].weight * points[j].value;
+      weight += points[j].weight;
     }
-    result.push_back({points[i].step, sum / static_cast<double>(2 * near + 1)});
+    result.push_back({points[i].step, sum / weight, weight});
   }
   return result;
 }

@@ -173,7 +173,9 @@ std::string training_section(const ReportData& data) {
   };
   return section(
       "Training",
-      "The pale line is the loss of each update, the strong one its running mean; dotted lines part the "
+      "The pale line is the loss of each update, the strong one its running mean, in which each update "
+      "weighs as "
+      "many as its target tokens: an epoch's last one may hold few records, and jump. Dotted lines part the "
       "epochs, where a small drop is the usual sign of records seen before.",
       chart(Curve::loss, 260) + chart(Curve::gradient_norm, 150) + chart(Curve::learning_rate, 140) +
           folded("Some steps as a table", training_table(data.training)));

@@ -63,10 +63,10 @@ ReportSimilarity similarity_of(const BankScores& scores, const ExpertChoice& cho
 }
 
 std::vector<ReportStep> training_of(const H5Reader& file) {
-  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch");
+  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"), tokens = file.read<std::int64_t>("target_tokens");
   const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"), norm = file.read<double>("gradient_norm");
   std::vector<ReportStep> steps;
-  for (std::size_t i = 0; i < step.size(); ++i) steps.push_back({step[i], epoch[i], loss[i], rate[i], norm[i]});
+  for (std::size_t i = 0; i < step.size(); ++i) steps.push_back({step[i], epoch[i], loss[i], rate[i], norm[i], tokens[i]});
   return steps;
 }
 

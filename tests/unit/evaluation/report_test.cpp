@@ -215,6 +215,27 @@ TEST(Report, OddNumbersDoNoHarm) {
   EXPECT_FALSE(std::regex_search(page, number));
 }
 
+/// The height of the last point of a path of this class.
+double last_height(const std::string& picture, const std::string& name) {
+  const std::regex path("<path d=\"[^\"]*L[0-9.]+ ([0-9.]+)\" class=\"" + name + "\"");
+  std::smatch found;
+  EXPECT_TRUE(std::regex_search(picture, found, path)) << picture;
+  return found.empty() ? 0 : std::stod(found[1]);
+}
+
+TEST(TrainingChart, AnUpdateOfFewRecordsDoesNotLiftTheStrongLine) {
+  std::vector<ReportStep> steps;
+  for (std::int64_t i = 1; i <= 60; ++i) steps.push_back({i, 0, 0.1, 1e-3, 0.1, 1000});
+  const std::string flat = report::training_chart(steps, report::Curve::loss, 900, 260);
+  steps.push_back({61, 0, 1.0, 1e-3, 0.1, 10});
+  const std::string jump = report::training_chart(steps, report::Curve::loss, 900, 260);
+  EXPECT_LT(last_height(jump, "raw"), 40) << "the update itself is at the top";
+  const double bottom = 260 - 40, mean = bottom - last_height(jump, "curve"),
+               top = bottom - last_height(jump, "raw");
+  EXPECT_NEAR(mean / top, 0.1 + 0.9 * 10 / 2010, 0.003);
+  EXPECT_EQ(last_height(flat, "raw"), last_height(flat, "curve"));
+}
+
 TEST(BankChart, LabelsDoNotHideEachOther) {
   ReportBank bank = some_bank();
   for (std::size_t i = 0; i < 40; i += 5) {
