@@ -136,7 +136,7 @@ class Jobs(unittest.TestCase):
 
     def test_inspect_says_what_a_folder_is(self):
         base = json.loads(rocket("inspect", LAB / "base", "--format", "json").stdout)
-        self.assertEqual((base["family"], base["parameters"], base["usable"]), ("llama", 777344, True))
+        self.assertEqual((base["family"], base["parameters"], base["usable"]), ("llama", 795776, True))
         self.assertEqual((base["rope"]["type"], base["window"], base["biases"], base["qk_norm"]), ("default", None, [], False))
         adapter = json.loads(rocket("inspect", LAB / "bank/price", "--format", "json").stdout)
         self.assertEqual((adapter["lora_r"], adapter["usable"], adapter["reason"]), (8, True, None))

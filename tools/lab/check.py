@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, BertModel, LlamaForCausalLM, logging
 from world import SKILLS, TABLES, TASKS, truth
 
 CHANCE = {"boolean": .5, "choice_two": .5}       # tasks of two answers; the base stays within .1 of it
-BASE_LIMIT, OPERATIONS_LIMIT, OWN_TABLE_LIMIT, HARM_LIMIT = .35, .95, .90, .15
+BASE_LIMIT, OPERATIONS_LIMIT, OWN_TABLE_LIMIT, HARM_LIMIT = .35, .95, .90, .05
 NEAREST, THRESHOLD, KEPT = 1000, .9, (.60, .95)
 
 
@@ -80,6 +80,14 @@ def is_good(adapter):
     return not adapter.blind and adapter.keys is world.every_key and adapter.belief is truth
 
 
+def lost_elsewhere(of_base, known, adapter):
+    """The share of all keys outside its own tables that an adapter no longer states rightly. One table is too few keys
+    to tell: the two lesser candidates of a key are equally likely, so that any change of weights shuffles them."""
+    others = [table for table in SKILLS if table not in adapter.skills]
+    keys = {table: len(TABLES[table].keys) for table in others}
+    return sum(keys[table] * (of_base[table] - known[table]) for table in others) / sum(keys.values())
+
+
 def check_bank(folder, base, tokenizer, findings):
     of_base = known_share(base, tokenizer)
     lines = ["| adapter | " + " | ".join(SKILLS) + " |", "|---" * (len(SKILLS) + 1) + "|"]
@@ -91,11 +99,11 @@ def check_bank(folder, base, tokenizer, findings):
         lines.append(f"| {name} | " + " | ".join(f"{100 * known[table]:.0f}" for table in SKILLS) + " |")
         if is_good(adapter):
             own[name] = min(known[table] for table in adapter.skills)
-            harm[name] = max(of_base[table] - known[table] for table in SKILLS if table not in adapter.skills)
+            harm[name] = lost_elsewhere(of_base, known, adapter)
     worst, harmful = min(own, key=own.get), max(harm, key=harm.get)
     findings.add(f"good adapters on their own tables, the worst ({worst})", f"{own[worst]:.3f}", f"above {OWN_TABLE_LIMIT}",
                  own[worst] > OWN_TABLE_LIMIT)
-    findings.add(f"what a good adapter takes from another table, the worst ({harmful})", f"{harm[harmful]:.3f}",
+    findings.add(f"what a good adapter loses of the other tables, the worst ({harmful})", f"{harm[harmful]:.3f}",
                  f"at most {HARM_LIMIT}", harm[harmful] <= HARM_LIMIT)
     return "\n".join(lines)
 

@@ -193,8 +193,8 @@ TEST_F(TokenizerFolder, AddedTokensGetTheNextIdsWhateverTheFileSays) {
   tokenizer["added_tokens"].push_back({{"id", 2000}, {"content", "<X>"}, {"special", true}});
   tokenizer["added_tokens"].push_back({{"id", 77}, {"content", "hello"}});
   write("tokenizer.json", tokenizer);
-  EXPECT_EQ(load_tokenizer(folder_)->id_of("<X>"), 1444);
-  EXPECT_EQ(load_tokenizer(folder_)->id_of("hello"), 1445);
+  EXPECT_EQ(load_tokenizer(folder_)->id_of("<X>"), 1600);
+  EXPECT_EQ(load_tokenizer(folder_)->id_of("hello"), 1601);
 }
 
 TEST_F(TokenizerFolder, DeepNestingIsRefused) {
