@@ -1,7 +1,8 @@
 """tables.py RESULTS.json LAB: the tables of what measure.py found, with intervals.
 
 An item's chain is its rationale; items of one chain are right or wrong together, so that chains, not items, are drawn.
-The bootstrap draws seeds and chains with replacement, the same for both sides of a difference."""
+The bootstrap draws chains with replacement, the same for both sides of a difference, and runs (seeds, or draws of random
+experts), for each side its own."""
 
 import json
 import sys
@@ -27,9 +28,9 @@ def table(head, rows):
 
 
 class Bootstrap:
-    """Weights of seeds and items, [DRAWS, seeds] and [DRAWS, items], for the evaluation items of a task."""
+    """Weights of the evaluation items of a task, [DRAWS, items]."""
 
-    def __init__(self, items, seeds):
+    def __init__(self, items):
         draw, chains = np.random.default_rng(0), defaultdict(list)
         for index, item in enumerate(items):
             chains[item["rationale"]].append(index)
@@ -39,11 +40,12 @@ class Bootstrap:
         for place, indices in enumerate(chains.values()):
             self.items[:, indices] = counts[:, place, None]
         self.items /= self.items.sum(1, keepdims=True)
-        self.seeds = draw.multinomial(seeds, [1 / seeds] * seeds, DRAWS) / seeds
 
-    def means(self, values):
-        """The mean of each draw; values [seeds, items]."""
-        return np.einsum("ds,si,di->d", self.seeds, values, self.items, optimize=True)
+    def means(self, values, side=0):
+        """The mean of each draw; values [runs, items]. `side` is which of two whose difference is taken."""
+        runs = len(values)
+        weights = np.random.default_rng(side + 1).multinomial(runs, [1 / runs] * runs, DRAWS) / runs
+        return ((self.items @ values.T) * weights).sum(1)
 
 
 def as_array(strings):
@@ -53,7 +55,7 @@ def as_array(strings):
 class Task:
     def __init__(self, results, items):
         self.correct = {contender: as_array(strings) for contender, strings in results.items()}
-        self.bootstrap = Bootstrap(items, len(next(iter(results.values()))))
+        self.bootstrap = Bootstrap(items)
 
     def accuracy(self, contender):
         values = self.correct[contender]
@@ -61,9 +63,9 @@ class Task:
 
     def difference(self, one, other):
         """Percentage points, standard error, and the middle 95 % of the draws."""
-        values = self.correct[one] - self.correct[other]
-        draws = 100 * self.bootstrap.means(values)
-        return 100 * values.mean(), draws.std(ddof=1), *np.percentile(draws, [2.5, 97.5])
+        first, second = self.correct[one], self.correct[other]
+        draws = 100 * (self.bootstrap.means(first, 0) - self.bootstrap.means(second, 1))
+        return 100 * (first.mean() - second.mean()), draws.std(ddof=1), *np.percentile(draws, [2.5, 97.5])
 
     def beyond(self, one, other):
         difference, error, *_ = self.difference(one, other)
@@ -102,8 +104,8 @@ def report(found, lab):
     rates = list(next(iter(found["held_out"].values())))
     program = found["version"].split("\n")[0]
     parts = [
-        f"Made by `tools/lab/measure` at {found['commit']} ({program}), seeds {', '.join(map(str, found['seeds']))}.\n",
-        "Accuracy on the evaluation items, %, with the standard error of the bootstrap over seeds and chains:\n",
+        f"Made by `tools/lab/measure` at {found['commit']} ({program}), seeds {', '.join(map(str, found['seeds']))}; random experts: {found['random_draws']} draws.\n",
+        "Accuracy on the evaluation items, %, with the standard error of the bootstrap over runs and chains:\n",
         table(["contender", *tasks, "mean"],
               [[contender, *(cell(task.accuracy(contender)) for task in tasks.values()), f"{mean(contender):.1f}"] for contender in contenders]),
         "Differences in points, paired, with standard error and 95 % interval; * beyond two standard errors above zero:\n",
