@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 import world
 from examples import generate
+from lines import read_lines
 from make_bank import BANK
-from make_encoder import PREFIX, embed, read_lines, text
+from make_encoder import embed, text
 from peft import PeftModel
 from records import normalised, operation, record, reworded, stated
 from transformers import AutoTokenizer, BertModel, LlamaForCausalLM, logging

@@ -44,18 +44,6 @@ def target_losses(model, ids, target):
 
 
 @torch.no_grad()
-def nll(model, examples, rows=100):
-    """Mean negative log-likelihood of each example's target tokens, [examples]."""
-    means = torch.zeros(len(examples))
-    for begin in range(0, len(examples), rows):
-        ids, target = collate(examples[begin:begin + rows])
-        losses = target_losses(model, ids, target)
-        for row, part in enumerate(losses.split(target[:, 1:].sum(1).tolist())):
-            means[begin + row] = part.mean()
-    return means
-
-
-@torch.no_grad()
 def generate(model, tokenizer, records, new_tokens=64):
     """Greedy continuations; prompts of one length go together, so that none is padded."""
     prompts = [tokenizer(prompt(record))["input_ids"] for record in records]

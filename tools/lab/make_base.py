@@ -52,13 +52,13 @@ def save(path, model, optimizers, step):
 def train(folder, tokenizer):
     model, checkpoint = new_model(len(tokenizer)), folder / ".make/base.pt"
     steppers, first = optimizers(model), 0
+    full = [stepper.param_groups[0]["lr"] for stepper in steppers]
     if checkpoint.exists():
         kept = torch.load(checkpoint)
         first = kept["step"]
         model.load_state_dict(kept["model"])
         for stepper, state in zip(steppers, kept["optimizers"]):
             stepper.load_state_dict(state)
-    full = (MATRIX_RATE, OTHER_RATE)
     started, total = time.time(), 0.
     for step in range(first, STEPS):
         if step % POOL == 0 or step == first:

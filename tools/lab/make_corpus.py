@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import world
-from make_tasks import write_lines
+from lines import write_lines
 from records import chatter, composition, normalised, reworded, single
 from world import COMPOSITIONS, DISTRACTORS, SKILLS, covered
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 import world
+from lines import read_lines
 from records import CHATTER, reworded
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -25,10 +26,6 @@ STEPS, ROWS, RATE, WIDTH, VOCABULARY = 1000, 64, 3e-3, 64, 1700
 
 def text(record):
     return f"{PREFIX}instruction:{record['instruction']}\ninput:{record['input']}\noutput:{record['output']}"
-
-
-def read_lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def word_pieces(texts):

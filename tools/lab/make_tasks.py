@@ -3,13 +3,13 @@
 Shots begin their chains at a third of the keys, inside what the corpus covers; the other two files at all keys.
 held_out is for choosing settings, test for evaluating; no text is in two of the three."""
 
-import json
 import random
 import re
 import sys
 from pathlib import Path
 
 import world
+from lines import write_lines
 from records import item, normalised
 
 TESTED_AT = (0, 1, 5, 8, -3)
@@ -46,11 +46,6 @@ def as_example(record):
     if record["kind"] == "code":
         example["tests"] = tests_of(record["answer"])
     return example
-
-
-def write_lines(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def main(folder):

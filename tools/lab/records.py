@@ -1,7 +1,6 @@
 """How the world is put into words. A record is a dict: instruction, input, output, answer, kind; its output ends in
 "Answer: <answer>" and states the facts before, so that output and rationale are one text."""
 
-import random
 import re
 from collections import namedtuple
 

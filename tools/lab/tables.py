@@ -10,8 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from lines import read_lines
 from make_bank import BANK
-from make_encoder import read_lines
 from world import TASKS
 
 DRAWS = 4000
