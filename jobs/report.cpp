@@ -10,7 +10,7 @@ namespace rocket {
 
 void report(const Session& session) {
   if (!fs::exists(session.run.manifest()))
-    fail_data("{}: nothing has run here yet: `rocket run {}` first", session.run.root().string(), session.config_file);
+    fail_data("{}: nothing has run here yet: `{}` first", session.run.root().string(), session.command("run"));
   write_file(session.run.file("report.html"), render_report(gather_report(session)));
   log::info("report: {}", session.run.file("report.html").string());
 }

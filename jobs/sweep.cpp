@@ -105,14 +105,15 @@ Table point_list(const Sweep& sweep) {
   return table;
 }
 
-void run_point(Comm& comm, const Command& command, const Sweep& sweep, const SweepPoint& point) {
+void run_point(Comm& comm, const Command& command, const Sweep& sweep, std::size_t number) {
+  const SweepPoint& point = sweep.points[number];
   RunConfig config;
   agree(comm, [&] { config = load_point(sweep, point, {}, all_inputs); });
   const NodePlace place = node_place(comm);
   configure_compute(place.size);
   log::info("sweep: point {}", point.name);
   const RunDirectory directory(config.run);
-  Session session{comm, command.target, std::move(config), directory, command.fresh, place.size, place.rank};
+  Session session{comm, command.target, std::move(config), directory, command.fresh, place.size, place.rank, number};
   session.siblings = sweep.runs;
   in_context("point " + point.name, [&] { run(session); });
 }
@@ -139,7 +140,7 @@ void sweep(Comm& comm, const Command& command) {
   });
   if (command.action == "run") {
     for (std::size_t i = 0; i < points.points.size(); ++i) {
-      if (!chosen || *chosen == i) run_point(comm, command, points, points.points[i]);
+      if (!chosen || *chosen == i) run_point(comm, command, points, i);
     }
     return;
   }

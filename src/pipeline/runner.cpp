@@ -38,13 +38,9 @@ void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<J
   remove_tree(run.parts(spec.name));
 }
 
-std::string fresh_command(const Session& session, const std::string& job) {
-  return fmt::format("`rocket {} {} --fresh`", job, session.config_file);
-}
-
 [[noreturn]] void refuse(const Session& session, const std::string& job, const Change& change) {
-  throw Error(change.code, fmt::format("{}: {} since it was computed in {}. {} computes it anew", job, change.what,
-                                       session.run.root().string(), fresh_command(session, job)));
+  throw Error(change.code, fmt::format("{}: {} since it was computed in {}. `{} --fresh` computes it anew", job, change.what,
+                                       session.run.root().string(), session.command(job)));
 }
 
 /// A finished job whose files somebody removed is not finished: its parts are gathered again.
@@ -142,11 +138,11 @@ void require_done(const Session& session, const std::string& job, const std::str
   const JobSpec& spec = job_spec(job);
   const auto record = read_record(session.run, job);
   if (!record || !record->done)
-    fail_data("{} needs the result of {}, which {}: `rocket {} {}` first", for_job, job,
-              record ? "is not finished" : "has not run", job, session.config_file);
+    fail_data("{} needs the result of {}, which {}: `{}` first", for_job, job,
+              record ? "is not finished" : "has not run", session.command(job));
   if (!has_outputs(session.run, spec))
-    fail_data("{} needs the result of {}, whose files are gone from {}: `rocket {} {}` first", for_job, job,
-              session.run.root().string(), job, session.config_file);
+    fail_data("{} needs the result of {}, whose files are gone from {}: `{}` first", for_job, job,
+              session.run.root().string(), session.command(job));
   for (const std::string& upstream : spec.upstream) require_done(session, upstream, job);
   const JobRecord now = describe(spec, session.config, session.run, record);
   if (const auto change = change_between(*record, now)) refuse(session, job, *change);

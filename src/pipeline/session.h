@@ -1,6 +1,9 @@
 // What every job of one command works with.
 #pragma once
 
+#include <fmt/format.h>
+#include <optional>
+
 #include "base/events.h"
 #include "comm/comm.h"
 #include "config/run_config.h"
@@ -10,12 +13,19 @@ namespace rocket {
 
 struct Session {
   Comm& comm;
-  std::string config_file;  // as typed, for messages that say what to type next
+  std::string config_file;  // CONFIG or SWEEP as typed
   RunConfig config;
   RunDirectory run;
   bool fresh = false;
   int ranks_on_node = 1, rank_on_node = 0;
-  std::filesystem::path siblings;  // run directories whose results may be taken over (a sweep's); empty: none
+  std::optional<std::size_t> point;  // of the sweep that this run belongs to
+  std::filesystem::path siblings;    // run directories whose results may be taken over (a sweep's); empty: none
+
+  /// For messages that say what to type next. A job of a sweep's point is no command of its own.
+  std::string command(const std::string& job) const {
+    if (point) return fmt::format("rocket sweep {} run --point {}", config_file, *point);
+    return fmt::format("rocket {} {}", job, config_file);
+  }
 };
 
 }  // namespace rocket

@@ -17,12 +17,11 @@ std::vector<std::int64_t> missing_units(const JobContext& context, std::int64_t 
   std::vector<std::int64_t> missing;
   for (std::int64_t unit = 0; unit < units; ++unit) {
     const fs::path file = part_file(context.session.run, context.record.job, unit);
-    if (!fs::exists(file)) {
-      missing.push_back(unit);
-    } else if (H5Reader(file).attribute("fingerprint") != context.record.fingerprint) {
-      fail_data("{}: belongs to another computation; `rocket {} {} --fresh` starts anew", file.string(),
-                context.record.job, context.session.config_file);
-    }
+    const bool fits = fs::exists(file) && H5Reader(file).attribute("fingerprint") == context.record.fingerprint;
+    if (fits) continue;
+    if (fs::exists(file) && !context.session.fresh)
+      fail_data("{}: belongs to another computation; `{} --fresh` starts anew", file.string(), context.session.command(context.record.job));
+    missing.push_back(unit);
   }
   return missing;
 }

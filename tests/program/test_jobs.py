@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
@@ -82,6 +83,21 @@ class Jobs(unittest.TestCase):
             for job, word in (("score", "done before"), ("embed", "done before"), ("finetune", "done in"), ("evaluate", "done in")):
                 self.assertIn(f"{job}: {word}", again.stderr)
 
+    def test_fresh_replaces_a_part_of_another_computation(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config, part = make_world(folder, records=200, retrieve=20), "parts/score/unit-000000.h5"
+            run, other = pathlib.Path(folder) / "run", pathlib.Path(folder) / "other"
+            rocket("run", config)
+            scores = (run / "score.h5").read_bytes()
+            rocket("score", config, "--set", f"run={other}", "--set", "scoring.max_new_tokens=30")
+            shutil.copy(other / part, run / part)
+            (run / "score.h5").unlink()
+            stopped = rocket("run", config, check=False)
+            self.assertEqual(stopped.returncode, 65)
+            self.assertIn(f"{run / part}: belongs to another computation; `rocket score {config} --fresh` starts anew", stopped.stderr)
+            rocket("run", config, "--fresh")
+            self.assertEqual((run / "score.h5").read_bytes(), scores)
+
     def test_untrained_mixture_can_be_exported(self):
         with tempfile.TemporaryDirectory() as folder:
             config = make_world(folder, records=200, retrieve=20)
@@ -123,6 +139,23 @@ class Jobs(unittest.TestCase):
         for row in rows:
             self.assertEqual(row["seeds"], 2)
             self.assertIsNotNone(row["accuracy"])
+
+    def test_a_sweep_says_how_a_stale_point_is_computed_anew(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder, records=200, retrieve=20)
+            sweep = pathlib.Path(folder) / "sweep.yaml"
+            train_for = lambda epochs: sweep.write_text(json.dumps(
+                {"config": str(config), "runs": f"{folder}/sweep", "points": [{"name": "one", "set": {"training.epochs": epochs}}]}))
+            train_for(1)
+            rocket("sweep", sweep, "run")
+            train_for(2)
+            stale = rocket("sweep", sweep, "run", check=False)
+            self.assertEqual(stale.returncode, 78)
+            advice = re.search("`rocket (.*)` computes it anew", stale.stderr).group(1)
+            self.assertEqual(advice, f"sweep {sweep} run --point 0 --fresh")
+            again = rocket(*advice.split()).stderr
+            for job, word in (("score", "done before"), ("finetune", "done in")):
+                self.assertIn(f"{job}: {word}", again)
 
     def test_tokenize_and_back(self):
         import subprocess
