@@ -39,9 +39,10 @@ def make_world(part, dtype, form, folder, given):
         base = Path(given.folder or folder, f"base-{dtype}")
         if not base.exists():
             worlds.write_base(base, worlds.llama_160m(), getattr(torch, dtype))
-        generator = torch.Generator().manual_seed(0)
-        examples = worlds.random_shots(count, 32000, 36, generator)
-    adapters = [Path(folder, f"{part}-{dtype}-{form}", f"adapter-{i}") for i in range(4)]
+        generator, (_, _, lengths) = torch.Generator().manual_seed(0), part.partition(":")
+        examples = (worlds.shots_of_real_lengths(lengths, count, 32000, generator) if lengths
+                    else worlds.random_shots(count, 32000, 36, generator))
+    adapters = [Path(folder, f"{part.replace(':', '-')}-{dtype}-{form}", f"adapter-{i}") for i in range(4)]
     for i, adapter in enumerate(adapters):
         worlds.write_adapter(adapter, worlds.linear_shapes(AutoConfig.from_pretrained(base)), r, targets, i)
     return {"base": str(base), "dtype": dtype, "adapters": list(map(str, adapters)), "examples": examples,
@@ -71,11 +72,12 @@ class Pair:
             half.ask(do="wait")  # until all is imported
         self.programs = self.residents()
         start = self.halves["rocket"].ask(do="load")
+        self.batches = start["batches"]
         self.halves["peer"].ask(**{**start, "do": "load"})
 
-    def train(self, experts, kind, dropout):
+    def train(self, experts, kind, padded_together, dropout):
         """Some updates by each, from the start: {half: answer}."""
-        commands = {"rocket": {"experts": experts}, "peer": {"kind": kind}}
+        commands = {"rocket": {"experts": experts}, "peer": {"kind": kind, "padded_together": padded_together}}
         return {name: half.ask(do="train", dropout=dropout, **commands[name]) for name, half in self.halves.items()}
 
     def residents(self, what="VmRSS"):
@@ -93,48 +95,51 @@ class Pair:
 class Training:
     def __init__(self, world, folder, given):
         self.world, self.given = world, given
+        self.padded_together = given.peer_micro_batch or world["global_batch"]
         self.path = Path(folder, "world.json")
         self.path.write_text(json.dumps(world))
 
     def compare_losses(self, pair, kind, experts):
-        ours, theirs = (answer["loss"] for answer in pair.train(experts, kind, dropout=0.0).values())
+        ours, theirs = (answer["loss"] for answer in pair.train(experts, kind, self.padded_together, dropout=0.0).values())
         worst = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
         if not worst <= BOUND[self.world["dtype"]]:
             raise SystemExit(f"{kind}: the losses differ by {worst:.2g}: {ours} {theirs}")
         return worst
 
     def against(self, kind, experts):
-        """Steps of both sides by turns; the first of a run is not counted."""
+        """Runs of both sides by turns; what counts is the mean step of a run, the first left out: the steps are unlike."""
         pair = Pair(self.path, self.given.threads)
         worst = self.compare_losses(pair, kind, experts)
         pair.forget_peaks()
         seconds, cpu = ({"rocket": [], "peer": []} for _ in range(2))
         for _ in range(self.given.repeats):
-            for name, answer in pair.train(experts, kind, dropout=0.05).items():
-                seconds[name] += answer["seconds"][1:]
+            for name, answer in pair.train(experts, kind, self.padded_together, dropout=0.05).items():
+                seconds[name].append(statistics.mean(answer["seconds"][1:]))
                 cpu[name].append(answer["cpu"])
         peaks = pair.residents("VmHWM")
         pair.close()
-        result = {"seconds": seconds, "cpu": cpu, "losses_differ": worst, "programs": pair.programs, "peaks": peaks,
+        result = {"seconds": seconds, "cpu": cpu, "batches": pair.batches[1:], "losses_differ": worst, "programs": pair.programs, "peaks": peaks,
                   "ratio": statistics.median(seconds["peer"]) / statistics.median(seconds["rocket"]),
                   "ratio_of_cpu": statistics.median(cpu["peer"]) / statistics.median(cpu["rocket"])}
         self.show_against(kind, experts, result)
         return result
 
     def show_against(self, kind, experts, result):
-        batch = self.world["global_batch"]
-        count = {"tokens": batch * statistics.mean(len(e["ids"]) - 1 for e in self.world["examples"]),
-                 "target tokens": batch * statistics.mean(len(e["ids"]) - e["target_begin"] for e in self.world["examples"])}
+        steps = [[self.world["examples"][i] for i in batch] for batch in result["batches"]]
+        rows = [[len(e["ids"]) - 1 for e in step] for step in steps]
+        padding = sum(len(step) * max(step) for step in rows) / sum(map(sum, rows))
+        count = {"tokens": statistics.mean(map(sum, rows)),
+                 "target tokens": statistics.mean(sum(len(e["ids"]) - e["target_begin"] for e in step) for step in steps)}
         names = {"rocket": f"rocket, {experts} expert(s)", "peer": kind}
         samples_table({f"{names[half]}: seconds a step": values for half, values in result["seconds"].items()})
         print(f"  {names['rocket']} against {kind}: {result['ratio']:.2f} x as fast ({result['ratio_of_cpu']:.2f} x by processor time); "
-              f"losses differ by {result['losses_differ']:.1g}")
-        rows = []
+              f"losses differ by {result['losses_differ']:.1g}; padded batches have {padding:.2f} x the rows")
+        lines = []
         for half, name in names.items():
             peak, program = result["peaks"][half], result["programs"][half]
-            rows.append([name, *(f"{n / statistics.median(result['seconds'][half]):.0f}" for n in count.values()),
+            lines.append([name, *(f"{n / statistics.median(result['seconds'][half]):.0f}" for n in count.values()),
                          *(f"{value / 1e6:.0f}" for value in (program, peak, peak - program))])
-        table(["", *(f"{what}/s" for what in count), "program, MB", "peak, MB", "above, MB"], rows)
+        table(["", *(f"{what}/s" for what in count), "program, MB", "peak, MB", "above, MB"], lines)
 
     def ratio(self):
         """A mixture of four over one LoRA, by turns; the pass alone, and whole steps."""
@@ -185,13 +190,15 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=["ratio", "recompute", "peft", "published"],
                         help="ratio, recompute, peft, published (default: all)")
-    parser.add_argument("--world", nargs="+", default=["lab", "random160m"])
+    parser.add_argument("--world", nargs="+", default=["lab", "random160m"],
+                        help="lab, random160m (80 to 250 + 20 to 150 tokens), random160m:dolly, random160m:gsm8k (lengths of real records)")
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--form", nargs="+", default=["qv"], help="qv: rank 16 on q and v; all: rank 8 on all linear layers")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="steps a sample, beside one that is not counted")
     parser.add_argument("--batch", type=int, default=8, help="records of a step of the random model (lab: 32)")
+    parser.add_argument("--peer-micro-batch", type=int, help="records that the peer pads and computes together (default: the step's)")
     parser.add_argument("--micro-batch-tokens", type=int, default=4096)
     parser.add_argument("--folder", help="where to keep the random base")
     parser.add_argument("--json", help="write all results there")

@@ -99,6 +99,9 @@ class Peer:
             labels[row, begin : len(tokens)] = torch.tensor(tokens[begin:])
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
+    def targets(self, chosen):
+        return sum(len(self.examples[i][0]) - self.examples[i][1] for i in chosen)
+
     def train(self, command):
         gc.collect()  # what an earlier model left would count in this one's memory
         torch.manual_seed(0)
@@ -109,14 +112,18 @@ class Peer:
         optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=1e-3, fused=True)
         answer, cpu = {"loss": [], "seconds": []}, time.process_time()
         for chosen in self.command["batches"]:
-            start = time.perf_counter()
-            loss = model(**self.batch(chosen), use_cache=False).loss
-            loss.backward()
+            start, loss = time.perf_counter(), 0.0
+            for part in range(0, len(chosen), command["padded_together"]):
+                batch = self.batch(chosen[part : part + command["padded_together"]])
+                share = self.targets(chosen[part : part + command["padded_together"]]) / self.targets(chosen)
+                piece = model(**batch, use_cache=False).loss * share
+                piece.backward()
+                loss += piece.item()
             nn.utils.clip_grad_norm_(factors + routers, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             answer["seconds"].append(time.perf_counter() - start)
-            answer["loss"].append(loss.item())
+            answer["loss"].append(loss)
         return {**answer, "cpu": time.process_time() - cpu}
 
 

@@ -89,6 +89,15 @@ def random_shots(count, vocabulary, template, generator):
     return shots
 
 
+def shots_of_real_lengths(name, count, vocabulary, generator):
+    """As many tokens as records of a real data set have (count_lengths.py), drawn at random."""
+    pairs = json.loads(Path(__file__).with_name("record_lengths.json").read_text())[name][:count]
+    if len(pairs) < count:
+        raise SystemExit(f"record_lengths.json has {len(pairs)} records of {name}, {count} are asked for")
+    return [{"ids": torch.randint(3, vocabulary, (prompt + target,), generator=generator).tolist(), "target_begin": prompt}
+            for prompt, target in pairs]
+
+
 def random160m(folder, dtype, template, new_tokens, adapters=16, shots=50):
     """A Llama of 162 M parameters and LoRAs of rank 8, 16 and 32 on q, v or on all linear layers, in files of `dtype`."""
     config, generator = llama_160m(), torch.Generator().manual_seed(0)
