@@ -89,6 +89,13 @@ def task_strings(task, contender):
     return ["".join(str(int(x)) for x in row) for row in task.correct[contender]]
 
 
+def test_few_runs_spread_as_much_as_the_standard_error_of_their_mean():
+    items = [{"rationale": str(index)} for index in range(50)]
+    shares = np.array([1, 0, 0])
+    task = tables.Task({"a": [str(share) * 50 for share in shares]}, items)
+    assert task.accuracy("a")[1] == pytest.approx(100 * shares.std(ddof=1) / np.sqrt(3), rel=.05)
+
+
 def test_items_of_one_chain_count_as_one():
     rng = np.random.default_rng(6)
     chains = results(rng, .5, 1, 50)[0]

@@ -137,6 +137,7 @@ def write(model, folder):
     save_file(tensors, new / "adapter_model.safetensors", metadata={"format": "pt"})
     config = json.loads((new / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "../../base"
+    config["target_modules"].sort()               # PEFT writes a set, each time in another order
     (new / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     (new / "README.md").unlink(missing_ok=True)
     new.rename(folder)
