@@ -1,7 +1,8 @@
 """count_lengths.py TOKENIZER NAME=FILE[:INSTRUCTION,INPUT,OUTPUT]... -> record_lengths.json beside this file.
 
 What a training step costs depends on how unlike the lengths of its records are, so that the random Llama trains on lengths of
-real ones: tokens of prompt (as rocket's templates write it) and of target, of a seeded sample, cut at 1,024 as in the paper."""
+real ones: tokens of prompt (as rocket's templates write it) and of target, of a seeded sample, cut at 1,024 as in the paper.
+The file that is there: Llama's tokenizer, dolly=dolly_3k.json gsm8k=train.jsonl:question,none,answer"""
 
 import json
 import random

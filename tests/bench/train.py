@@ -50,11 +50,11 @@ def make_world(part, dtype, form, folder, given):
             "global_batch": batch, "micro_batch_tokens": given.micro_batch_tokens}
 
 
-def step_flops(world, experts):
-    """Products of one step: the frozen base forward and for its inputs' gradients, adapters and routers with their own gradients
-    as well, all experts counted; the head forward, and for the gradient, on target rows."""
+def step_flops(world, batch, experts):
+    """Products of one step over the records numbered in `batch`: the frozen base forward and for its inputs' gradients, adapters
+    and routers with their own gradients as well, all experts counted; the head forward, and for the gradient, on target rows."""
     config = AutoConfig.from_pretrained(world["base"])
-    batch = world["examples"][: world["global_batch"]]
+    batch = [world["examples"][i] for i in batch]
     tokens, targets = sum(len(e["ids"]) - 1 for e in batch), sum(len(e["ids"]) - e["target_begin"] for e in batch)
     pairs = sum(len(e["ids"]) * (len(e["ids"]) - 1) // 2 for e in batch)
     base = config.num_hidden_layers * sum(i * o for i, o in flops.token_products(config))
@@ -76,9 +76,9 @@ class Pair:
         self.batches = start["batches"]
         self.halves["peer"].ask(**{**start, "do": "load"})
 
-    def train(self, experts, kind, padded_together, dropout):
+    def train(self, experts, kind, peer_micro_batch, dropout):
         """Some updates by each, from the start: {half: answer}."""
-        commands = {"rocket": {"experts": experts}, "peer": {"kind": kind, "padded_together": padded_together}}
+        commands = {"rocket": {"experts": experts}, "peer": {"kind": kind, "micro_batch": peer_micro_batch}}
         return {name: half.ask(do="train", dropout=dropout, **commands[name]) for name, half in self.halves.items()}
 
     def residents(self, what="VmRSS"):
@@ -96,12 +96,12 @@ class Pair:
 class Training:
     def __init__(self, world, folder, given):
         self.world, self.given = world, given
-        self.padded_together = given.peer_micro_batch or world["global_batch"]
+        self.peer_micro_batch = given.peer_micro_batch or world["global_batch"]
         self.path = Path(folder, "world.json")
         self.path.write_text(json.dumps(world))
 
     def compare_losses(self, pair, kind, experts):
-        ours, theirs = (answer["loss"] for answer in pair.train(experts, kind, self.padded_together, dropout=0.0).values())
+        ours, theirs = (answer["loss"] for answer in pair.train(experts, kind, self.peer_micro_batch, dropout=0.0).values())
         # Later ones go apart by themselves: an update multiplies what rounding has left.
         worst = max(abs(a - b) / b for a, b in list(zip(ours, theirs, strict=True))[:COMPARED])
         if not worst <= BOUND[self.world["dtype"]]:
@@ -115,7 +115,7 @@ class Training:
         pair.forget_peaks()
         seconds, cpu = ({"rocket": [], "peer": []} for _ in range(2))
         for _ in range(self.given.repeats):
-            for name, answer in pair.train(experts, kind, self.padded_together, dropout=0.05).items():
+            for name, answer in pair.train(experts, kind, self.peer_micro_batch, dropout=0.05).items():
                 seconds[name].append(statistics.mean(answer["seconds"][1:]))
                 cpu[name].append(answer["cpu"])
         peaks = pair.residents("VmHWM")
@@ -129,7 +129,8 @@ class Training:
     def show_against(self, kind, experts, result):
         steps = [[self.world["examples"][i] for i in batch] for batch in result["batches"]]
         rows = [[len(e["ids"]) - 1 for e in step] for step in steps]
-        padding = sum(len(step) * max(step) for step in rows) / sum(map(sum, rows))
+        together = [step[i : i + self.peer_micro_batch] for step in rows for i in range(0, len(step), self.peer_micro_batch)]
+        padding = sum(len(part) * max(part) for part in together) / sum(map(sum, together))
         count = {"tokens": statistics.mean(map(sum, rows)),
                  "target tokens": statistics.mean(sum(len(e["ids"]) - e["target_begin"] for e in step) for step in steps)}
         names = {"rocket": f"rocket, {experts} expert(s)", "peer": kind}
@@ -146,7 +147,7 @@ class Training:
     def ratio(self):
         """A mixture of four over one LoRA, by turns; the pass alone, and whole steps."""
         rocket = Half([BUILD / "tests/bench/bench_train", self.path], self.given.threads)
-        rocket.ask(do="load")
+        first_batch = rocket.ask(do="load")["batches"][0]        # that of the passes
         seconds = {f"{what}, {n}": [] for what in ("pass", "step") for n in (4, 1)}
         for _ in range(self.given.repeats):
             for n in (4, 1):
@@ -156,7 +157,7 @@ class Training:
         samples_table(seconds)
         medians = {what: statistics.median(values) for what, values in seconds.items()}
         ratios = {what: medians[f"{what}, 4"] / medians[f"{what}, 1"] for what in ("pass", "step")}
-        work = {n: step_flops(self.world, n) for n in (4, 1)}
+        work = {n: step_flops(self.world, first_batch, n) for n in (4, 1)}
         peak = flops.peak(self.world["base"], self.world["dtype"]) * self.given.threads
         print(f"  four experts over one LoRA: forward and backward {ratios['pass']:.2f}, whole step {ratios['step']:.2f}, "
               f"in flops {work[4] / work[1]:.2f}")

@@ -113,12 +113,12 @@ class Peer:
         answer, cpu = {"loss": [], "seconds": []}, time.process_time()
         for chosen in self.command["batches"]:
             start, loss = time.perf_counter(), 0.0
-            for part in range(0, len(chosen), command["padded_together"]):
-                batch = self.batch(chosen[part : part + command["padded_together"]])
-                share = self.targets(chosen[part : part + command["padded_together"]]) / self.targets(chosen)
-                piece = model(**batch, use_cache=False).loss * share
-                piece.backward()
-                loss += piece.item()
+            for begin in range(0, len(chosen), command["micro_batch"]):
+                part = chosen[begin : begin + command["micro_batch"]]
+                share = self.targets(part) / self.targets(chosen)
+                part_loss = model(**self.batch(part), use_cache=False).loss * share
+                part_loss.backward()
+                loss += part_loss.item()
             nn.utils.clip_grad_norm_(factors + routers, 1.0)
             optimizer.step()
             optimizer.zero_grad()
