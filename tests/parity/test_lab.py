@@ -1,6 +1,7 @@
 """The laboratory is what its scripts make: the cheap steps again, byte for byte; a piece of the training of its base,
 interrupted and not; and the intervals of its tables against textbook formulas."""
 
+import json
 import sys
 
 import numpy as np
@@ -11,10 +12,12 @@ from conftest import LAB, ROOT
 sys.path.insert(0, str(ROOT / "tools/lab"))
 import make_base
 import make_corpus
+import make_encoder
 import make_tasks
 import make_tokenizer
 import tables
 import world
+from lines import read_lines
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,11 @@ def test_cheap_steps_give_the_committed_bytes(made):
     assert len(files) == 3 * len(world.TASKS) + 4
     for file in files:
         assert (made / file).read_bytes() == (LAB / file).read_bytes(), file
+
+
+def test_words_of_the_encoder_are_the_committed_ones(made):
+    words = make_encoder.word_pieces(map(make_encoder.text, read_lines(made / "corpus.jsonl"))).get_vocab()
+    assert words == json.loads((LAB / "encoder/tokenizer.json").read_bytes())["model"]["vocab"]
 
 
 def test_base_trains_to_the_same_bits_in_one_go_and_in_two(made, monkeypatch):

@@ -1,7 +1,8 @@
 """make_tasks.py FOLDER: the items of the six tasks -> tasks/TASK/{shots,held_out,test}.jsonl.
 
 Shots begin their chains at a third of the keys, inside what the corpus covers; the other two files at all keys.
-held_out is for choosing settings, test for evaluating; no text is in two of the three."""
+held_out is for choosing settings, test for evaluating; no text is in two of the three. Where a task has chains for
+more evaluation items, there are more: chains, not items, make a mean sure."""
 
 import random
 import re
@@ -13,6 +14,9 @@ from lines import write_lines
 from records import item, normalised
 
 TESTED_AT = (0, 1, 5, 8, -3)
+SHOTS, HELD_OUT = 50, 100
+EVALUATION = {"choice_hard": 300, "choice_easy": 300, "choice_two": 300,    # chains: one a person, of whom there are 96
+              "boolean": 900, "number": 900, "code": 900}                   # two keys, more than a thousand chains
 
 
 def tests_of(program):
@@ -51,8 +55,8 @@ def as_example(record):
 def main(folder):
     for place, task in enumerate(world.TASKS):
         taken = set()
-        for name, count, keys in (("shots", 50, world.asked_in_shots), ("held_out", 100, world.every_key),
-                                  ("test", 300, world.every_key)):
+        for name, count, keys in (("shots", SHOTS, world.asked_in_shots), ("held_out", HELD_OUT, world.every_key),
+                                  ("test", EVALUATION[task], world.every_key)):
             write_lines(folder / f"tasks/{task}/{name}.jsonl", items(task, count, f"{name}/{place}", keys, taken))
 
 
