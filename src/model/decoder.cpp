@@ -169,6 +169,13 @@ void check_ids(const at::Tensor& ids_T, std::int64_t vocabulary) {
   }
 }
 
+/// Whether the rows of a layer are read once more when no row attends to another any longer.
+bool reads_behind_attention(const LinearDelta& delta, std::int64_t layer) {
+  return std::ranges::any_of(std::array{o, gate, up, down}, [&](std::int64_t module) {
+    return delta.reads(layer * linears_per_layer + module);
+  });
+}
+
 /// x + y; without gradients in x's own memory.
 at::Tensor plus(const at::Tensor& x_TD, const at::Tensor& y_TD) {
   return c10::GradMode::is_enabled() ? x_TD + y_TD : x_TD.add_(y_TD);
@@ -262,17 +269,23 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
   return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 
-at::Tensor Decoder::hidden_for_training(const PackedRows& rows, LinearDelta* delta,
+at::Tensor Decoder::hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
                                         bool recompute_layers) const {
   const Weights& w = *weights_;
   const Forward forward = begin(rows, delta, nullptr);
+  const std::int64_t last = w.config.layers - 1;
+  const bool read_to_the_end = delta != nullptr && reads_behind_attention(*delta, last);
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
-  for (std::int64_t i = 0; i < w.config.layers; ++i) {
-    const auto layer = [&w, i, forward](const at::Tensor& x) {
-      return w.rest_of_layer(i, x, w.attention(i, x, forward), forward);
+  for (std::int64_t i = 0; i <= last; ++i) {
+    const at::Tensor kept_Q = i == last && !read_to_the_end ? asked_Q : at::Tensor();
+    const auto layer = [&w, i, forward, kept_Q](const at::Tensor& x) {
+      const at::Tensor mixed = w.attention(i, x, forward);
+      if (!kept_Q.defined()) return w.rest_of_layer(i, x, mixed, forward);
+      return w.rest_of_layer(i, x.index_select(0, kept_Q), mixed.index_select(0, kept_Q), forward);
     };
     x_TD = recompute_layers ? recomputed(x_TD, layer) : layer(x_TD);
   }
+  if (read_to_the_end) x_TD = x_TD.index_select(0, asked_Q);
   return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 

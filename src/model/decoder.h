@@ -42,10 +42,12 @@ class Decoder {
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr,
                     const std::vector<std::int64_t>* asked = nullptr) const;
 
-  /// The same for training: with gradients, of all rows, where no text is remembered. With `recompute_layers`
-  /// the layers' insides are not kept but computed again in the backward pass, which `rows` and `delta` must
-  /// outlive.
-  at::Tensor hidden_for_training(const PackedRows& rows, LinearDelta* delta, bool recompute_layers) const;
+  /// The same for training, [Q, D] of the rows `asked_Q` (int64, ascending): with gradients, where no text is
+  /// remembered. The other rows go as far as `delta` reads them: routers count all rows. With
+  /// `recompute_layers` the layers' insides are not kept but computed again in the backward pass, which
+  /// `rows` and `delta` must outlive.
+  at::Tensor hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
+                                 bool recompute_layers) const;
 
   /// What the head makes of chosen rows: see model/head.h.
   at::Tensor logits(const at::Tensor& hidden_TD) const;

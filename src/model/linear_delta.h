@@ -31,6 +31,9 @@ class LinearDelta {
   /// each outputs_TO[i] = base output of modules[i] is replaced by itself plus the delta.
   virtual void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
                    std::span<at::Tensor> outputs_TO) = 0;
+
+  /// Whether it looks at the input of this module. Of one that it does not, rows may be left out.
+  virtual bool reads(std::int64_t /*module*/) const { return true; }
 };
 
 }  // namespace rocket

@@ -22,6 +22,7 @@ class MixtureDelta : public LinearDelta {
   void arrange(const PackedRows& rows) override;
   void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
+  bool reads(std::int64_t module) const override { return mixture_.position(module) >= 0; }
 
   /// Per adapted weight [N]: how often each expert was chosen since construction (zeros for experts that the
   /// weight does not have). Training only. Waits for the device.

@@ -217,10 +217,9 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
   at::Tensor objective;
   {
     const at::AutoGradMode with_grad(true);
-    const at::Tensor hidden_TD =
-        decoder_.hidden_for_training(micro_batch.rows, &delta, options_.recompute_layers);
-    const at::Tensor nll =
-        decoder_.nll(hidden_TD.index_select(0, micro_batch.predicting_Q), micro_batch.targets_Q).sum();
+    const at::Tensor hidden_QD = decoder_.hidden_for_training(micro_batch.rows, micro_batch.predicting_Q,
+                                                              &delta, options_.recompute_layers);
+    const at::Tensor nll = decoder_.nll(hidden_QD, micro_batch.targets_Q).sum();
     sums_.nll.add_(nll.detach());
     sums_.rows.add_(micro_batch.rows.tokens());
     objective = nll / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));

@@ -114,8 +114,9 @@ class TrainBench {
     const MicroBatch batch = lay_out(examples_, chosen, at::kCPU);
     MixtureDelta delta(mixture, {o.lora_dropout, 0, 1, batch.records});
     const c10::AutoGradMode with_grad(true);
-    const at::Tensor hidden_TD = decoder_.hidden_for_training(batch.rows, &delta, o.recompute_layers);
-    decoder_.nll(hidden_TD.index_select(0, batch.predicting_Q), batch.targets_Q).mean().backward();
+    const at::Tensor hidden_QD =
+        decoder_.hidden_for_training(batch.rows, batch.predicting_Q, &delta, o.recompute_layers);
+    decoder_.nll(hidden_QD, batch.targets_Q).mean().backward();
   }
 
   const json world_;

@@ -37,10 +37,11 @@ inline void fill_router(const at::Tensor& router_NI, std::int64_t place) {
   }
 }
 
-inline Mixture lab_mixture(std::int64_t top_k) {
+inline Mixture lab_mixture(std::int64_t top_k,
+                           const std::vector<std::string>& names = reference()["experts"]) {
   const at::NoGradGuard no_grad;
   std::vector<LoraAdapter> experts;
-  for (const std::string name : reference()["experts"]) {
+  for (const std::string& name : names) {
     experts.push_back(load_adapter("tests/lab/bank/" + name, lab_base().modules(), at::kFloat, at::kCPU));
   }
   Mixture mixture = Mixture::assemble(experts, lab_base().modules(), {.top_k = top_k}, at::kCPU);

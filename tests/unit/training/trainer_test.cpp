@@ -241,6 +241,62 @@ TEST(Trainer, RecomputedLayersGiveTheSameBits) {
   EXPECT_EQ(kept.log.back().expert_load, recomputed.log.back().expert_load) << "no row counts twice";
 }
 
+/// Notes how many rows the last module is given; `all`: claims to read every module.
+class WatchedDelta : public MixtureDelta {
+ public:
+  WatchedDelta(const Mixture& mixture, const MicroBatch& batch, bool all)
+      : MixtureDelta(mixture, {0.1, 0, 1, batch.records}), all_(all) {}
+  bool reads(std::int64_t module) const override { return all_ || MixtureDelta::reads(module); }
+  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+           std::span<at::Tensor> outputs_TO) override {
+    MixtureDelta::add(x_TI, modules, outputs_TO);
+    if (modules.back() + 1 == static_cast<std::int64_t>(test::lab_base().modules().size()))
+      rows_of_last = x_TI.size(0);
+  }
+  std::int64_t rows_of_last = 0;
+
+ private:
+  bool all_;
+};
+
+struct OnePass {
+  at::Tensor gradient_P;
+  double nll = 0;
+  std::int64_t rows_of_last = 0;
+};
+
+OnePass one_pass(Mixture& mixture, const MicroBatch& batch, bool read_all, bool recompute) {
+  OnePass pass{at::zeros_like(mixture.flat())};
+  mixture.track_gradient(pass.gradient_P);
+  WatchedDelta delta(mixture, batch, read_all);
+  const at::Tensor hidden_QD =
+      test::lab_base().hidden_for_training(batch.rows, batch.predicting_Q, &delta, recompute);
+  const at::Tensor nll = test::lab_base().nll(hidden_QD, batch.targets_Q).mean();
+  nll.backward();
+  mixture.track_gradient({});
+  pass.nll = nll.item<double>();
+  pass.rows_of_last = delta.rows_of_last;
+  return pass;
+}
+
+TEST(Trainer, RowsThatNobodyReadsAreLeftOut) {
+  const MicroBatch batch = lay_out(test::lab_examples(), {0, 1, 2, 3, 4, 5}, at::kCPU);
+  const std::int64_t asked = batch.predicting_Q.numel();
+  ASSERT_LT(asked, batch.rows.tokens());
+  Mixture on_q_and_v = test::lab_mixture(2, {"tool-weak", "color-weak", "x-song"});
+  for (const bool recompute : {false, true}) {
+    const OnePass all = one_pass(on_q_and_v, batch, true, recompute);
+    const OnePass fewer = one_pass(on_q_and_v, batch, false, recompute);
+    EXPECT_EQ(all.rows_of_last, batch.rows.tokens());
+    EXPECT_EQ(fewer.rows_of_last, asked);
+    EXPECT_EQ(all.nll, fewer.nll);
+    EXPECT_TRUE(at::equal(all.gradient_P, fewer.gradient_P)) << "recompute " << recompute;
+  }
+  Mixture on_all_linears = test::lab_mixture(2);
+  EXPECT_EQ(one_pass(on_all_linears, batch, false, false).rows_of_last, batch.rows.tokens())
+      << "routers count every row";
+}
+
 TEST(Trainer, ASpikeEndsTheRunAndNamesItsRecords) {
   std::vector<Example> examples = test::lab_examples();
   examples.resize(2);
