@@ -12,10 +12,14 @@ namespace {
 constexpr std::int64_t kRowsPerTile = kLanes == 4 ? 4 : (kLanes == 8 ? 6 : 12);
 constexpr std::int64_t kVectorsPerTile = 2;
 /// Inner steps between two visits of the sums' memory: what a tile reads of the left side and a panel's piece
-/// then stay near (1,024 were a quarter slower for inner dimensions of thousands).
-constexpr std::int64_t kInnerPerPass = 512;
+/// then stay near.
+constexpr std::int64_t kInnerPerPass = 768;
 /// Rows of one band, whose left side stays in the second cache.
-constexpr std::int64_t kRowsPerBand = 240;
+constexpr std::int64_t kRowsPerBand = 120;
+/// Rows of the left side at a multiple of this distance fall into the same sets of the first cache, and those
+/// of one tile push each other out. They are copied to a better distance where many columns make use of it.
+constexpr std::int64_t kClashingStride = 1024, kSpreadStride = kInnerPerPass + 16;
+constexpr std::int64_t kColumnsWorthSpreading = 256;
 
 struct Tile {
   std::int64_t inner = 0;
@@ -122,20 +126,20 @@ TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
   return {2, tile_of<2, all>(rows, columns)};
 }
 
-/// All columns of a few rows, for a piece of the inner dimension.
+/// Some columns of a few rows.
 void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, std::int64_t first_column,
-                   std::int64_t columns, std::int64_t first, std::int64_t inner) {
-  Tile tile{inner,
-            p.a + row * p.a_stride + first,
+                   std::int64_t columns) {
+  Tile tile{p.inner,
+            p.a + row * p.a_stride,
             p.a_stride,
-            p.b.data + first * p.b.row_stride,
+            p.b.data,
             p.b.row_stride,
             p.b.panel_stride,
             0,
             nullptr,
             p.c_stride,
             0,
-            p.add || first > 0};
+            p.add};
   for (std::int64_t done = 0; done < columns;) {
     const TileShape shape = tile_shape(rows, columns - done);
     tile.column = first_column + done;
@@ -146,19 +150,47 @@ void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, 
   }
 }
 
-void multiply_band(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows) {
-  const std::int64_t tiles = (rows + kRowsPerTile - 1) / kRowsPerTile;
+/// What one pass over a part of the inner dimension does for some rows.
+MatrixProduct pass_of(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows, std::int64_t first) {
+  MatrixProduct pass = p;
+  pass.rows = rows;
+  pass.inner = least(kInnerPerPass, p.inner - first);
+  pass.a += first_row * p.a_stride + first;
+  pass.b.data += first * p.b.row_stride;
+  pass.c += first_row * p.c_stride;
+  pass.add = p.add || first > 0;
+  return pass;
+}
+
+void multiply_pass(const MatrixProduct& pass) {
+  const std::int64_t tiles = (pass.rows + kRowsPerTile - 1) / kRowsPerTile;
   // Few rows pass a wide strip of columns at once, many a panel that stays in the first cache.
-  const std::int64_t strip = tiles > 1 ? kPanel : p.columns;
-  for (std::int64_t first = 0; first < p.inner; first += kInnerPerPass) {
-    const std::int64_t inner = least(kInnerPerPass, p.inner - first);
-    for (std::int64_t column = 0; column < p.columns; column += strip) {
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        const std::int64_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
-        multiply_rows(p, first_row + begin, end - begin, column, least(strip, p.columns - column), first,
-                      inner);
-      }
+  const std::int64_t strip = tiles > 1 ? kPanel : pass.columns;
+  for (std::int64_t column = 0; column < pass.columns; column += strip) {
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      const std::int64_t begin = pass.rows * t / tiles, end = pass.rows * (t + 1) / tiles;
+      multiply_rows(pass, begin, end - begin, column, least(strip, pass.columns - column));
     }
+  }
+}
+
+/// Apart from the others, whose frames shall stay small.
+__attribute__((noinline)) void multiply_spread_pass(MatrixProduct pass) {
+  float room[kRowsPerBand * kSpreadStride];
+  for (std::int64_t r = 0; r < pass.rows; ++r)
+    std::memcpy(room + r * kSpreadStride, pass.a + r * pass.a_stride,
+                static_cast<std::size_t>(pass.inner) * sizeof(float));
+  pass.a = room;
+  pass.a_stride = kSpreadStride;
+  multiply_pass(pass);
+}
+
+void multiply_band(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows) {
+  const bool clash =
+      rows > kRowsPerTile && p.columns >= kColumnsWorthSpreading && p.a_stride % kClashingStride == 0;
+  for (std::int64_t first = 0; first < p.inner; first += kInnerPerPass) {
+    const MatrixProduct pass = pass_of(p, first_row, rows, first);
+    clash ? multiply_spread_pass(pass) : multiply_pass(pass);
   }
 }
 

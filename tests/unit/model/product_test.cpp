@@ -51,7 +51,8 @@ TEST_P(ProductTest, IsTheProduct) {
 INSTANTIATE_TEST_SUITE_P(Shapes, ProductTest,
                          testing::Values(Shape{128, 1}, Shape{128, 2}, Shape{64, 3}, Shape{1, 128},
                                          Shape{4, 128}, Shape{128, 8}, Shape{128, 16}, Shape{20, 20},
-                                         Shape{64, 64}, Shape{128, 256}, Shape{256, 1456}, Shape{1024, 600}));
+                                         Shape{64, 64}, Shape{128, 256}, Shape{256, 1456}, Shape{1024, 600},
+                                         Shape{1024, 1536}));
 
 TEST(Product, WorksInEveryModeAndOnThreads) {
   at::set_num_threads(2);
