@@ -28,11 +28,10 @@ template <class See>
 void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, const See& see) {
   const std::int64_t rows = hidden_TD.size(0), vocabulary = weight.outputs();
   const float* hidden = hidden_TD.const_data_ptr<float>();
-  const std::int64_t wanted =
-      std::max((rows + kRowsPerBlock - 1) / kRowsPerBlock, std::min(threads_here(), rows));
-  on_threads(wanted, [&](std::int64_t b) {
+  const std::int64_t step = even_step(rows, kRowsPerBlock, 1);
+  on_threads((rows + step - 1) / step, [&](std::int64_t b) {
     const c10::InferenceMode inference;
-    const std::int64_t begin = rows * b / wanted, count = rows * (b + 1) / wanted - begin;
+    const std::int64_t begin = b * step, count = std::min(step, rows - begin);
     std::vector<float> logits(static_cast<std::size_t>(count * std::min(kIdsPerChunk, vocabulary)));
     at::Tensor scratch;
     for (std::int64_t first = 0; first < vocabulary; first += kIdsPerChunk) {
@@ -132,11 +131,10 @@ std::array<at::Tensor, 2> nll_and_gradient_on_kernels(const LinearWeight& weight
   const float* hidden = hidden_TD.const_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   float *nll = result[0].mutable_data_ptr<float>(), *gradient = result[1].mutable_data_ptr<float>();
-  const std::int64_t at_once = rows_with_logits(weight.outputs());
-  const std::int64_t blocks = std::max((rows + at_once - 1) / at_once, std::min(threads_here(), rows));
-  on_threads(blocks, [&](std::int64_t b) {
+  const std::int64_t step = even_step(rows, rows_with_logits(weight.outputs()), 1);
+  on_threads((rows + step - 1) / step, [&](std::int64_t b) {
     const c10::InferenceMode inference;
-    const std::int64_t begin = rows * b / blocks, count = rows * (b + 1) / blocks - begin;
+    const std::int64_t begin = b * step, count = std::min(step, rows - begin);
     std::vector<float> logits(static_cast<std::size_t>(count * weight.outputs()));
     at::Tensor scratch;
     nll_and_gradient(weight,

@@ -14,8 +14,8 @@
 namespace rocket {
 namespace {
 
-constexpr std::int64_t kSerialMultiplications = 1 << 23;  // less than this is not worth a second thread
-constexpr std::int64_t kRowsPerPiece = 64;
+constexpr std::int64_t kSerialMultiplications = 1 << 23;        // less than this is not worth a second thread
+constexpr std::int64_t kRowsPerPiece = 120, kRowsOfTiles = 12;  // whole tiles for every instruction set
 constexpr std::int64_t kColumnsPerPiece = 8 * kPanel;
 
 using SetThreads = int (*)(int);
@@ -40,8 +40,10 @@ struct Piece {
 std::vector<Piece> pieces_of(std::int64_t rows, std::int64_t inner, std::int64_t columns, bool packed) {
   const bool whole = threads_here() == 1 || rows * inner * columns < kSerialMultiplications;
   std::vector<Piece> pieces;
-  const std::int64_t row_step = !whole && packed && rows >= 2 * kRowsPerPiece ? kRowsPerPiece : rows;
-  const std::int64_t column_step = !packed || (!whole && row_step == rows) ? kColumnsPerPiece : columns;
+  const bool by_rows = !whole && packed && rows >= 2 * kRowsPerPiece;
+  const std::int64_t row_step = by_rows ? even_step(rows, kRowsPerPiece, kRowsOfTiles) : rows;
+  const std::int64_t column_step =
+      !packed || (!whole && !by_rows) ? even_step(columns, kColumnsPerPiece, kPanel) : columns;
   for (std::int64_t row = 0; row < rows; row += row_step) {
     for (std::int64_t column = 0; column < columns; column += column_step) {
       pieces.push_back(
@@ -82,11 +84,6 @@ at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const a
   return out_TO;
 }
 
-/// So many columns a piece that every thread has one, but no more than stay in the second cache.
-std::int64_t columns_per_piece(std::int64_t columns) {
-  return std::clamp(whole_panels((columns + threads_here() - 1) / threads_here()), kPanel, kColumnsPerPiece);
-}
-
 }  // namespace
 
 SerialMatrixLibrary::SerialMatrixLibrary() {
@@ -110,7 +107,7 @@ at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
                    bool add) {
   const std::int64_t rows = out_MN.size(0), inner = left_MK.size(1), columns = out_MN.size(1);
-  const std::int64_t step = columns_per_piece(columns);
+  const std::int64_t step = even_step(columns, kColumnsPerPiece, kPanel);
   const float *left = left_MK.const_data_ptr<float>(), *right = right_KN.const_data_ptr<float>();
   float* out = out_MN.mutable_data_ptr<float>();
   on_threads((columns + step - 1) / step, [&](std::int64_t i) {

@@ -24,6 +24,12 @@ void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& wor
   });
 }
 
+std::int64_t even_step(std::int64_t count, std::int64_t most, std::int64_t unit) {
+  const auto ceil_divided = [](std::int64_t n, std::int64_t by) { return (n + by - 1) / by; };
+  const std::int64_t rounds = ceil_divided(std::max<std::int64_t>(count, 1), most * threads_here());
+  return std::max<std::int64_t>(1, ceil_divided(count, rounds * threads_here() * unit)) * unit;
+}
+
 void on_row_bands(std::int64_t rows, std::int64_t width,
                   const std::function<void(std::int64_t, std::int64_t)>& work) {
   constexpr std::int64_t kElementsPerBand = 1 << 16;

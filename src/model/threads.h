@@ -13,6 +13,10 @@ std::int64_t threads_here();
 /// is thrown here.
 void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& work);
 
+/// How long the pieces of `count` should be, the last one apart: at most about `most`, a multiple of `unit`,
+/// and so many that every thread has as many.
+std::int64_t even_step(std::int64_t count, std::int64_t most, std::int64_t unit);
+
 /// Calls work(begin, end) for bands that cover `rows` of `width` elements: several where there is enough to
 /// do.
 void on_row_bands(std::int64_t rows, std::int64_t width,

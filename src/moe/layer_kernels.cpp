@@ -46,13 +46,14 @@ std::vector<PackedMatrix> packed_all(std::span<const at::Tensor> matrices,
   return packed;
 }
 
-/// work(first row, rows) on all threads; the bands do not depend on their number.
+/// work(first row, rows) on all threads; what comes out for a row does not depend on its band.
 template <class Work>
 void for_each_band(std::int64_t rows, const Work& work) {
-  on_threads((rows + kRowsPerBand - 1) / kRowsPerBand, [&](std::int64_t i) {
+  const std::int64_t step = even_step(rows, kRowsPerBand, 1);
+  on_threads((rows + step - 1) / step, [&](std::int64_t i) {
     const c10::InferenceMode inference;
-    const std::int64_t first = i * kRowsPerBand;
-    work(first, std::min(kRowsPerBand, rows - first));
+    const std::int64_t first = i * step;
+    work(first, std::min(step, rows - first));
   });
 }
 
