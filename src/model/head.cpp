@@ -28,10 +28,8 @@ template <class See>
 void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, const See& see) {
   const std::int64_t rows = hidden_TD.size(0), vocabulary = weight.outputs();
   const float* hidden = hidden_TD.const_data_ptr<float>();
-  const std::int64_t step = even_step(rows, kRowsPerBlock, 1);
-  on_threads((rows + step - 1) / step, [&](std::int64_t b) {
+  on_even_pieces(rows, kRowsPerBlock, 1, [&](std::int64_t begin, std::int64_t count) {
     const c10::InferenceMode inference;
-    const std::int64_t begin = b * step, count = std::min(step, rows - begin);
     std::vector<float> logits(static_cast<std::size_t>(count * std::min(kIdsPerChunk, vocabulary)));
     at::Tensor scratch;
     for (std::int64_t first = 0; first < vocabulary; first += kIdsPerChunk) {
@@ -131,10 +129,8 @@ std::array<at::Tensor, 2> nll_and_gradient_on_kernels(const LinearWeight& weight
   const float* hidden = hidden_TD.const_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   float *nll = result[0].mutable_data_ptr<float>(), *gradient = result[1].mutable_data_ptr<float>();
-  const std::int64_t step = even_step(rows, rows_with_logits(weight.outputs()), 1);
-  on_threads((rows + step - 1) / step, [&](std::int64_t b) {
+  on_even_pieces(rows, rows_with_logits(weight.outputs()), 1, [&](std::int64_t begin, std::int64_t count) {
     const c10::InferenceMode inference;
-    const std::int64_t begin = b * step, count = std::min(step, rows - begin);
     std::vector<float> logits(static_cast<std::size_t>(count * weight.outputs()));
     at::Tensor scratch;
     nll_and_gradient(weight,

@@ -107,13 +107,11 @@ at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
                    bool add) {
   const std::int64_t rows = out_MN.size(0), inner = left_MK.size(1), columns = out_MN.size(1);
-  const std::int64_t step = even_step(columns, kColumnsPerPiece, kPanel);
   const float *left = left_MK.const_data_ptr<float>(), *right = right_KN.const_data_ptr<float>();
   float* out = out_MN.mutable_data_ptr<float>();
-  on_threads((columns + step - 1) / step, [&](std::int64_t i) {
+  on_even_pieces(columns, kColumnsPerPiece, kPanel, [&](std::int64_t first, std::int64_t count) {
     const c10::InferenceMode inference;
     thread_local at::Tensor scratch;
-    const std::int64_t first = i * step, count = std::min(step, columns - first);
     float* room = room_for(scratch, packed_size(count, inner));
     kernels().pack_rows(right + first, inner, count, right_KN.stride(0), room);
     kernels().multiply({rows,

@@ -30,6 +30,15 @@ std::int64_t even_step(std::int64_t count, std::int64_t most, std::int64_t unit)
   return std::max<std::int64_t>(1, ceil_divided(count, rounds * threads_here() * unit)) * unit;
 }
 
+void on_even_pieces(std::int64_t count, std::int64_t most, std::int64_t unit,
+                    const std::function<void(std::int64_t, std::int64_t)>& work) {
+  const std::int64_t step = even_step(count, most, unit);
+  on_threads((count + step - 1) / step, [&](std::int64_t i) {
+    const std::int64_t first = i * step;
+    work(first, std::min(step, count - first));
+  });
+}
+
 void on_row_bands(std::int64_t rows, std::int64_t width,
                   const std::function<void(std::int64_t, std::int64_t)>& work) {
   constexpr std::int64_t kElementsPerBand = 1 << 16;

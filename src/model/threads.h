@@ -17,6 +17,10 @@ void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& wor
 /// and so many that every thread has as many.
 std::int64_t even_step(std::int64_t count, std::int64_t most, std::int64_t unit);
 
+/// Calls work(first, count) for pieces of even_step(count, most, unit), on_threads().
+void on_even_pieces(std::int64_t count, std::int64_t most, std::int64_t unit,
+                    const std::function<void(std::int64_t, std::int64_t)>& work);
+
 /// Calls work(begin, end) for bands that cover `rows` of `width` elements: several where there is enough to
 /// do.
 void on_row_bands(std::int64_t rows, std::int64_t width,

@@ -49,11 +49,9 @@ std::vector<PackedMatrix> packed_all(std::span<const at::Tensor> matrices,
 /// work(first row, rows) on all threads; what comes out for a row does not depend on its band.
 template <class Work>
 void for_each_band(std::int64_t rows, const Work& work) {
-  const std::int64_t step = even_step(rows, kRowsPerBand, 1);
-  on_threads((rows + step - 1) / step, [&](std::int64_t i) {
+  on_even_pieces(rows, kRowsPerBand, 1, [&](std::int64_t first, std::int64_t count) {
     const c10::InferenceMode inference;
-    const std::int64_t first = i * step;
-    work(first, std::min(step, rows - first));
+    work(first, count);
   });
 }
 
