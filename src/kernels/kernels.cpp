@@ -6,7 +6,7 @@ namespace rocket {
 
 extern const Kernels kernels_portable;
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2, kernels_avx512;
+extern const Kernels kernels_avx2, kernels_avx512, kernels_avx512_bf16;
 #endif
 
 namespace {
@@ -14,6 +14,7 @@ namespace {
 bool runs_here(std::string_view name) {
 #if defined(__x86_64__)
   if (name == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (name == "avx512_bf16") return runs_here("avx512") && __builtin_cpu_supports("avx512bf16");
   if (name == "avx512") {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -27,6 +28,7 @@ bool runs_here(std::string_view name) {
 const Kernels* kernels_named(const char* name) {
   if (!runs_here(name)) return nullptr;
 #if defined(__x86_64__)
+  if (std::string_view(name) == "avx512_bf16") return &kernels_avx512_bf16;
   if (std::string_view(name) == "avx512") return &kernels_avx512;
   if (std::string_view(name) == "avx2") return &kernels_avx2;
 #endif
@@ -35,7 +37,7 @@ const Kernels* kernels_named(const char* name) {
 
 const Kernels& kernels() {
   static const Kernels* const best = [] {
-    for (const char* name : {"avx512", "avx2"}) {
+    for (const char* name : {"avx512_bf16", "avx512", "avx2"}) {
       if (const Kernels* found = kernels_named(name)) return found;
     }
     return &kernels_portable;

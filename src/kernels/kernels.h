@@ -1,5 +1,5 @@
-// Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them; Gram
-// matrices in float64.
+// Arithmetic on float32 rows on the CPU: matrix products, attention and the small pieces between them;
+// products of bfloat16 values with sums in float32; Gram matrices in float64.
 //
 // Every result is a function of its own row and of the weights alone: each sum runs over its terms in one
 // order that neither the other rows of a call, nor their number, nor the number of threads changes. No matrix
@@ -33,24 +33,42 @@ inline constexpr std::int64_t kAttentionRows = 24;
 /// last column.
 inline constexpr std::int64_t kReadAhead = 32;
 
+/// A bfloat16 value: the upper half of a float's bits.
+enum class Bfloat16 : std::uint16_t {};
+/// Two neighbours in the inner dimension of a product, the first in the lower half. An odd last one stands
+/// beside a zero.
+enum class Bfloat16Pair : std::uint32_t {};
+
+constexpr std::int64_t pairs_of(std::int64_t values) {
+  return (values + 1) / 2;
+}
+
 /// The right side of a product: b[k, j] = data[(j / kPanel) * panel_stride + k * row_stride + j % kPanel].
 /// Packed: row_stride = kPanel, panel_stride = inner * kPanel. Plain rows [inner, columns]: row_stride =
 /// their distance, panel_stride = kPanel.
-struct RightSide {
-  const float* data = nullptr;
+template <class Unit>
+struct RightSideOf {
+  const Unit* data = nullptr;
   std::int64_t row_stride = 0, panel_stride = 0;
 };
 
-/// c[rows, columns] = a[rows, inner] b (added to c where `add`); strides in floats.
-struct MatrixProduct {
+/// c[rows, columns] = a[rows, inner] b (added to c where `add`); strides in elements of their own matrix.
+template <class Unit, class Sum>
+struct ProductOf {
   std::int64_t rows = 0, inner = 0, columns = 0;
-  const float* a = nullptr;
+  const Unit* a = nullptr;
   std::int64_t a_stride = 0;
-  RightSide b;
-  float* c = nullptr;
+  RightSideOf<Unit> b;
+  Sum* c = nullptr;
   std::int64_t c_stride = 0;
   bool add = false;
 };
+
+using RightSide = RightSideOf<float>;
+using MatrixProduct = ProductOf<float, float>;
+/// `inner` counts pairs. Sums are float32; those of a Bfloat16Product are rounded at the end.
+using PairProduct = ProductOf<Bfloat16Pair, float>;
+using Bfloat16Product = ProductOf<Bfloat16Pair, Bfloat16>;
 
 /// Attention of the query heads of one key head of one sequence: the last `fresh` of `cached + fresh`
 /// positions.
@@ -129,8 +147,10 @@ struct SumNorm {
 };
 
 struct Kernels {
-  const char* name;  // "avx512", "avx2", "portable"
+  const char* name;  // "avx512_bf16", "avx512", "avx2", "portable"
   void (*multiply)(const MatrixProduct& product);
+  void (*multiply_pairs)(const PairProduct& product);
+  void (*multiply_bfloat16)(const Bfloat16Product& product);
   /// Columns of a row-major [columns, inner] matrix as panels; `packed` holds packed_size(columns, inner)
   /// floats.
   void (*pack)(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
@@ -138,6 +158,14 @@ struct Kernels {
   /// The right side [inner, columns] of a product, whose rows lie `stride` apart, as panels: packed_size().
   void (*pack_rows)(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
                     float* packed);
+  /// The same for bfloat16 matrices: panels of pairs_of(inner) rows.
+  void (*pack_pairs)(const Bfloat16* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
+                     Bfloat16Pair* packed);
+  void (*pack_row_pairs)(const Bfloat16* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
+                         Bfloat16Pair* packed);
+  /// To the nearest, ties to even.
+  void (*to_bfloat16)(const float* x, std::int64_t count, Bfloat16* out);
+  void (*to_float)(const Bfloat16* x, std::int64_t count, float* out);
   void (*attend)(const HeadAttention& attention);
   void (*attend_backward)(const HeadGradient& gradient);
   /// out = weight * (x / sqrt(mean(x^2) + eps)), [width].
@@ -184,7 +212,7 @@ const Kernels& kernels();
 /// Those of one set by name, null where the machine lacks it: for tests.
 const Kernels* kernels_named(const char* name);
 
-/// Floats of a packed [columns, inner] matrix, read-ahead included.
+/// Floats of a packed [columns, inner] matrix, or pairs of one of 2 * inner, read-ahead included.
 std::int64_t packed_size(std::int64_t columns, std::int64_t inner);
 /// Floats of scratch for attention over so many positions.
 std::int64_t attention_scratch(std::int64_t positions);

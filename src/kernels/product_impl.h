@@ -2,6 +2,10 @@
 // in its order.
 #pragma once
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #include "kernels/kernels.h"
 #include "kernels/vector.h"
 
@@ -21,11 +25,12 @@ constexpr std::int64_t kRowsPerBand = 120;
 constexpr std::int64_t kClashingStride = 1024, kSpreadStride = kInnerPerPass + 16;
 constexpr std::int64_t kColumnsWorthSpreading = 256;
 
+template <class Unit>
 struct Tile {
   std::int64_t inner = 0;
-  const float* a = nullptr;
+  const Unit* a = nullptr;
   std::int64_t a_stride = 0;
-  const float* b = nullptr;
+  const Unit* b = nullptr;
   std::int64_t b_row_stride = 0, b_panel_stride = 0, column = 0;  // first column
   float* c = nullptr;                                             // at the first column
   std::int64_t c_stride = 0, columns = 0;
@@ -49,11 +54,25 @@ void store_sum(float* to, Vector v, std::int64_t left) {
   }
 }
 
+inline Vector plus_product(Vector sum, float left, Vector right) {
+  return sum + left * right;
+}
+
+#if defined(__AVX512BF16__)
+inline Vector plus_product(Vector sum, Bfloat16Pair left, Vector right) {
+  __m512bh a, b;
+  const __m512i same = _mm512_set1_epi32(static_cast<int>(left));
+  std::memcpy(&a, &same, sizeof a);
+  std::memcpy(&b, &right, sizeof b);
+  return _mm512_dpbf16_ps(sum, a, b);
+}
+#endif
+
 /// One tile of `rows` x `vectors`: each sum runs over `inner` in order. All loops over the tile are unrolled,
 /// so that the sums live in registers from the first line to the last.
-template <int rows, int vectors, bool whole>
-void multiply_tile(const Tile& t) {
-  const float* b[vectors];
+template <class Unit, int rows, int vectors, bool whole>
+void multiply_tile(const Tile<Unit>& t) {
+  const Unit* b[vectors];
 #pragma GCC unroll 16
   for (int v = 0; v < vectors; ++v) {
     const std::int64_t j = t.column + v * kLanes;
@@ -80,9 +99,9 @@ void multiply_tile(const Tile& t) {
     for (int v = 0; v < vectors; ++v) right[v] = load(b[v] + k * t.b_row_stride);
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      const float left = t.a[r * t.a_stride + k];
+      const Unit left = t.a[r * t.a_stride + k];
 #pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) sums[r][v] += left * right[v];
+      for (int v = 0; v < vectors; ++v) sums[r][v] = plus_product(sums[r][v], left, right[v]);
     }
   }
 #pragma GCC unroll 16
@@ -93,55 +112,60 @@ void multiply_tile(const Tile& t) {
   }
 }
 
-using MultiplyTile = void (*)(const Tile&);
+template <class Unit>
+using MultiplyTile = void (*)(const Tile<Unit>&);
 
-template <int vectors, bool whole, int rows>
-MultiplyTile tile_of(std::int64_t wanted) {
+template <class Unit, int vectors, bool whole, int rows>
+MultiplyTile<Unit> tile_of(std::int64_t wanted) {
   if constexpr (rows == 0) {
     return nullptr;
   } else {
-    return wanted == rows ? &multiply_tile<rows, vectors, whole> : tile_of<vectors, whole, rows - 1>(wanted);
+    return wanted == rows ? &multiply_tile<Unit, rows, vectors, whole>
+                          : tile_of<Unit, vectors, whole, rows - 1>(wanted);
   }
 }
 
-template <int vectors, int rows>
-MultiplyTile tile_of(std::int64_t wanted, std::int64_t columns) {
-  return columns >= vectors * kLanes ? tile_of<vectors, true, rows>(wanted)
-                                     : tile_of<vectors, false, rows>(wanted);
+template <class Unit, int vectors, int rows>
+MultiplyTile<Unit> tile_of(std::int64_t wanted, std::int64_t columns) {
+  return columns >= vectors * kLanes ? tile_of<Unit, vectors, true, rows>(wanted)
+                                     : tile_of<Unit, vectors, false, rows>(wanted);
 }
 
 /// Few rows take more vectors side by side: a sum waits for its own last step, so there must be enough of
 /// them.
+template <class Unit>
 struct TileShape {
   std::int64_t vectors = kVectorsPerTile;
-  MultiplyTile multiply = nullptr;
+  MultiplyTile<Unit> multiply = nullptr;
 };
 
-TileShape tile_shape(std::int64_t rows, std::int64_t columns) {
+template <class Unit>
+TileShape<Unit> tile_shape(std::int64_t rows, std::int64_t columns) {
   constexpr int all = kRowsPerTile, half = kRowsPerTile / 2,
                 few = kRowsPerTile / 6 > 0 ? kRowsPerTile / 6 : 1;
-  if (columns <= kLanes) return {1, tile_of<1, all>(rows, columns)};
-  if (rows <= few && columns >= 8 * kLanes) return {8, tile_of<8, few>(rows, columns)};
-  if (rows <= half && columns >= 4 * kLanes) return {4, tile_of<4, half>(rows, columns)};
-  return {2, tile_of<2, all>(rows, columns)};
+  if (columns <= kLanes) return {1, tile_of<Unit, 1, all>(rows, columns)};
+  if (rows <= few && columns >= 8 * kLanes) return {8, tile_of<Unit, 8, few>(rows, columns)};
+  if (rows <= half && columns >= 4 * kLanes) return {4, tile_of<Unit, 4, half>(rows, columns)};
+  return {2, tile_of<Unit, 2, all>(rows, columns)};
 }
 
 /// Some columns of a few rows.
-void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, std::int64_t first_column,
-                   std::int64_t columns) {
-  Tile tile{p.inner,
-            p.a + row * p.a_stride,
-            p.a_stride,
-            p.b.data,
-            p.b.row_stride,
-            p.b.panel_stride,
-            0,
-            nullptr,
-            p.c_stride,
-            0,
-            p.add};
+template <class Unit>
+void multiply_rows(const ProductOf<Unit, float>& p, std::int64_t row, std::int64_t rows,
+                   std::int64_t first_column, std::int64_t columns) {
+  Tile<Unit> tile{p.inner,
+                  p.a + row * p.a_stride,
+                  p.a_stride,
+                  p.b.data,
+                  p.b.row_stride,
+                  p.b.panel_stride,
+                  0,
+                  nullptr,
+                  p.c_stride,
+                  0,
+                  p.add};
   for (std::int64_t done = 0; done < columns;) {
-    const TileShape shape = tile_shape(rows, columns - done);
+    const TileShape<Unit> shape = tile_shape<Unit>(rows, columns - done);
     tile.column = first_column + done;
     tile.columns = least(columns - done, shape.vectors * kLanes);
     tile.c = p.c + row * p.c_stride + tile.column;
@@ -151,8 +175,10 @@ void multiply_rows(const MatrixProduct& p, std::int64_t row, std::int64_t rows, 
 }
 
 /// What one pass over a part of the inner dimension does for some rows.
-MatrixProduct pass_of(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows, std::int64_t first) {
-  MatrixProduct pass = p;
+template <class Unit>
+ProductOf<Unit, float> pass_of(const ProductOf<Unit, float>& p, std::int64_t first_row, std::int64_t rows,
+                               std::int64_t first) {
+  ProductOf<Unit, float> pass = p;
   pass.rows = rows;
   pass.inner = least(kInnerPerPass, p.inner - first);
   pass.a += first_row * p.a_stride + first;
@@ -162,7 +188,8 @@ MatrixProduct pass_of(const MatrixProduct& p, std::int64_t first_row, std::int64
   return pass;
 }
 
-void multiply_pass(const MatrixProduct& pass) {
+template <class Unit>
+void multiply_pass(const ProductOf<Unit, float>& pass) {
   const std::int64_t tiles = (pass.rows + kRowsPerTile - 1) / kRowsPerTile;
   // Few rows pass a wide strip of columns at once, many a panel that stays in the first cache.
   const std::int64_t strip = tiles > 1 ? kPanel : pass.columns;
@@ -175,31 +202,39 @@ void multiply_pass(const MatrixProduct& pass) {
 }
 
 /// Apart from the others, whose frames shall stay small.
-__attribute__((noinline)) void multiply_spread_pass(MatrixProduct pass) {
-  float room[kRowsPerBand * kSpreadStride];
+template <class Unit>
+__attribute__((noinline)) void multiply_spread_pass(ProductOf<Unit, float> pass) {
+  Unit room[kRowsPerBand * kSpreadStride];
   for (std::int64_t r = 0; r < pass.rows; ++r)
     std::memcpy(room + r * kSpreadStride, pass.a + r * pass.a_stride,
-                static_cast<std::size_t>(pass.inner) * sizeof(float));
+                static_cast<std::size_t>(pass.inner) * sizeof(Unit));
   pass.a = room;
   pass.a_stride = kSpreadStride;
   multiply_pass(pass);
 }
 
-void multiply_band(const MatrixProduct& p, std::int64_t first_row, std::int64_t rows) {
+template <class Unit>
+void multiply_band(const ProductOf<Unit, float>& p, std::int64_t first_row, std::int64_t rows) {
   const bool clash =
       rows > kRowsPerTile && p.columns >= kColumnsWorthSpreading && p.a_stride % kClashingStride == 0;
   for (std::int64_t first = 0; first < p.inner; first += kInnerPerPass) {
-    const MatrixProduct pass = pass_of(p, first_row, rows, first);
+    const ProductOf<Unit, float> pass = pass_of(p, first_row, rows, first);
     clash ? multiply_spread_pass(pass) : multiply_pass(pass);
   }
 }
 
-void multiply(const MatrixProduct& p) {
-  const std::int64_t bands = (p.rows + kRowsPerBand - 1) / kRowsPerBand;
+/// Calls work(first row, rows) for bands of about kRowsPerBand rows.
+template <class Work>
+void for_each_band(std::int64_t rows, const Work& work) {
+  const std::int64_t bands = (rows + kRowsPerBand - 1) / kRowsPerBand;
   for (std::int64_t i = 0; i < bands; ++i) {
-    const std::int64_t begin = p.rows * i / bands, end = p.rows * (i + 1) / bands;
-    multiply_band(p, begin, end - begin);
+    const std::int64_t begin = rows * i / bands, end = rows * (i + 1) / bands;
+    work(begin, end - begin);
   }
+}
+
+void multiply(const MatrixProduct& p) {
+  for_each_band(p.rows, [&](std::int64_t first, std::int64_t rows) { multiply_band(p, first, rows); });
 }
 
 void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {

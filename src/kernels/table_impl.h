@@ -3,6 +3,7 @@
 
 #include "kernels/attention_impl.h"
 #include "kernels/backward_impl.h"
+#include "kernels/bfloat16_impl.h"
 #include "kernels/encoder_impl.h"
 #include "kernels/gram_impl.h"
 #include "kernels/mixture_impl.h"
@@ -15,8 +16,14 @@ namespace {
 constexpr Kernels table_named(const char* name) {
   return {name,
           &multiply,
+          &multiply_pairs,
+          &multiply_bfloat16,
           &pack,
           &pack_rows,
+          &pack_pairs,
+          &pack_row_pairs,
+          &to_bfloat16,
+          &to_float,
           &attend,
           &attend_backward,
           &rms_norm,

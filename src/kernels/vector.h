@@ -24,7 +24,10 @@ constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) {
   return (n + to - 1) / to * to;
 }
 
-inline Vector load(const float* from) {
+/// Of floats, or of as many other values of their size.
+template <class T>
+Vector load(const T* from) {
+  static_assert(sizeof(T) == sizeof(float));
   Vector v;
   std::memcpy(&v, from, sizeof v);
   return v;

@@ -27,21 +27,17 @@ constexpr std::int64_t kIdsPerChunk = 32 * kPanel;
 template <class See>
 void for_each_chunk(const LinearWeight& weight, const at::Tensor& hidden_TD, const See& see) {
   const std::int64_t rows = hidden_TD.size(0), vocabulary = weight.outputs();
-  const float* hidden = hidden_TD.const_data_ptr<float>();
   on_even_pieces(rows, kRowsPerBlock, 1, [&](std::int64_t begin, std::int64_t count) {
     const c10::InferenceMode inference;
+    const at::Tensor some_TD = hidden_TD.narrow(0, begin, count);
     std::vector<float> logits(static_cast<std::size_t>(count * std::min(kIdsPerChunk, vocabulary)));
-    at::Tensor scratch;
+    ProductScratch scratch;
     for (std::int64_t first = 0; first < vocabulary; first += kIdsPerChunk) {
       const std::int64_t ids = std::min(kIdsPerChunk, vocabulary - first);
-      weight.columns(hidden + begin * weight.inputs(), count, first, ids, logits.data(), scratch);
+      weight.columns(some_TD, first, ids, logits.data(), scratch);
       for (std::int64_t i = 0; i < count; ++i) see(begin + i, first, ids, logits.data() + i * ids);
     }
   });
-}
-
-at::Tensor plain_rows(const at::Tensor& hidden_TD) {
-  return hidden_TD.to(at::kFloat).contiguous();
 }
 
 at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD,
@@ -51,7 +47,7 @@ at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_T
   std::vector<float> right(static_cast<std::size_t>(rows));
   const at::Tensor targets = targets_T.contiguous();
   const auto* target = targets.const_data_ptr<std::int64_t>();
-  for_each_chunk(weight, plain_rows(hidden_TD),
+  for_each_chunk(weight, hidden_TD,
                  [&](std::int64_t row, std::int64_t first, std::int64_t ids, const float* logits) {
                    const auto r = static_cast<std::size_t>(row);
                    kernels().add_logits(logits, ids, sums[r]);
@@ -66,7 +62,7 @@ at::Tensor nll_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_T
 
 at::Tensor best_on_kernels(const LinearWeight& weight, const at::Tensor& hidden_TD) {
   std::vector<Best> best(static_cast<std::size_t>(hidden_TD.size(0)));
-  for_each_chunk(weight, plain_rows(hidden_TD),
+  for_each_chunk(weight, hidden_TD,
                  [&](std::int64_t row, std::int64_t first, std::int64_t ids, const float* logits) {
                    kernels().find_best(logits, ids, first, best[static_cast<std::size_t>(row)]);
                  });
@@ -83,7 +79,7 @@ std::int64_t rows_with_logits(std::int64_t vocabulary) {
 
 /// nll and its gradient with respect to the row, (softmax - one at the target) W, of some rows on one thread.
 struct NllRows {
-  const float* hidden = nullptr;         // [rows, D]
+  at::Tensor hidden_TD;
   const std::int64_t* target = nullptr;  // [rows]
   std::int64_t rows = 0;
   float *nll = nullptr, *gradient = nullptr;  // [rows], [rows, D]
@@ -97,10 +93,10 @@ void for_each_id_chunk(const LinearWeight& weight, const NllRows& r, float* logi
 }
 
 void nll_and_gradient(const LinearWeight& weight, const NllRows& r, std::vector<float>& logits,
-                      at::Tensor& scratch) {
+                      ProductScratch& scratch) {
   std::vector<LogSumExp> sums(static_cast<std::size_t>(r.rows));
   for_each_id_chunk(weight, r, logits.data(), [&](std::int64_t first, std::int64_t ids, float* chunk) {
-    weight.columns(r.hidden, r.rows, first, ids, chunk, scratch);
+    weight.columns(r.hidden_TD, first, ids, chunk, scratch);
     for (std::int64_t i = 0; i < r.rows; ++i) {
       kernels().add_logits(chunk + i * ids, ids, sums[static_cast<std::size_t>(i)]);
       if (r.target[i] >= first && r.target[i] < first + ids) r.nll[i] = chunk[i * ids + r.target[i] - first];
@@ -126,16 +122,16 @@ std::array<at::Tensor, 2> nll_and_gradient_on_kernels(const LinearWeight& weight
   const std::int64_t rows = hidden_TD.size(0), width = weight.inputs();
   const at::Tensor targets = targets_T.contiguous();
   std::array<at::Tensor, 2> result{at::empty({rows}, at::kFloat), at::empty({rows, width}, at::kFloat)};
-  const float* hidden = hidden_TD.const_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   float *nll = result[0].mutable_data_ptr<float>(), *gradient = result[1].mutable_data_ptr<float>();
   on_even_pieces(rows, rows_with_logits(weight.outputs()), 1, [&](std::int64_t begin, std::int64_t count) {
     const c10::InferenceMode inference;
     std::vector<float> logits(static_cast<std::size_t>(count * weight.outputs()));
-    at::Tensor scratch;
-    nll_and_gradient(weight,
-                     {hidden + begin * width, target + begin, count, nll + begin, gradient + begin * width},
-                     logits, scratch);
+    ProductScratch scratch;
+    nll_and_gradient(
+        weight,
+        {hidden_TD.narrow(0, begin, count), target + begin, count, nll + begin, gradient + begin * width},
+        logits, scratch);
   });
   return result;
 }
@@ -150,23 +146,33 @@ at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const
 
 }  // namespace
 
-Head::Head(at::Tensor weight_VD, bool packed) : weight_VD_(std::move(weight_VD)) {
-  if (weight_VD_.device().is_cpu()) float_ = LinearWeight(weight_VD_.to(at::kFloat), packed);
+Head::Head(at::Tensor weight_VD, bool packed) {
+  const bool other_type = weight_VD.device().is_cpu() && weight_VD.scalar_type() != at::kBFloat16;
+  weight_ = LinearWeight(other_type ? weight_VD.to(at::kFloat) : std::move(weight_VD), packed);
+}
+
+bool Head::on_kernels() const {
+  return weight_.tensor().device().is_cpu();
+}
+
+at::Tensor Head::in_own_type(const at::Tensor& hidden_TD) const {
+  return hidden_TD.to(weight_.tensor().scalar_type());
 }
 
 at::Tensor Head::logits(const at::Tensor& hidden_TD) const {
-  if (float_.tensor().defined()) return float_.times(hidden_TD.to(at::kFloat));
-  return at::mm(hidden_TD, weight_VD_.t()).to(at::kFloat);
+  const at::Tensor hidden = in_own_type(hidden_TD);
+  if (on_kernels() && !needs_gradient(hidden)) return weight_.sums(hidden);
+  return at::mm(hidden, weight_.tensor().t()).to(at::kFloat);
 }
 
 at::Tensor Head::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {
   if (!needs_gradient(hidden_TD)) {
-    return float_.tensor().defined() ? nll_on_kernels(float_, hidden_TD, targets_T)
-                                     : nll_through_libtorch(hidden_TD, targets_T, false)[0];
+    return on_kernels() ? nll_on_kernels(weight_, in_own_type(hidden_TD), targets_T)
+                        : nll_through_libtorch(hidden_TD, targets_T, false)[0];
   }
   const at::Tensor hidden = hidden_TD.detach();
-  const auto [nll_T, gradient_TD] = float_.tensor().defined()
-                                        ? nll_and_gradient_on_kernels(float_, plain_rows(hidden), targets_T)
+  const auto [nll_T, gradient_TD] = on_kernels()
+                                        ? nll_and_gradient_on_kernels(weight_, in_own_type(hidden), targets_T)
                                         : nll_through_libtorch(hidden, targets_T, true);
   std::array<at::Tensor, 1> out{nll_T};
   // The gradient is known at once: no logits are kept for the backward pass.
@@ -180,7 +186,7 @@ at::Tensor Head::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) c
 std::array<at::Tensor, 2> Head::nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
                                                      bool differentiable) const {
   const c10::NoGradGuard no_grad;
-  const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / weight_VD_.size(0));
+  const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / weight_.outputs());
   std::vector<at::Tensor> values{at::empty({0}, hidden_TD.options().dtype(at::kFloat))}, gradients;
   for (std::int64_t begin = 0; begin < hidden_TD.size(0); begin += chunk) {
     const std::int64_t rows = std::min(chunk, hidden_TD.size(0) - begin);
@@ -188,13 +194,13 @@ std::array<at::Tensor, 2> Head::nll_through_libtorch(const at::Tensor& hidden_TD
     // log_softmax gives one thread a whole row: its sum does not depend on the number of threads.
     at::Tensor log_p_TV = at::log_softmax(logits(hidden_TD.narrow(0, begin, rows)), -1);
     values.push_back(-log_p_TV.gather(1, targets_T1).squeeze(1));
-    if (differentiable) gradients.push_back(nll_gradient(std::move(log_p_TV), targets_T1, weight_VD_));
+    if (differentiable) gradients.push_back(nll_gradient(std::move(log_p_TV), targets_T1, weight_.tensor()));
   }
   return {at::cat(values), gradients.empty() ? at::zeros_like(hidden_TD, at::kFloat) : at::cat(gradients)};
 }
 
 at::Tensor Head::best(const at::Tensor& hidden_TD) const {
-  if (float_.tensor().defined()) return best_on_kernels(float_, hidden_TD);
+  if (on_kernels()) return best_on_kernels(weight_, in_own_type(hidden_TD));
   return at::argmax(logits(hidden_TD), -1).cpu();
 }
 

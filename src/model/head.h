@@ -12,7 +12,8 @@ namespace rocket {
 class Head {
  public:
   Head() = default;
-  /// On the CPU sums are taken in float32 whatever the weight's type. `packed`: see LinearWeight.
+  /// On the CPU sums are taken in float32, of bfloat16 values where that is the weight's type. `packed`: see
+  /// LinearWeight.
   Head(at::Tensor weight_VD, bool packed);
 
   /// [T, V] float32.
@@ -28,8 +29,11 @@ class Head {
   std::array<at::Tensor, 2> nll_through_libtorch(const at::Tensor& hidden_TD, const at::Tensor& targets_T,
                                                  bool differentiable) const;
 
-  at::Tensor weight_VD_;
-  LinearWeight float_;  // float32, CPU only
+  /// Whether the kernels compute, and rows as they take them.
+  bool on_kernels() const;
+  at::Tensor in_own_type(const at::Tensor& hidden_TD) const;
+
+  LinearWeight weight_;  // on the CPU float32 or bfloat16
 };
 
 }  // namespace rocket

@@ -1,11 +1,13 @@
 #include "model/product.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/cpu/Utils.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/kernels.h"
 #include "model/backward.h"
@@ -26,9 +28,94 @@ SetThreads mkl_set_threads() {
   return function;
 }
 
-float* room_for(at::Tensor& scratch, std::int64_t floats) {
-  if (!scratch.defined() || scratch.numel() < floats) scratch = at::empty({floats}, at::kFloat);
-  return scratch.mutable_data_ptr<float>();
+/// What a product steps along: floats, or pairs of bfloat16 values. Both have the size of a float.
+template <class Value>
+using Unit = std::conditional_t<std::is_same_v<Value, float>, float, Bfloat16Pair>;
+
+template <class Value>
+constexpr std::int64_t kPerUnit = sizeof(Unit<Value>) / sizeof(Value);
+
+template <class Value>
+constexpr std::int64_t units_of(std::int64_t values) {
+  return (values + kPerUnit<Value> - 1) / kPerUnit<Value>;
+}
+
+template <class Value>
+const Value* values_of(const at::Tensor& x) {
+  return static_cast<const Value*>(x.const_data_ptr());
+}
+
+template <class Value>
+Value* values_to(const at::Tensor& x) {
+  return static_cast<Value*>(x.mutable_data_ptr());
+}
+
+/// The kernels by type.
+void compute(const MatrixProduct& p) {
+  kernels().multiply(p);
+}
+void compute(const PairProduct& p) {
+  kernels().multiply_pairs(p);
+}
+void compute(const Bfloat16Product& p) {
+  kernels().multiply_bfloat16(p);
+}
+void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {
+  kernels().pack(rows, columns, inner, stride, packed);
+}
+void pack(const Bfloat16* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
+          Bfloat16Pair* packed) {
+  kernels().pack_pairs(rows, columns, inner, stride, packed);
+}
+void pack_rows(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
+               float* packed) {
+  kernels().pack_rows(rows, inner, columns, stride, packed);
+}
+void pack_rows(const Bfloat16* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
+               Bfloat16Pair* packed) {
+  kernels().pack_row_pairs(rows, inner, columns, stride, packed);
+}
+
+/// Calls work(Value{}) with the type of the kernels that compute with `matrix`.
+template <class Work>
+decltype(auto) with_type_of(const at::Tensor& matrix, const Work& work) {
+  return matrix.scalar_type() == at::kFloat ? work(float{}) : work(Bfloat16{});
+}
+
+bool plain_on_cpu(const at::Tensor& x) {
+  return x.device().is_cpu() && !(c10::GradMode::is_enabled() && x.requires_grad());
+}
+
+/// LibTorch multiplies bfloat16 on the matrix tiles of cores that have them, which the kernels do not.
+bool has_matrix_tiles() {
+  static const bool tiles = at::cpu::init_amx();
+  return tiles;
+}
+
+/// Whether the kernels multiply the two.
+bool multiply_on_kernels(const at::Tensor& x, const at::Tensor& weight) {
+  const auto type = x.scalar_type();
+  return plain_on_cpu(x) && plain_on_cpu(weight) && weight.scalar_type() == type &&
+         (type == at::kFloat || (type == at::kBFloat16 && !has_matrix_tiles()));
+}
+
+template <class Unit>
+Unit* room_for(at::Tensor& scratch, std::int64_t units) {
+  static_assert(sizeof(Unit) == sizeof(float));
+  if (!scratch.defined() || scratch.numel() < units) scratch = at::empty({units}, at::kFloat);
+  return static_cast<Unit*>(scratch.mutable_data_ptr());
+}
+
+/// x, or a copy of it whose rows consist of whole units.
+template <class Value>
+at::Tensor in_units(const at::Tensor& x) {
+  const auto whole = [](std::int64_t values) { return values % kPerUnit<Value> == 0; };
+  const bool aligned = reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % alignof(Unit<Value>) == 0;
+  if (x.stride(1) == 1 && whole(x.size(1)) && whole(x.stride(0)) && aligned) return x;
+  at::Tensor copy = at::empty({x.size(0), kPerUnit<Value> * units_of<Value>(x.size(1))}, x.options());
+  copy.narrow(1, 0, x.size(1)).copy_(x);
+  copy.narrow(1, x.size(1), copy.size(1) - x.size(1)).zero_();
+  return copy;
 }
 
 /// Pieces of a product: bands of rows where the right side is packed, else of columns, each packed by its
@@ -54,34 +141,88 @@ std::vector<Piece> pieces_of(std::int64_t rows, std::int64_t inner, std::int64_t
 }
 
 /// The right side of the columns [first, first + count) of W^T, from `packed` or packed now.
-RightSide right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std::int64_t first,
-                     std::int64_t count, at::Tensor& scratch) {
-  const std::int64_t inner = weight_OI.size(1), panel = inner * kPanel;
-  if (packed.defined()) return {packed.const_data_ptr<float>() + first / kPanel * panel, kPanel, panel};
-  float* room = room_for(scratch, packed_size(count, inner));
-  kernels().pack(weight_OI.const_data_ptr<float>() + first * weight_OI.stride(0), count, inner,
-                 weight_OI.stride(0), room);
+template <class Value>
+RightSideOf<Unit<Value>> right_side(const at::Tensor& weight_OI, const at::Tensor& packed, std::int64_t first,
+                                    std::int64_t count, at::Tensor& scratch) {
+  const std::int64_t inner = weight_OI.size(1), panel = units_of<Value>(inner) * kPanel;
+  if (packed.defined()) return {values_of<Unit<Value>>(packed) + first / kPanel * panel, kPanel, panel};
+  auto* room = room_for<Unit<Value>>(scratch, packed_size(count, units_of<Value>(inner)));
+  pack(values_of<Value>(weight_OI) + first * weight_OI.stride(0), count, inner, weight_OI.stride(0), room);
   return {room, kPanel, panel};
 }
 
-/// x W^T, through LibTorch where the kernels do not compute.
-at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed) {
-  if (!on_kernels(x_TI) || !on_kernels(weight_OI)) return at::mm(x_TI, weight_OI.t());
-  const at::Tensor x = x_TI.stride(1) == 1 || x_TI.size(1) == 1 ? x_TI : x_TI.contiguous();
-  const std::int64_t rows = x.size(0), inner = x.size(1), columns = weight_OI.size(0);
-  at::Tensor out_TO = at::empty({rows, columns}, x.options());
+/// x W^T of matrices of `Value`, as a matrix of `Sum`.
+template <class Value, class Sum>
+void multiply_on_threads(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed,
+                         const at::Tensor& out_TO) {
+  const at::Tensor x = in_units<Value>(x_TI);
+  const std::int64_t rows = x.size(0), inner = units_of<Value>(x_TI.size(1)), columns = weight_OI.size(0),
+                     stride = x.stride(0) / kPerUnit<Value>;
   const auto pieces = pieces_of(rows, inner, columns, packed.defined());
-  const float* left = x.const_data_ptr<float>();
-  float* out = out_TO.mutable_data_ptr<float>();
+  const auto* left = values_of<Unit<Value>>(x);
+  Sum* out = values_to<Sum>(out_TO);
   on_threads(static_cast<std::int64_t>(pieces.size()), [&](std::int64_t i) {
     const Piece& p = pieces[static_cast<std::size_t>(i)];
     const c10::InferenceMode inference;  // a thread's mode is its own
     thread_local at::Tensor scratch;
-    kernels().multiply({p.rows, inner, p.columns, left + p.first_row * x.stride(0), x.stride(0),
-                        right_side(weight_OI, packed, p.first_column, p.columns, scratch),
-                        out + p.first_row * columns + p.first_column, columns, false});
+    compute(
+        ProductOf<Unit<Value>, Sum>{p.rows, inner, p.columns, left + p.first_row * stride, stride,
+                                    right_side<Value>(weight_OI, packed, p.first_column, p.columns, scratch),
+                                    out + p.first_row * columns + p.first_column, columns, false});
+  });
+}
+
+/// x W^T, through LibTorch where the kernels do not compute.
+at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed) {
+  if (!multiply_on_kernels(x_TI, weight_OI)) return at::mm(x_TI, weight_OI.t());
+  at::Tensor out_TO = at::empty({x_TI.size(0), weight_OI.size(0)}, x_TI.options());
+  with_type_of(weight_OI, [&]<class Value>(Value) {
+    multiply_on_threads<Value, Value>(x_TI, weight_OI, packed, out_TO);
   });
   return out_TO;
+}
+
+/// out [M, N] = left [M, K] right [K, N], added to what stands there where `add`.
+template <class Value>
+void multiply_into_of(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
+                      bool add) {
+  const at::Tensor left = in_units<Value>(left_MK);
+  const std::int64_t rows = out_MN.size(0), inner = units_of<Value>(left_MK.size(1)),
+                     columns = out_MN.size(1);
+  const Value* right = values_of<Value>(right_KN);
+  Value* out = values_to<Value>(out_MN);
+  on_even_pieces(columns, kColumnsPerPiece, kPanel, [&](std::int64_t first, std::int64_t count) {
+    const c10::InferenceMode inference;
+    thread_local at::Tensor scratch;
+    auto* room = room_for<Unit<Value>>(scratch, packed_size(count, inner));
+    pack_rows(right + first, right_KN.size(0), count, right_KN.stride(0), room);
+    compute(ProductOf<Unit<Value>, Value>{rows,
+                                          inner,
+                                          count,
+                                          values_of<Unit<Value>>(left),
+                                          left.stride(0) / kPerUnit<Value>,
+                                          {room, kPanel, inner * kPanel},
+                                          out + first,
+                                          out_MN.stride(0),
+                                          add});
+  });
+}
+
+/// Rows of floats as the left side of a product of `Value`; their distance is units_of<Value>(count).
+template <class Value>
+const Unit<Value>* left_side(const float* x, std::int64_t rows, std::int64_t count, at::Tensor& scratch) {
+  if constexpr (std::is_same_v<Value, float>) {
+    return x;
+  } else {
+    const std::int64_t stride = 2 * pairs_of(count);
+    auto* pairs = room_for<Bfloat16Pair>(scratch, rows * pairs_of(count));
+    auto* values = reinterpret_cast<Bfloat16*>(pairs);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      kernels().to_bfloat16(x + r * count, count, values + r * stride);
+      if (count < stride) values[r * stride + count] = Bfloat16{};
+    }
+    return pairs;
+  }
 }
 
 }  // namespace
@@ -96,8 +237,7 @@ SerialMatrixLibrary::~SerialMatrixLibrary() {
 }
 
 bool on_kernels(const at::Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat &&
-         !(c10::GradMode::is_enabled() && x.requires_grad());
+  return plain_on_cpu(x) && x.scalar_type() == at::kFloat;
 }
 
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
@@ -106,59 +246,66 @@ at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
 
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
                    bool add) {
-  const std::int64_t rows = out_MN.size(0), inner = left_MK.size(1), columns = out_MN.size(1);
-  const float *left = left_MK.const_data_ptr<float>(), *right = right_KN.const_data_ptr<float>();
-  float* out = out_MN.mutable_data_ptr<float>();
-  on_even_pieces(columns, kColumnsPerPiece, kPanel, [&](std::int64_t first, std::int64_t count) {
-    const c10::InferenceMode inference;
-    thread_local at::Tensor scratch;
-    float* room = room_for(scratch, packed_size(count, inner));
-    kernels().pack_rows(right + first, inner, count, right_KN.stride(0), room);
-    kernels().multiply({rows,
-                        inner,
-                        count,
-                        left,
-                        left_MK.stride(0),
-                        {room, kPanel, inner * kPanel},
-                        out + first,
-                        out_MN.stride(0),
-                        add});
-  });
+  with_type_of(out_MN, [&]<class Value>(Value) { multiply_into_of<Value>(out_MN, left_MK, right_KN, add); });
 }
 
 LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::move(weight_OI)) {
-  if (!packed || !on_kernels(weight_OI_)) return;
-  packed_ = at::empty({packed_size(outputs(), inputs())}, at::kFloat);
-  kernels().pack(weight_OI_.const_data_ptr<float>(), outputs(), inputs(), inputs(),
-                 packed_.mutable_data_ptr<float>());
+  if (!packed || !multiply_on_kernels(weight_OI_, weight_OI_)) return;
+  with_type_of(weight_OI_, [&]<class Value>(Value) {
+    packed_ = at::empty({packed_size(outputs(), units_of<Value>(inputs()))}, at::kFloat);
+    pack(values_of<Value>(weight_OI_), outputs(), inputs(), inputs(), values_to<Unit<Value>>(packed_));
+  });
 }
 
 at::Tensor LinearWeight::times(const at::Tensor& x_TI) const {
   return multiply(x_TI, weight_OI_, packed_);
 }
 
+at::Tensor LinearWeight::sums(const at::Tensor& x_TI) const {
+  at::Tensor out_TO = at::empty({x_TI.size(0), outputs()}, x_TI.options().dtype(at::kFloat));
+  with_type_of(weight_OI_, [&]<class Value>(Value) {
+    multiply_on_threads<Value, float>(x_TI, weight_OI_, packed_, out_TO);
+  });
+  return out_TO;
+}
+
 void LinearWeight::add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const {
-  if (!on_kernels(dy_TO) || !on_kernels(weight_OI_)) {
+  if (!multiply_on_kernels(dy_TO, weight_OI_)) {
     dx_TI = dx_TI.defined() ? dx_TI.addmm_(dy_TO, weight_OI_) : at::mm(dy_TO, weight_OI_);
     return;
   }
   const bool add = dx_TI.defined();
   if (!add) dx_TI = at::empty({dy_TO.size(0), inputs()}, dy_TO.options());
-  multiply_into(dx_TI, dy_TO.stride(1) == 1 ? dy_TO : dy_TO.contiguous(), weight_OI_, add);
+  multiply_into(dx_TI, dy_TO, weight_OI_, add);
 }
 
-void LinearWeight::columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count,
-                           float* out, at::Tensor& scratch) const {
-  kernels().multiply({rows, inputs(), count, x, inputs(),
-                      right_side(weight_OI_, packed_, first, count, scratch), out, count, false});
+void LinearWeight::columns(const at::Tensor& x_TI, std::int64_t first, std::int64_t count, float* out,
+                           ProductScratch& scratch) const {
+  with_type_of(weight_OI_, [&]<class Value>(Value) {
+    const at::Tensor x = in_units<Value>(x_TI);
+    compute(ProductOf<Unit<Value>, float>{
+        x.size(0), units_of<Value>(inputs()), count, values_of<Unit<Value>>(x), x.stride(0) / kPerUnit<Value>,
+        right_side<Value>(weight_OI_, packed_, first, count, scratch.right), out, count, false});
+  });
 }
 
 void LinearWeight::add_rows(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count,
-                            float* out, bool add, at::Tensor& scratch) const {
+                            float* out, bool add, ProductScratch& scratch) const {
   const std::int64_t stride = weight_OI_.stride(0);
-  float* room = room_for(scratch, packed_size(inputs(), count));
-  kernels().pack_rows(weight_OI_.const_data_ptr<float>() + first * stride, count, inputs(), stride, room);
-  kernels().multiply({rows, count, inputs(), x, count, {room, kPanel, count * kPanel}, out, inputs(), add});
+  with_type_of(weight_OI_, [&]<class Value>(Value) {
+    const std::int64_t inner = units_of<Value>(count);
+    auto* room = room_for<Unit<Value>>(scratch.right, packed_size(inputs(), inner));
+    pack_rows(values_of<Value>(weight_OI_) + first * stride, count, inputs(), stride, room);
+    compute(ProductOf<Unit<Value>, float>{rows,
+                                          inner,
+                                          inputs(),
+                                          left_side<Value>(x, rows, count, scratch.left),
+                                          inner,
+                                          {room, kPanel, inner * kPanel},
+                                          out,
+                                          inputs(),
+                                          add});
+  });
 }
 
 std::vector<at::Tensor> apply_linears(const at::Tensor& x_TI, std::span<const LinearWeight* const> weights,

@@ -25,19 +25,26 @@ class SerialMatrixLibrary {
 /// Whether rocket's own kernels compute with x: float32 on the CPU, and no gradient flows through it.
 bool on_kernels(const at::Tensor& x);
 
-/// x W^T. On kernels a row's bits are a function of that row and the weight: neither other rows nor threads
-/// change them. With gradients: for four rows or more, as far as the matrix library keeps to it.
+/// x W^T. Of float32 on the CPU, and of bfloat16 where the CPU has no matrix tiles, a row's bits are a
+/// function of that row and the weight: neither other rows nor threads change them. With gradients, and
+/// elsewhere: for four rows or more, as far as the matrix library keeps to it.
 at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
 
-/// out [M, N] = left [M, K] right [K, N], added to what stands there where `add`: float32 on the CPU, rows
-/// without gaps between their elements. Bits as those of product().
+/// out [M, N] = left [M, K] right [K, N], added to what stands there where `add`: all float32 or all bfloat16
+/// on the CPU, out's and right's rows without gaps between their elements. Bits as those of product().
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN, bool add);
+
+/// Room that a thread uses again for both sides of its products.
+struct ProductScratch {
+  at::Tensor left, right;
+};
 
 /// A frozen weight of a linear layer, kept as the kernels read it where that pays.
 class LinearWeight {
  public:
   LinearWeight() = default;
-  /// `packed`: keeps a second copy of a float32 weight on the CPU, so that no product has to make one.
+  /// `packed`: keeps a second copy of a weight on the CPU that the kernels multiply, so that no product has
+  /// to make one.
   LinearWeight(at::Tensor weight_OI, bool packed);
 
   const at::Tensor& tensor() const { return weight_OI_; }
@@ -47,14 +54,17 @@ class LinearWeight {
   at::Tensor times(const at::Tensor& x_TI) const;
   /// The gradient of x from that of times(x); added to `dx_TI` where that is defined.
   void add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const;
-  /// On kernels, serial: the columns [first, first + count) of x W^T for `rows` rows, written to `out` with a
-  /// distance of `count`. `first` is a multiple of kPanel. `scratch` may be enlarged.
-  void columns(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
-               at::Tensor& scratch) const;
-  /// On kernels, serial: out [rows, inputs] = x [rows, count] times the weight's rows [first, first + count),
-  /// added to `out` where `add`.
+  /// What follows is for float32 and bfloat16 weights on the CPU and `x` of their type; sums are float32.
+  /// x W^T, [T, outputs].
+  at::Tensor sums(const at::Tensor& x_TI) const;
+  /// Serial: the columns [first, first + count) of x W^T, written to `out` with a distance of `count`.
+  /// `first` is a multiple of kPanel.
+  void columns(const at::Tensor& x_TI, std::int64_t first, std::int64_t count, float* out,
+               ProductScratch& scratch) const;
+  /// Serial: out [rows, inputs] = x [rows, count], rounded to the weight's type, times the weight's rows
+  /// [first, first + count), added to `out` where `add`.
   void add_rows(const float* x, std::int64_t rows, std::int64_t first, std::int64_t count, float* out,
-                bool add, at::Tensor& scratch) const;
+                bool add, ProductScratch& scratch) const;
 
  private:
   at::Tensor weight_OI_;

@@ -1,6 +1,6 @@
 # The CPU kernels are compiled once for each instruction set and chosen when the program starts.
 if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND ROCKET_KERNELS_WITHOUT kernels_avx2.cpp kernels_avx512.cpp)
+  list(APPEND ROCKET_KERNELS_WITHOUT kernels_avx2.cpp kernels_avx512.cpp kernels_avx512_bf16.cpp)
 endif()
 
 # Optimised in every build type: a product of an unoptimised build is thirty times slower.
@@ -14,4 +14,5 @@ function(rocket_kernel_flags)
   set_source_files_properties(kernels/kernels_portable.cpp PROPERTIES COMPILE_OPTIONS "-O3")
   set_source_files_properties(kernels/kernels_avx2.cpp PROPERTIES COMPILE_OPTIONS "-O3;${avx2}")
   set_source_files_properties(kernels/kernels_avx512.cpp PROPERTIES COMPILE_OPTIONS "-O3;${avx512}")
+  set_source_files_properties(kernels/kernels_avx512_bf16.cpp PROPERTIES COMPILE_OPTIONS "-O3;${avx512};-mavx512bf16")
 endfunction()

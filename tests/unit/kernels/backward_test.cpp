@@ -14,7 +14,7 @@ using Doubles = std::vector<double>;
 
 class BackwardTest : public test::EachSetTest {};
 
-INSTANTIATE_TEST_SUITE_P(Sets, BackwardTest, testing::Values("portable", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Sets, BackwardTest, test::kEverySet,
                          [](const auto& info) { return std::string(info.param); });
 
 Doubles wide(const Floats& x) {

@@ -20,7 +20,7 @@ Floats random_floats(std::int64_t count, unsigned seed) {
 
 class EncoderKernelsTest : public test::EachSetTest {};
 
-INSTANTIATE_TEST_SUITE_P(Sets, EncoderKernelsTest, testing::Values("portable", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Sets, EncoderKernelsTest, test::kEverySet,
                          [](const auto& info) { return std::string(info.param); });
 
 Floats layer_norm(const Floats& a, const Floats& b, const Floats& c, const Floats& weight,

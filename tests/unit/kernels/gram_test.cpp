@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "support.h"
 
 namespace rocket {
 namespace {
@@ -96,7 +97,7 @@ class GramTest : public testing::TestWithParam<const char*> {
   const Kernels* k = nullptr;
 };
 
-INSTANTIATE_TEST_SUITE_P(Sets, GramTest, testing::Values("portable", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Sets, GramTest, test::kEverySet,
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_P(GramTest, ProductsOfEveryShapeAreWithinTheBoundOfOneSum) {

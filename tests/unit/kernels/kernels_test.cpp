@@ -26,7 +26,7 @@ class KernelsTest : public test::EachSetTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Sets, KernelsTest, testing::Values("portable", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Sets, KernelsTest, test::kEverySet,
                          [](const auto& info) { return std::string(info.param); });
 
 double dot(const float* a, const float* b, std::int64_t n) {

@@ -21,6 +21,8 @@ inline Floats random_floats(std::int64_t count, unsigned seed, float scale = 1, 
   return values;
 }
 
+inline const auto kEverySet = testing::Values("portable", "avx2", "avx512", "avx512_bf16");
+
 /// Every instruction set that this machine has.
 class EachSetTest : public testing::TestWithParam<const char*> {
  protected:

@@ -220,6 +220,22 @@ TEST(Decoder, NllIsChunkedWithoutChangingItsValueOrGradient) {
             1e-5 * theirs.grad().abs().max().item<double>());
 }
 
+TEST(Decoder, GradientsOfNllInBfloat16StayNearFloat32) {
+  const Decoder wide = test::load_decoder("tiny_random_llama"),
+                narrow = test::load_decoder("tiny_random_llama", at::kBFloat16);
+  const at::Tensor hidden =
+      (at::remainder(at::arange(300 * 16, at::kFloat) * 0.618, 1.0) - 0.5).view({300, 16}).to(at::kBFloat16);
+  const at::Tensor targets = at::remainder(at::arange(300, at::kLong) * 7919, 32000);
+  at::Tensor ours = hidden.clone().requires_grad_(), theirs = hidden.to(at::kFloat).requires_grad_();
+  const at::Tensor nll = narrow.nll(ours, targets), expected = wide.nll(theirs, targets);
+  EXPECT_LT(test::largest_difference(nll, expected), 1e-2);
+  EXPECT_LT(test::largest_difference(narrow.nll(hidden, targets), nll.detach()), 1e-5);
+  nll.sum().backward();
+  expected.sum().backward();
+  EXPECT_LT(test::largest_difference(ours.grad().to(at::kFloat), theirs.grad()),
+            1e-2 * theirs.grad().abs().max().item<double>());
+}
+
 TEST(Decoder, BFloat16StaysNearFloat32) {
   const c10::NoGradGuard no_grad;
   const auto reference = test::read_reference("tests/data/stories260k/reference.json");

@@ -5,6 +5,9 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <tuple>
+
 #include "support.h"
 
 namespace rocket {
@@ -18,12 +21,22 @@ struct Shape {
   std::int64_t inputs, outputs;
 };
 
-class ProductTest : public testing::TestWithParam<Shape> {
+class ProductTest : public testing::TestWithParam<std::tuple<Shape, at::ScalarType>> {
  protected:
   void TearDown() override { at::set_num_threads(1); }
-  const at::Tensor weight = numbers(GetParam().outputs, GetParam().inputs, 0.41421356);
-  const at::Tensor x = numbers(300, GetParam().inputs, 0.61803399);
+  Shape shape() const { return std::get<0>(GetParam()); }
+  at::ScalarType type() const { return std::get<1>(GetParam()); }
+  /// Sums are float32; in bfloat16 only results are rounded.
+  double tolerance() const { return type() == at::kFloat ? 1e-5 : 1e-5 + 1.0 / 256; }
+  const at::Tensor weight = numbers(shape().outputs, shape().inputs, 0.41421356).to(type());
+  const at::Tensor x = numbers(300, shape().inputs, 0.61803399).to(type());
 };
+
+/// The largest difference, as a share of the value where that is above one.
+double distance(const at::Tensor& found, const at::Tensor& expected) {
+  const at::Tensor wide = expected.to(at::kDouble);
+  return ((found.to(at::kDouble) - wide).abs() / wide.abs().clamp_min(1)).max().item<double>();
+}
 
 TEST_P(ProductTest, BitsOfARowDependOnNothingElse) {
   const at::Tensor whole = product(x, weight);
@@ -43,16 +56,56 @@ TEST_P(ProductTest, IsTheProduct) {
   const at::Tensor expected = at::mm(x.to(at::kDouble), weight.to(at::kDouble).t());
   for (const std::int64_t rows : {1, 3, 300}) {
     const at::Tensor found = product(x.narrow(0, 0, rows), weight);
-    EXPECT_EQ(found.sizes(), (std::vector<std::int64_t>{rows, GetParam().outputs}));
-    EXPECT_LT(test::largest_difference(found.to(at::kDouble), expected.narrow(0, 0, rows)), 1e-5);
+    EXPECT_EQ(found.scalar_type(), type());
+    EXPECT_EQ(found.sizes(), (std::vector<std::int64_t>{rows, shape().outputs}));
+    EXPECT_LT(distance(found, expected.narrow(0, 0, rows)), tolerance());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ProductTest,
-                         testing::Values(Shape{128, 1}, Shape{128, 2}, Shape{64, 3}, Shape{1, 128},
-                                         Shape{4, 128}, Shape{128, 8}, Shape{128, 16}, Shape{20, 20},
-                                         Shape{64, 64}, Shape{128, 256}, Shape{256, 1456}, Shape{1024, 600},
-                                         Shape{1024, 1536}));
+TEST_P(ProductTest, TakesViewsOfLargerMatrices) {
+  const at::Tensor expected = product(x, weight);
+  at::Tensor around = at::zeros({300, shape().inputs + 3}, x.options());
+  around.narrow(1, 1, shape().inputs).copy_(x);
+  EXPECT_TRUE(product(around.narrow(1, 1, shape().inputs), weight).equal(expected));
+  EXPECT_TRUE(product(x.t().contiguous().t(), weight).equal(expected));
+}
+
+TEST_P(ProductTest, APackedWeightGivesTheSameBits) {
+  const LinearWeight packed(weight, true), plain(weight, false);
+  at::set_num_threads(2);
+  EXPECT_TRUE(packed.times(x).equal(product(x, weight)));
+  EXPECT_TRUE(plain.times(x).equal(product(x, weight)));
+  const at::Tensor sums = packed.sums(x);
+  EXPECT_EQ(sums.scalar_type(), at::kFloat);
+  EXPECT_TRUE(sums.to(type()).equal(product(x, weight)));
+  EXPECT_LT(distance(sums, at::mm(x.to(at::kDouble), weight.to(at::kDouble).t())), 1e-5);
+}
+
+TEST_P(ProductTest, GradientsAreAddedToOthers) {
+  const at::Tensor dy = numbers(300, shape().outputs, 0.7320508).to(type());
+  const at::Tensor expected = at::mm(dy.to(at::kDouble), weight.to(at::kDouble));
+  at::Tensor dx;
+  const LinearWeight linear(weight, true);
+  linear.add_gradient(dy, dx);
+  EXPECT_EQ(dx.scalar_type(), type());
+  EXPECT_LT(distance(dx, expected), tolerance());
+  dx = at::ones_like(dx);
+  linear.add_gradient(dy, dx);
+  EXPECT_LT(distance(dx, expected + 1), tolerance());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ProductTest,
+    testing::Combine(testing::Values(Shape{128, 1}, Shape{128, 2}, Shape{64, 3}, Shape{1, 128}, Shape{4, 128},
+                                     Shape{7, 33}, Shape{128, 8}, Shape{128, 16}, Shape{20, 20},
+                                     Shape{64, 64}, Shape{128, 256}, Shape{256, 1456}, Shape{1024, 600},
+                                     Shape{2048, 300}, Shape{1024, 1536}),
+                     testing::Values(at::kFloat, at::kBFloat16)),
+    [](const auto& info) {
+      const Shape shape = std::get<0>(info.param);
+      return (std::get<1>(info.param) == at::kFloat ? "float32_" : "bfloat16_") +
+             std::to_string(shape.inputs) + "_" + std::to_string(shape.outputs);
+    });
 
 TEST(Product, WorksInEveryModeAndOnThreads) {
   at::set_num_threads(2);
