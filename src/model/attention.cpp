@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "model/backward.h"
+#include "model/float_matrix.h"
 #include "model/product.h"
 #include "model/threads.h"
 
@@ -14,7 +15,7 @@ namespace rocket {
 namespace {
 
 /// k or v for every query head: [n, G, M, K] -> [n, H, M, K].
-at::Tensor for_each_head(const at::Tensor& x_nGMK, std::int64_t heads) {
+at::Tensor repeated_heads(const at::Tensor& x_nGMK, std::int64_t heads) {
   const auto n = x_nGMK.size(0), groups = x_nGMK.size(1), m = x_nGMK.size(2), dim = x_nGMK.size(3);
   if (groups == heads) return x_nGMK;
   return x_nGMK.unsqueeze(2).expand({n, groups, heads / groups, m, dim}).reshape({n, heads, m, dim});
@@ -81,132 +82,133 @@ at::Tensor attend_by_length(const LengthGroups& groups, const at::Tensor& q_THK,
   return at::cat(mixed).index_select(0, groups.inverse_T);
 }
 
-/// Room for the keys and values of one sequence at a time.
-class Workspace {
- public:
-  KeysAndValues of(std::int64_t key_heads, std::int64_t dim, std::int64_t length) {
-    const std::int64_t capacity = whole_panels(length);
-    const std::int64_t each = key_heads * dim * capacity;
-    if (!room_.defined() || room_.numel() < 2 * each + 2 * kReadAhead) {
-      room_ = at::empty({2 * each + 2 * kReadAhead}, at::kFloat);
-    }
-    float* start = room_.mutable_data_ptr<float>();
-    return {start, start + each + kReadAhead, capacity};
+/// What the kernels' calls for one key head have in common.
+struct HeadShape {
+  std::int64_t heads = 0, dim = 0;  // query heads of the key head
+  Mask mask;
+
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(dim)); }
+};
+
+/// Rows of one key head as packed keys behind `cached` earlier ones.
+void write_packed(const FloatBlock<const float>& from, std::int64_t rows, std::int64_t cached,
+                  std::int64_t dim, float* packed) {
+  for (std::int64_t l = 0; l < rows; ++l) {
+    float* key = packed + key_place(cached + l, 0, dim);
+    for (std::int64_t i = 0; i < dim; ++i) key[i * kPanel] = from.data[l * from.stride + i];
   }
+}
 
- private:
-  at::Tensor room_;
-};
+void write_plain(const FloatBlock<const float>& from, std::int64_t rows, std::int64_t dim, float* to) {
+  for (std::int64_t l = 0; l < rows; ++l) std::copy_n(from.data + l * from.stride, dim, to + l * dim);
+}
 
-/// Where the kernels find the rows of a forward.
-struct HeadRows {
-  const float* q = nullptr;
-  float* out = nullptr;
-  std::int64_t heads = 0, key_heads = 0, dim = 0;
-};
-
-void attend_sequence(const SequenceRows& s, const KeysAndValues& stored, const HeadRows& rows,
-                     const Mask& mask) {
+/// Attention of some rows' query heads of one key head, whose keys (packed) and values are written.
+void attend_head(const SequenceRows& s, const HeadShape& shape, const FloatBlock<const float>& q,
+                 const FloatBlock<float>& out, const float* keys, const float* values) {
   thread_local std::vector<float> scratch;
   const auto floats = static_cast<std::size_t>(attention_scratch(s.cached + s.fresh));
   if (scratch.size() < floats) scratch.resize(floats);
-  const std::int64_t dim = rows.dim, heads = rows.heads / rows.key_heads, stride = rows.heads * dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  for (std::int64_t g = 0; g < rows.key_heads; ++g) {
-    const std::int64_t head = s.first_row * stride + g * heads * dim, key_head = g * dim * stored.capacity;
-    kernels().attend({s.fresh, s.cached, heads, dim, mask.window, mask.causal, scale, rows.q + head,
-                      rows.out + head, stride, stored.keys + key_head, stored.values + key_head, dim,
-                      scratch.data()});
-  }
+  kernels().attend({s.fresh, s.cached, shape.heads, shape.dim, shape.mask.window, shape.mask.causal,
+                    shape.scale(), q.data, out.data, q.stride, keys, values, shape.dim, scratch.data()});
 }
 
-/// Rows of one key head as packed keys behind `cached` earlier ones.
-void write_packed(const float* rows, std::int64_t count, std::int64_t stride, std::int64_t cached,
-                  std::int64_t dim, float* packed) {
-  for (std::int64_t l = 0; l < count; ++l) {
-    float* key = packed + key_place(cached + l, 0, dim);
-    for (std::int64_t i = 0; i < dim; ++i) key[i * kPanel] = rows[l * stride + i];
-  }
+/// What one key head has of some rows: its query heads, and itself.
+struct HeadBlocks {
+  HeadBlocks(std::int64_t first_row, std::int64_t rows, std::int64_t key_head, const HeadShape& shape)
+      : queries{first_row, rows, key_head * shape.heads * shape.dim, shape.heads * shape.dim},
+        keys{first_row, rows, key_head * shape.dim, shape.dim} {}
+
+  Block queries, keys;
+};
+
+/// Calls work(blocks, length) for each key head of each sequence, on all threads. Heads of a sequence share
+/// their rows' cache lines, so one thread takes all of them where there are sequences enough.
+template <class Work>
+void for_each_head(const std::vector<std::int64_t>& starts, std::int64_t key_heads, const HeadShape& shape,
+                   const Work& work) {
+  constexpr std::int64_t kSequencesPerThread = 4;
+  const std::int64_t sequences = static_cast<std::int64_t>(starts.size()) - 1;
+  const std::int64_t heads = sequences < kSequencesPerThread * threads_here() ? 1 : key_heads;
+  on_threads(sequences * key_heads / heads, [&](std::int64_t i) {
+    const auto s = static_cast<std::size_t>(i * heads / key_heads);
+    const std::int64_t length = starts[s + 1] - starts[s];
+    for (std::int64_t g = i * heads % key_heads, end = g + heads; length > 0 && g < end; ++g)
+      work(HeadBlocks(starts[s], length, g, shape), length);
+  });
 }
 
-void write_sequence(const SequenceRows& rows, const float* k, const float* v, std::int64_t key_heads,
-                    std::int64_t dim, const KeysAndValues& to) {
-  const std::int64_t stride = key_heads * dim;
-  k += rows.first_row * stride;
-  v += rows.first_row * stride;
-  for (std::int64_t g = 0; g < key_heads; ++g) {
-    write_packed(k + g * dim, rows.fresh, stride, rows.cached, dim, to.keys + g * dim * to.capacity);
-    float* values = to.values + (g * to.capacity + rows.cached) * dim;
-    for (std::int64_t l = 0; l < rows.fresh; ++l)
-      std::copy_n(v + l * stride + g * dim, dim, values + l * dim);
-  }
+HeadShape head_shape(const at::Tensor& q_THK, const at::Tensor& k_TGK, const Mask& mask) {
+  return {q_THK.size(1) / k_TGK.size(1), q_THK.size(2), mask};
 }
 
 at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                        const at::Tensor& v_TGK, const Mask& mask) {
-  const at::Tensor q = q_THK.contiguous(), k = k_TGK.contiguous(), v = v_TGK.contiguous();
-  at::Tensor out = at::empty({q.size(0), q.size(1) * q.size(2)}, q.options());
-  const HeadRows heads{q.const_data_ptr<float>(), out.mutable_data_ptr<float>(), q.size(1), k.size(1),
-                       q.size(2)};
-  const float *keys = k.const_data_ptr<float>(), *values = v.const_data_ptr<float>();
-  on_threads(static_cast<std::int64_t>(rows.sequences.size()), [&](std::int64_t i) {
-    thread_local Workspace workspace;
-    const auto s = static_cast<std::size_t>(i);
-    const SequenceRows sequence{rows.starts[s], rows.length(s), 0};
-    const KeysAndValues stored = workspace.of(heads.key_heads, heads.dim, sequence.fresh);
-    write_sequence(sequence, keys, values, heads.key_heads, heads.dim, stored);
-    attend_sequence(sequence, stored, heads, mask);
+  const at::Tensor q_all = q_THK.contiguous(), k_all = k_TGK.contiguous(), v_all = v_TGK.contiguous();
+  at::Tensor out_TO = at::empty({q_all.size(0), q_all.size(1) * q_all.size(2)}, q_all.options());
+  const FloatMatrix q(q_all), k(k_all), v(v_all), out(out_TO);
+  const HeadShape shape = head_shape(q_THK, k_TGK, mask);
+  for_each_head(rows.starts, k_all.size(1), shape, [&](const HeadBlocks& blocks, std::int64_t length) {
+    const std::int64_t packed = whole_panels(length) * shape.dim + kReadAhead,
+                       plain = length * shape.dim + kReadAhead;
+    ThreadRoom room(packed + plain + 2 * (blocks.queries.size() + blocks.keys.size()));
+    float *keys = room.take(packed), *values = room.take(plain);
+    write_packed(k.read(blocks.keys, room), length, 0, shape.dim, keys);
+    write_plain(v.read(blocks.keys, room), length, shape.dim, values);
+    const FloatBlock<float> mixed = out.target(blocks.queries, room);
+    attend_head({0, length, 0}, shape, q.read(blocks.queries, room), mixed, keys, values);
+    out.store(blocks.queries, mixed);
   });
-  return out;
+  return out_TO;
 }
 
-/// What the gradients of attention are made of: float32, contiguous; dk and dv are zero at first.
+/// What the gradients of attention are made of and what they become.
 struct AttentionGradient {
-  at::Tensor q_THK, k_TGK, v_TGK, out_TO, dout_TO, dq_THK, dk_TGK, dv_TGK;
+  FloatMatrix q, k, v, out, dout, dq, dk, dv;
 };
 
 /// Of one key head of one sequence.
-void attend_backward(const AttentionGradient& a, std::int64_t first_row, std::int64_t length, std::int64_t g,
-                     const Mask& mask) {
-  const std::int64_t key_heads = a.k_TGK.size(1), dim = a.k_TGK.size(2), heads = a.q_THK.size(1) / key_heads;
-  const std::int64_t row_stride = a.q_THK.size(1) * dim, key_stride = key_heads * dim;
-  const std::int64_t at = first_row * row_stride + g * heads * dim, key_at = first_row * key_stride + g * dim;
-  const std::int64_t packed = whole_panels(length) * dim + kReadAhead, plain = length * dim + kReadAhead;
-  thread_local std::vector<float> room;
-  const auto floats = static_cast<std::size_t>(2 * packed + plain + attention_gradient_scratch(length, dim));
-  if (room.size() < floats) room.resize(floats);
-  float *keys = room.data(), *values = keys + packed, *plain_keys = values + packed;
-  const float *k = a.k_TGK.const_data_ptr<float>() + key_at, *v = a.v_TGK.const_data_ptr<float>() + key_at;
-  write_packed(k, length, key_stride, 0, dim, keys);
-  write_packed(v, length, key_stride, 0, dim, values);
-  for (std::int64_t l = 0; l < length; ++l) std::copy_n(k + l * key_stride, dim, plain_keys + l * dim);
-  kernels().attend_backward({length, heads, dim, mask.window, mask.causal,
-                             1.0f / std::sqrt(static_cast<float>(dim)), a.q_THK.const_data_ptr<float>() + at,
-                             a.out_TO.const_data_ptr<float>() + at, a.dout_TO.const_data_ptr<float>() + at,
-                             a.dq_THK.mutable_data_ptr<float>() + at, row_stride, keys, values, plain_keys,
-                             a.dk_TGK.mutable_data_ptr<float>() + key_at,
-                             a.dv_TGK.mutable_data_ptr<float>() + key_at, key_stride, plain_keys + plain});
+void attend_backward(const AttentionGradient& a, const HeadShape& shape, const HeadBlocks& blocks,
+                     std::int64_t length) {
+  const std::int64_t dim = shape.dim, packed = whole_panels(length) * dim + kReadAhead,
+                     plain = length * dim + kReadAhead, scratch = attention_gradient_scratch(length, dim);
+  ThreadRoom room(2 * packed + plain + scratch + 4 * (blocks.queries.size() + blocks.keys.size()));
+  float *keys = room.take(packed), *values = room.take(packed), *plain_keys = room.take(plain);
+  const FloatBlock<const float> k = a.k.read(blocks.keys, room), q = a.q.read(blocks.queries, room);
+  write_packed(k, length, 0, dim, keys);
+  write_packed(a.v.read(blocks.keys, room), length, 0, dim, values);
+  write_plain(k, length, dim, plain_keys);
+  const FloatBlock<float> dq = a.dq.target(blocks.queries, room), dk = a.dk.target(blocks.keys, room),
+                          dv = a.dv.target(blocks.keys, room);
+  for (const FloatBlock<float>& sum : {dk, dv})
+    for (std::int64_t l = 0; l < length; ++l) std::fill_n(sum.data + l * sum.stride, dim, 0.0f);
+  kernels().attend_backward({length, shape.heads, dim, shape.mask.window, shape.mask.causal, shape.scale(),
+                             q.data, a.out.read(blocks.queries, room).data,
+                             a.dout.read(blocks.queries, room).data, dq.data, q.stride, keys, values,
+                             plain_keys, dk.data, dv.data, dk.stride, room.take(scratch)});
+  a.dq.store(blocks.queries, dq);
+  a.dk.store(blocks.keys, dk);
+  a.dv.store(blocks.keys, dv);
 }
 
 at::Tensor differentiable_attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                                  const at::Tensor& v_TGK, const Mask& mask) {
-  const auto plain = [](const at::Tensor& x) { return x.detach().to(at::kFloat).contiguous(); };
-  const at::Tensor q = q_THK.detach(), k = k_TGK.detach(), v = v_TGK.detach();
-  std::array<at::Tensor, 1> out{attend_each(rows, plain(q), plain(k), plain(v), mask).to(q.scalar_type())};
+  const auto plain = [](const at::Tensor& x) { return x.detach().contiguous(); };
+  const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
+  std::array<at::Tensor, 1> out{attend_each(rows, q, k, v, mask)};
   const at::Tensor result = out[0];
   const std::vector<std::int64_t> starts = rows.starts;
   differentiate(std::array{q_THK, k_TGK, v_TGK}, out, [=](const Gradients& dout) {
-    AttentionGradient a{plain(q), plain(k), plain(v), plain(result), plain(dout[0]), {}, {}, {}};
-    a.dq_THK = at::empty_like(a.q_THK);
-    a.dk_TGK = at::zeros_like(a.k_TGK);
-    a.dv_TGK = at::zeros_like(a.v_TGK);
-    const std::int64_t key_heads = a.k_TGK.size(1), sequences = static_cast<std::int64_t>(starts.size()) - 1;
-    on_threads(sequences * key_heads, [&](std::int64_t i) {
-      const auto s = static_cast<std::size_t>(i / key_heads);
-      attend_backward(a, starts[s], starts[s + 1] - starts[s], i % key_heads, mask);
+    const at::Tensor dout_TO = plain(dout[0]);
+    const Gradients sums{at::empty_like(q), at::empty_like(k), at::empty_like(v)};
+    const AttentionGradient a{FloatMatrix(q),       FloatMatrix(k),       FloatMatrix(v),
+                              FloatMatrix(result),  FloatMatrix(dout_TO), FloatMatrix(sums[0]),
+                              FloatMatrix(sums[1]), FloatMatrix(sums[2])};
+    const HeadShape shape = head_shape(q, k, mask);
+    for_each_head(starts, k.size(1), shape, [&](const HeadBlocks& blocks, std::int64_t length) {
+      attend_backward(a, shape, blocks, length);
     });
-    const auto type = q.scalar_type();
-    return Gradients{a.dq_THK.to(type), a.dk_TGK.to(type), a.dv_TGK.to(type)};
+    return sums;
   });
   return out[0];
 }
@@ -218,30 +220,46 @@ at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, cons
   const SerialMatrixLibrary serial;
   const auto heads = q_nHLK.size(1), length = q_nHLK.size(2), keys = k_nGMK.size(2);
   const auto allowed = allowed_keys(mask, length, keys, q_nHLK.options());
-  return at::scaled_dot_product_attention(q_nHLK, for_each_head(k_nGMK, heads), for_each_head(v_nGMK, heads),
-                                          allowed, 0.0, mask.causal && !allowed && length > 1)
+  return at::scaled_dot_product_attention(q_nHLK, repeated_heads(k_nGMK, heads),
+                                          repeated_heads(v_nGMK, heads), allowed, 0.0,
+                                          mask.causal && !allowed && length > 1)
       .transpose(1, 2)
       .flatten(2);
 }
 
 void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
                 const std::vector<KeysAndValues>& to) {
+  const std::int64_t key_heads = k_TGK.size(1), dim = k_TGK.size(2), stride = key_heads * dim;
   const float *k = k_TGK.const_data_ptr<float>(), *v = v_TGK.const_data_ptr<float>();
-  for (std::size_t s = 0; s < sequences.size(); ++s)
-    write_sequence(sequences[s], k, v, k_TGK.size(1), k_TGK.size(2), to[s]);
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    const auto [first, fresh, cached] = sequences[s];
+    for (std::int64_t g = 0; g < key_heads; ++g) {
+      const std::int64_t at = first * stride + g * dim, capacity = to[s].capacity;
+      write_packed({k + at, stride}, fresh, cached, dim, to[s].keys + g * dim * capacity);
+      write_plain({v + at, stride}, fresh, dim, to[s].values + (g * capacity + cached) * dim);
+    }
+  }
 }
 
 at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
                             const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
                             std::int64_t key_heads, const Mask& mask) {
-  at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
-  const HeadRows heads{q_THK.const_data_ptr<float>(), out.mutable_data_ptr<float>(), q_THK.size(1), key_heads,
-                       q_THK.size(2)};
+  at::Tensor out_TO = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+  const HeadShape shape{q_THK.size(1) / key_heads, q_THK.size(2), mask};
+  const std::int64_t stride = out_TO.size(1);
+  const float* q = q_THK.const_data_ptr<float>();
+  float* out = out_TO.mutable_data_ptr<float>();
   on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
-    const auto s = static_cast<std::size_t>(i);
-    attend_sequence(sequences[s], stored[s], heads, mask);
+    const SequenceRows& s = sequences[static_cast<std::size_t>(i)];
+    const KeysAndValues& of_s = stored[static_cast<std::size_t>(i)];
+    for (std::int64_t g = 0; g < key_heads; ++g) {
+      const std::int64_t at = s.first_row * stride + g * shape.heads * shape.dim,
+                         key_head = g * shape.dim * of_s.capacity;
+      attend_head(s, shape, {q + at, stride}, {out + at, stride}, of_s.keys + key_head,
+                  of_s.values + key_head);
+    }
   });
-  return out;
+  return out_TO;
 }
 
 const LengthGroups& AttentionRows::by_length() const {
@@ -251,10 +269,11 @@ const LengthGroups& AttentionRows::by_length() const {
 
 at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                   const at::Tensor& v_TGK, const Mask& mask) {
-  if (q_THK.device().is_cpu() && needs_gradient(std::array{q_THK, k_TGK, v_TGK}))
-    return differentiable_attend(rows.packed(), q_THK, k_TGK, v_TGK, mask);
-  if (on_kernels(q_THK) && on_kernels(k_TGK) && on_kernels(v_TGK))
-    return attend_each(rows.packed(), q_THK, k_TGK, v_TGK, mask);
+  if (holds_floats(q_THK)) {
+    return needs_gradient(std::array{q_THK, k_TGK, v_TGK})
+               ? differentiable_attend(rows.packed(), q_THK, k_TGK, v_TGK, mask)
+               : attend_each(rows.packed(), q_THK, k_TGK, v_TGK, mask);
+  }
   return attend_by_length(rows.by_length(), q_THK, k_TGK, v_TGK, mask);
 }
 

@@ -8,15 +8,11 @@
 #include "kernels/kernels.h"
 #include "model/backward.h"
 #include "model/device.h"
-#include "model/product.h"
+#include "model/float_matrix.h"
 #include "model/threads.h"
 
 namespace rocket {
 namespace {
-
-bool plain_float(const at::Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == at::kFloat;
-}
 
 /// A copy whose storage is aligned for its type.
 at::Tensor aligned_copy(const StoredTensor& stored) {
@@ -25,24 +21,37 @@ at::Tensor aligned_copy(const StoredTensor& stored) {
   return copy;
 }
 
-/// Steps with gradients of their own on the CPU; they compute in float32 and keep the type of what they get.
-bool by_hand(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+at::Tensor plain_float(const at::Tensor& x) {
+  return x.to(at::kFloat).contiguous();
 }
 
-at::Tensor plain(const at::Tensor& x) {
-  return x.detach().to(at::kFloat).contiguous();
+/// Calls work(first row, rows, room for `copies` of these) for blocks that cover all rows; copies stay in the
+/// first caches.
+template <class Work>
+void for_each_block(const FloatMatrix& x, std::int64_t copies, const Work& work) {
+  constexpr std::int64_t kElements = 4096;
+  const std::int64_t most = std::max<std::int64_t>(1, kElements / std::max<std::int64_t>(1, x.columns()));
+  on_row_bands(x.rows(), x.columns(), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t first = begin; first < end; first += most) {
+      const std::int64_t rows = std::min(most, end - first);
+      ThreadRoom room(copies * rows * x.columns());
+      work(first, rows, room);
+    }
+  });
 }
 
 at::Tensor rms_norm_on_kernels(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) {
   at::Tensor out_TD = at::empty_like(x_TD);
-  const std::int64_t width = x_TD.size(1);
-  const float *x = x_TD.const_data_ptr<float>(), *weight = weight_D.const_data_ptr<float>();
-  float* out = out_TD.mutable_data_ptr<float>();
-  on_row_bands(x_TD.size(0), width, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      kernels().rms_norm(x + row * width, weight, static_cast<float>(eps), width, out + row * width);
+  const at::Tensor weight = plain_float(weight_D);
+  const FloatMatrix x(x_TD), out(out_TD);
+  const std::int64_t width = x.columns();
+  for_each_block(x, 2, [&](std::int64_t first, std::int64_t rows, ThreadRoom& room) {
+    const float* from = x.read_rows(first, rows, room);
+    float* to = out.target_rows(first, rows, room);
+    for (std::int64_t at = 0; at < rows * width; at += width) {
+      kernels().rms_norm(from + at, weight.const_data_ptr<float>(), static_cast<float>(eps), width, to + at);
     }
+    out.store_rows(first, rows, to);
   });
   return out_TD;
 }
@@ -50,81 +59,78 @@ at::Tensor rms_norm_on_kernels(const at::Tensor& x_TD, const at::Tensor& weight_
 at::Tensor rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps,
                              const at::Tensor& dy_TD) {
   at::Tensor dx_TD = at::empty_like(x_TD);
-  const std::int64_t width = x_TD.size(1);
-  const float *x = x_TD.const_data_ptr<float>(), *weight = weight_D.const_data_ptr<float>(),
-              *dy = dy_TD.const_data_ptr<float>();
-  float* dx = dx_TD.mutable_data_ptr<float>();
-  on_row_bands(x_TD.size(0), width, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t at = begin * width; at < end * width; at += width)
-      kernels().rms_norm_backward(x + at, weight, dy + at, static_cast<float>(eps), width, dx + at);
+  const FloatMatrix x(x_TD), dy(dy_TD), dx(dx_TD);
+  const std::int64_t width = x.columns();
+  for_each_block(x, 3, [&](std::int64_t first, std::int64_t rows, ThreadRoom& room) {
+    const float *from = x.read_rows(first, rows, room), *gradient = dy.read_rows(first, rows, room);
+    float* to = dx.target_rows(first, rows, room);
+    for (std::int64_t at = 0; at < rows * width; at += width) {
+      kernels().rms_norm_backward(from + at, weight_D.const_data_ptr<float>(), gradient + at,
+                                  static_cast<float>(eps), width, to + at);
+    }
+    dx.store_rows(first, rows, to);
   });
   return dx_TD;
 }
 
 at::Tensor differentiable_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) {
-  const at::Tensor x = x_TD.detach(), weight = plain(weight_D);
-  std::array<at::Tensor, 1> out{rms_norm_on_kernels(plain(x), weight, eps).to(x.scalar_type())};
+  const at::Tensor x = x_TD.detach().contiguous(), weight = plain_float(weight_D.detach());
+  std::array<at::Tensor, 1> out{rms_norm_on_kernels(x, weight, eps)};
   differentiate(std::span(&x_TD, 1), out, [x, weight, eps](const Gradients& dy_TD) {
-    return Gradients{rms_norm_backward(plain(x), weight, eps, plain(dy_TD[0])).to(x.scalar_type())};
+    return Gradients{rms_norm_backward(x, weight, eps, dy_TD[0].contiguous())};
   });
   return out[0];
 }
 
-void silu_times_on_kernels(const at::Tensor& gate_TI, const at::Tensor& up_TI) {
-  float* gate = gate_TI.mutable_data_ptr<float>();
-  const float* up = up_TI.const_data_ptr<float>();
-  const std::int64_t width = gate_TI.size(1);
-  on_row_bands(gate_TI.size(0), width, [&](std::int64_t begin, std::int64_t end) {
-    kernels().silu_times(gate + begin * width, up + begin * width, (end - begin) * width);
+/// out = silu(gate) * up; out may be gate.
+void silu_times_on_kernels(const at::Tensor& gate_TI, const at::Tensor& up_TI, const at::Tensor& out_TI) {
+  const FloatMatrix gate(gate_TI), up(up_TI), out(out_TI);
+  for_each_block(gate, 2, [&](std::int64_t first, std::int64_t rows, ThreadRoom& room) {
+    float* y = out.target_rows(first, rows, room);
+    gate.copy_to({first, rows, 0, gate.columns()}, y);
+    kernels().silu_times(y, up.read_rows(first, rows, room), rows * gate.columns());
+    out.store_rows(first, rows, y);
   });
 }
 
-/// Gradients of gate and up, float32.
+/// Gradients of gate and up.
 std::array<at::Tensor, 2> silu_times_backward(const at::Tensor& gate_TI, const at::Tensor& up_TI,
                                               const at::Tensor& dy_TI) {
   std::array<at::Tensor, 2> result{at::empty_like(gate_TI), at::empty_like(up_TI)};
-  const float *gate = gate_TI.const_data_ptr<float>(), *up = up_TI.const_data_ptr<float>(),
-              *dy = dy_TI.const_data_ptr<float>();
-  float *dgate = result[0].mutable_data_ptr<float>(), *dup = result[1].mutable_data_ptr<float>();
-  const std::int64_t width = gate_TI.size(1);
-  on_row_bands(gate_TI.size(0), width, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t at = begin * width;
-    kernels().silu_times_backward(gate + at, up + at, dy + at, (end - begin) * width, dgate + at, dup + at);
+  const FloatMatrix gate(gate_TI), up(up_TI), dy(dy_TI), dgate(result[0]), dup(result[1]);
+  for_each_block(gate, 5, [&](std::int64_t first, std::int64_t rows, ThreadRoom& room) {
+    float *to_gate = dgate.target_rows(first, rows, room), *to_up = dup.target_rows(first, rows, room);
+    kernels().silu_times_backward(gate.read_rows(first, rows, room), up.read_rows(first, rows, room),
+                                  dy.read_rows(first, rows, room), rows * gate.columns(), to_gate, to_up);
+    dgate.store_rows(first, rows, to_gate);
+    dup.store_rows(first, rows, to_up);
   });
   return result;
 }
 
 at::Tensor differentiable_silu_times(const at::Tensor& gate_TI, const at::Tensor& up_TI) {
-  const at::Tensor gate = gate_TI.detach(), up = up_TI.detach();
-  at::Tensor product = at::empty(gate.sizes(), gate.options().dtype(at::kFloat)).copy_(gate);
-  silu_times_on_kernels(product, plain(up));
-  std::array<at::Tensor, 1> out{product.to(gate.scalar_type())};
+  const at::Tensor gate = gate_TI.detach().contiguous(), up = up_TI.detach().contiguous();
+  std::array<at::Tensor, 1> out{at::empty_like(gate)};
+  silu_times_on_kernels(gate, up, out[0]);
   differentiate(std::array{gate_TI, up_TI}, out, [gate, up](const Gradients& dy_TI) {
-    const auto [dgate, dup] = silu_times_backward(plain(gate), plain(up), plain(dy_TI[0]));
-    return Gradients{dgate.to(gate.scalar_type()), dup.to(up.scalar_type())};
+    const auto [dgate, dup] = silu_times_backward(gate, up, dy_TI[0].contiguous());
+    return Gradients{dgate, dup};
   });
   return out[0];
 }
 
 }  // namespace
 
-at::Tensor silu(const at::Tensor& x) {
-  if (!plain_float(x)) return at::silu(x);
-  // Below -80 the result is zero for any purpose, and the derivative would come out as 0 * infinity.
-  return x / (at::exp(at::neg(at::clamp_min(x, -80.0))) + 1.0);
-}
-
 at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) {
-  if (by_hand(gate_TI) && needs_gradient(std::array{gate_TI, up_TI}))
-    return differentiable_silu_times(gate_TI, up_TI);
-  if (!on_kernels(gate_TI) || !on_kernels(up_TI)) return rocket::silu(gate_TI) * up_TI;
-  silu_times_on_kernels(gate_TI, up_TI);
+  if (!holds_floats(gate_TI)) return at::silu(gate_TI) * up_TI;
+  if (needs_gradient(std::array{gate_TI, up_TI})) return differentiable_silu_times(gate_TI, up_TI);
+  silu_times_on_kernels(gate_TI, up_TI, gate_TI);
   return gate_TI;
 }
 
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) {
-  if (by_hand(x_TD) && needs_gradient(x_TD)) return differentiable_rms_norm(x_TD, weight_D, eps);
-  if (on_kernels(x_TD) && x_TD.is_contiguous()) return rms_norm_on_kernels(x_TD, weight_D, eps);
+  if (holds_floats(x_TD) && needs_gradient(x_TD)) return differentiable_rms_norm(x_TD, weight_D, eps);
+  if (holds_floats(x_TD)) return rms_norm_on_kernels(x_TD.contiguous(), weight_D, eps);
   const at::Tensor wide = x_TD.to(at::kFloat);
   const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + eps);
   return weight_D * (wide * scale).to(x_TD.scalar_type());

@@ -1,6 +1,5 @@
-// The small pieces of the decoder. Their bits depend neither on a row's place in the batch nor on the number
-// of threads: at::silu rounds the last few elements of a range otherwise than the rest, at::exp does not, so
-// the activation is put together from it on the CPU.
+// The small pieces of the decoder. On the CPU they compute in float32, round once at the end, and a row's bits
+// depend neither on its place in the batch nor on the number of threads.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,11 +10,10 @@
 
 namespace rocket {
 
-at::Tensor silu(const at::Tensor& x);
 /// silu(gate) * up; may use the memory of `gate`, which nobody else must hold.
 at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI);
 
-/// LlamaRMSNorm: the mean square in float32, rounded to x's type before the weight.
+/// LlamaRMSNorm: the mean square in float32; on a GPU rounded to x's type before the weight.
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps);
 
 /// Where weights go: their type and device.

@@ -7,7 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "model/backward.h"
-#include "model/product.h"
+#include "model/float_matrix.h"
 #include "model/threads.h"
 
 namespace rocket {
@@ -95,31 +95,34 @@ class Turns {
   float scale_;
 };
 
-at::Tensor rotate_on_kernels(at::Tensor x_THK, const Rotation& rotation) {
+/// `to` = x, turned; may be x.
+void rotate_on_kernels(const at::Tensor& x_THK, const Rotation& rotation, const at::Tensor& to_THK) {
   const std::int64_t heads = x_THK.size(1), half = x_THK.size(2) / 2;
   const float *cos = rotation.cos.const_data_ptr<float>(), *sin = rotation.sin.const_data_ptr<float>();
-  float* all = x_THK.mutable_data_ptr<float>();
-  on_row_bands(x_THK.size(0), heads * 2 * half, [&](std::int64_t begin, std::int64_t end) {
-    float* x = all + begin * heads * 2 * half;
+  const FloatMatrix x(x_THK), to(to_THK);
+  on_row_bands(x.rows(), x.columns(), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      for (std::int64_t h = 0; h < heads; ++h, x += 2 * half)
-        kernels().rotate(x, cos + row * half, sin + row * half, half);
+      ThreadRoom room(x.columns());
+      float* y = to.target_rows(row, 1, room);
+      x.copy_to({row, 1, 0, x.columns()}, y);
+      for (std::int64_t h = 0; h < heads; ++h)
+        kernels().rotate(y + h * 2 * half, cos + row * half, sin + row * half, half);
+      to.store_rows(row, 1, y);
     }
   });
-  return x_THK;
 }
 
 /// Turning is orthogonal: its gradient is turned back.
-at::Tensor differentiable_rotate(const at::Tensor& x_THK, const Rotation& rotation) {
-  const auto turn = [](const at::Tensor& x, const Rotation& by) {
-    at::Tensor copy = at::empty(x.sizes(), x.options().dtype(at::kFloat)).copy_(x);
-    return rotate_on_kernels(std::move(copy), by).to(x.scalar_type());
+at::Tensor differentiable_rotate(const at::Tensor& x_THK, const Rotation& forth) {
+  const auto turned = [](const at::Tensor& x, const Rotation& by) {
+    at::Tensor to = at::empty_like(x, at::MemoryFormat::Contiguous);
+    rotate_on_kernels(x.contiguous(), by, to);
+    return to;
   };
-  const Rotation forth{rotation.cos.to(at::kFloat), rotation.sin.to(at::kFloat)};
-  std::array<at::Tensor, 1> out{turn(x_THK.detach(), forth)};
+  std::array<at::Tensor, 1> out{turned(x_THK.detach(), forth)};
   const Rotation back{forth.cos, forth.sin.neg()};
   differentiate(std::span(&x_THK, 1), out,
-                [turn, back](const Gradients& dy_THK) { return Gradients{turn(dy_THK[0], back)}; });
+                [turned, back](const Gradients& dy_THK) { return Gradients{turned(dy_THK[0], back)}; });
   return out[0];
 }
 
@@ -164,8 +167,13 @@ Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& pos
 
 at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) {
   const std::int64_t half = x_THK.size(2) / 2;
-  if (x_THK.device().is_cpu() && needs_gradient(x_THK)) return differentiable_rotate(x_THK, rotation);
-  if (on_kernels(x_THK) && x_THK.is_contiguous()) return rotate_on_kernels(std::move(x_THK), rotation);
+  if (holds_floats(x_THK)) {
+    const Rotation wide{rotation.cos.to(at::kFloat), rotation.sin.to(at::kFloat)};
+    if (needs_gradient(x_THK)) return differentiable_rotate(x_THK, wide);
+    at::Tensor turned = x_THK.contiguous();
+    rotate_on_kernels(turned, wide, turned);
+    return turned;
+  }
   const at::Tensor first = x_THK.narrow(2, 0, half), second = x_THK.narrow(2, half, half);
   return at::cat({first * rotation.cos - second * rotation.sin, second * rotation.cos + first * rotation.sin},
                  2);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/float_matrix.h"
 #include "model/product.h"
 #include "model/threads.h"
 #include "moe/layer_pass.h"
@@ -60,13 +61,6 @@ float* row(const at::Tensor& t, std::int64_t i) {
   return t.mutable_data_ptr<float>() + i * t.stride(0);
 }
 
-/// Memory of one thread that grows as needed.
-float* thread_room(std::size_t floats) {
-  thread_local std::vector<float> room;
-  if (room.size() < floats) room.resize(floats);
-  return room.data();
-}
-
 /// The factors of all experts for one row: gate * scale.
 class Factors {
  public:
@@ -90,12 +84,11 @@ class Factors {
   std::vector<float> scales_;
 };
 
-void drop_rows(const at::Tensor& x_TI, const KeptFeatures& kept, std::int64_t first, std::int64_t rows,
-               float* out) {
-  const std::int64_t width = x_TI.size(1);
-  kernels().drop(x_TI.const_data_ptr<float>() + first * width,
-                 kept.kept_TI.const_data_ptr<std::uint8_t>() + first * width, static_cast<float>(kept.scale),
-                 rows * width, out);
+/// x: the rows from `first` on.
+void drop_rows(const float* x, const KeptFeatures& kept, std::int64_t first, std::int64_t rows, float* out) {
+  const std::int64_t width = kept.kept_TI.size(1);
+  kernels().drop(x, kept.kept_TI.const_data_ptr<std::uint8_t>() + first * width,
+                 static_cast<float>(kept.scale), rows * width, out);
 }
 
 void choose(const LayerView& layer, std::int64_t t, const float* logits, const LayerState& state) {
@@ -144,8 +137,8 @@ class Backward {
  private:
   void pass(std::int64_t first, std::int64_t rows) {
     const std::int64_t columns = layer_.columns.columns(), experts = layer_.columns.experts();
-    float* dgated = thread_room(static_cast<std::size_t>(rows * columns + 2 * experts));
-    float *factors = dgated + rows * columns, *dfactors = factors + experts;
+    ThreadRoom room(rows * columns + 2 * experts);
+    float *dgated = room.take(rows * columns), *factors = room.take(experts), *dfactors = room.take(experts);
     into_gated(first, rows, dgated);
     for (std::int64_t t = first; t < first + rows; ++t) {
       const GatedRow gated = factors_.of(t, row(state_.hidden_TR, t), factors);
@@ -206,7 +199,7 @@ class Backward {
                        experts = layer_.columns.experts();
     float* dx = row(dx_TI_, first);
     kernels().multiply({rows, columns, width, row(dhidden_TR_, first), columns, a_.side, dx, width, false});
-    if (kept_.kept_TI.defined()) drop_rows(dx_TI_, kept_, first, rows, dx);
+    if (kept_.kept_TI.defined()) drop_rows(dx, kept_, first, rows, dx);
     if (!dlogits_TN_.defined()) return;
     kernels().multiply(
         {rows, experts, width, row(dlogits_TN_, first), experts, router_.side, dx, width, true});
@@ -216,7 +209,7 @@ class Backward {
     if (!kept_.kept_TI.defined()) return x_TI_;
     const at::Tensor seen_TI = at::empty_like(x_TI_);
     for_each_band(x_TI_.size(0), [&](std::int64_t first, std::int64_t rows) {
-      drop_rows(x_TI_, kept_, first, rows, row(seen_TI, first));
+      drop_rows(row(x_TI_, first), kept_, first, rows, row(seen_TI, first));
     });
     return seen_TI;
   }
@@ -254,34 +247,48 @@ LayerState forward_on_kernels(const LayerView& layer, const at::Tensor& x_TI, co
                               std::span<const at::Tensor> outputs_TO) {
   const std::int64_t tokens = x_TI.size(0), width = x_TI.size(1), columns = layer.columns.columns();
   const std::int64_t experts = layer.columns.experts(), modules = layer.columns.module_count();
-  LayerState state{.hidden_TR = at::empty({tokens, columns}, x_TI.options())};
+  const at::TensorOptions floats = x_TI.options().dtype(at::kFloat);
+  LayerState state{.hidden_TR = at::empty({tokens, columns}, floats)};
   if (layer.columns.routed()) {
-    state.p_TN = at::empty({tokens, experts}, x_TI.options());
-    state.gates_TN = at::empty({tokens, experts}, x_TI.options());
-    state.log_sum_TM = at::empty({tokens, modules}, x_TI.options());
+    state.p_TN = at::empty({tokens, experts}, floats);
+    state.gates_TN = at::empty({tokens, experts}, floats);
+    state.log_sum_TM = at::empty({tokens, modules}, floats);
   }
   const PackedMatrix a = packed_transpose(layer.a_RI);
   const PackedMatrix router = layer.columns.routed() ? packed_transpose(layer.router_NI) : PackedMatrix{};
   const std::vector<PackedMatrix> b = packed_all(layer.b_OR, &packed_transpose);
   const Factors factors(layer, state.gates_TN);
+  const FloatMatrix inputs(x_TI);
+  const std::vector<FloatMatrix> outputs(outputs_TO.begin(), outputs_TO.end());
   for_each_band(tokens, [&](std::int64_t first, std::int64_t rows) {
-    float* seen = thread_room(static_cast<std::size_t>(rows * (width + columns + experts) + experts));
-    float *gated = seen + rows * width, *logits = gated + rows * columns, *room = logits + rows * experts;
-    const float* x = row(x_TI, first);
+    std::int64_t floats_of_outputs = 0;
+    for (const FloatMatrix& y : outputs) floats_of_outputs += rows * y.columns();
+    ThreadRoom room(rows * (2 * width + columns + experts) + experts + floats_of_outputs);
+    const float* x = inputs.read_rows(first, rows, room);
     if (layer.columns.routed()) {
+      float* logits = room.take(rows * experts);
       kernels().multiply({rows, width, experts, x, width, router.side, logits, experts, false});
       for (std::int64_t t = 0; t < rows; ++t) choose(layer, first + t, logits + t * experts, state);
     }
-    if (kept.kept_TI.defined()) drop_rows(x_TI, kept, first, rows, seen);
-    kernels().multiply({rows, width, columns, kept.kept_TI.defined() ? seen : x, width, a.side,
-                        row(state.hidden_TR, first), columns, false});
+    const float* seen = x;
+    if (kept.kept_TI.defined()) {
+      float* dropped = room.take(rows * width);
+      drop_rows(x, kept, first, rows, dropped);
+      seen = dropped;
+    }
+    kernels().multiply(
+        {rows, width, columns, seen, width, a.side, row(state.hidden_TR, first), columns, false});
+    float *gated = room.take(rows * columns), *of_row = room.take(experts);
     for (std::int64_t t = 0; t < rows; ++t)
-      kernels().gate(factors.of(first + t, row(state.hidden_TR, first + t), room), gated + t * columns);
-    for (std::int64_t m = 0; m < modules; ++m) {
-      const at::Tensor& y_TO = outputs_TO[static_cast<std::size_t>(m)];
-      kernels().multiply({rows, layer.columns.columns_of(m), y_TO.size(1),
-                          gated + layer.columns.first_column_of(m), columns,
-                          b[static_cast<std::size_t>(m)].side, row(y_TO, first), y_TO.size(1), true});
+      kernels().gate(factors.of(first + t, row(state.hidden_TR, first + t), of_row), gated + t * columns);
+    for (std::size_t m = 0; m < outputs.size(); ++m) {
+      const auto module = static_cast<std::int64_t>(m);
+      float* y = outputs[m].target_rows(first, rows, room);
+      outputs[m].copy_to({first, rows, 0, outputs[m].columns()}, y);
+      kernels().multiply({rows, layer.columns.columns_of(module), outputs[m].columns(),
+                          gated + layer.columns.first_column_of(module), columns, b[m].side, y,
+                          outputs[m].columns(), true});
+      outputs[m].store_rows(first, rows, y);
     }
   });
   return state;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/backward.h"
+#include "model/float_matrix.h"
 #include "moe/layer_pass.h"
 
 namespace rocket {
@@ -29,10 +30,6 @@ std::vector<at::Tensor> detached(std::span<const at::Tensor> tensors) {
   return plain;
 }
 
-bool in_float_on_cpu(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-}
-
 at::Tensor plain_float(const at::Tensor& x) {
   return x.defined() ? x.to(at::kFloat).contiguous() : x;
 }
@@ -43,21 +40,18 @@ std::vector<at::Tensor> plain_floats(std::span<const at::Tensor> tensors) {
   return plain;
 }
 
-/// The outputs, changed; in their own memory where their type is what the experts are computed in.
+/// Changes the outputs; on kernels in their own memory.
 LayerState forward(const LayerView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
                    std::vector<at::Tensor>& y_TO) {
-  if (!in_float_on_cpu(x_TI)) return forward_through_libtorch(layer, x_TI, kept, y_TO);
-  const std::vector<at::Tensor> sums_TO = plain_floats(y_TO);
-  LayerState state = forward_on_kernels(layer, plain_float(x_TI), kept, sums_TO);
-  for (std::size_t m = 0; m < y_TO.size(); ++m) y_TO[m] = sums_TO[m].to(x_TI.scalar_type());
-  return state;
+  if (!holds_floats(x_TI)) return forward_through_libtorch(layer, x_TI, kept, y_TO);
+  for (at::Tensor& y : y_TO) y = y.contiguous();
+  return forward_on_kernels(layer, x_TI.contiguous(), kept, y_TO);
 }
 
 LayerGradients backward(const LayerView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
                         const LayerState& state, std::span<const at::Tensor> dy_TO,
                         const LossGradients& losses, const WantedGradients& wanted) {
-  if (!in_float_on_cpu(x_TI))
-    return backward_through_libtorch(layer, x_TI, kept, state, dy_TO, losses, wanted);
+  if (!holds_floats(x_TI)) return backward_through_libtorch(layer, x_TI, kept, state, dy_TO, losses, wanted);
   LayerGradients g =
       backward_on_kernels(layer, plain_float(x_TI), kept, state, plain_floats(dy_TO), losses, wanted);
   if (g.dx_TI.defined()) g.dx_TI = g.dx_TI.to(x_TI.scalar_type());
