@@ -22,6 +22,11 @@ inline const Decoder& lab_base() {
   return decoder;
 }
 
+inline const Decoder& lab_base_in_bfloat16() {
+  static const Decoder decoder = Decoder::load("tests/lab/base", at::kBFloat16, at::kCPU);
+  return decoder;
+}
+
 inline std::vector<Example> lab_examples() {
   std::vector<Example> examples;
   for (const auto& e : reference()["examples"]) examples.push_back({e["ids"], e["begin"]});
