@@ -41,7 +41,7 @@ void on_even_pieces(std::int64_t count, std::int64_t most, std::int64_t unit,
 
 void on_row_bands(std::int64_t rows, std::int64_t width,
                   const std::function<void(std::int64_t, std::int64_t)>& work) {
-  constexpr std::int64_t kElementsPerBand = 1 << 16;
+  constexpr std::int64_t kElementsPerBand = 1 << 14;
   const std::int64_t bands =
       std::clamp<std::int64_t>(rows * width / kElementsPerBand, 1, std::max<std::int64_t>(1, rows));
   on_threads(bands, [&](std::int64_t i) { work(rows * i / bands, rows * (i + 1) / bands); });
