@@ -20,8 +20,9 @@
 namespace rocket {
 namespace {
 
-/// A float32 base of at most so many elements is kept packed for the kernels beside its file; of a larger one
-/// each product packs what it reads, and ranks of a node share the mapped file.
+/// A base of at most so many elements is kept packed for the kernels beside its file. Of a larger one each
+/// product packs what it reads or, in bfloat16, goes through LibTorch, and ranks of a node share the mapped
+/// file.
 constexpr std::int64_t kPackedElements = std::int64_t{1} << 29;
 
 enum Linear : std::int64_t { q, k, v, o, gate, up, down, linears_per_layer };
@@ -206,8 +207,8 @@ Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType comput
     };
     // A tied model whose file holds a head all the same uses it, as in transformers 5.
     const bool own_head = !config.tied_head || files->find("lm_head.weight") != nullptr;
-    return Decoder(
-        std::make_unique<Weights>(config, place, load, own_head, files->parameters() <= kPackedElements));
+    const bool packed = files->parameters() <= kPackedElements && kernels_multiply_faster(compute);
+    return Decoder(std::make_unique<Weights>(config, place, load, own_head, packed));
   });
 }
 

@@ -31,7 +31,7 @@ struct DenseLayer {
 AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
                              std::int64_t outputs, std::int64_t inputs, bool bias = true) {
   const std::vector<std::int64_t> matrix{outputs, inputs}, vector{outputs};
-  return {LinearWeight(load_weight(files.at(name + ".weight", matrix), place), true),
+  return {LinearWeight(load_weight(files.at(name + ".weight", matrix), place), place.dtype == at::kFloat),
           bias ? load_weight(files.at(name + ".bias", vector), place) : at::Tensor()};
 }
 

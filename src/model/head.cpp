@@ -147,8 +147,9 @@ at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const
 }  // namespace
 
 Head::Head(at::Tensor weight_VD, bool packed) {
-  const bool other_type = weight_VD.device().is_cpu() && weight_VD.scalar_type() != at::kBFloat16;
-  weight_ = LinearWeight(other_type ? weight_VD.to(at::kFloat) : std::move(weight_VD), packed);
+  const bool narrow = weight_VD.scalar_type() == at::kBFloat16;
+  const bool other_type = weight_VD.device().is_cpu() && !narrow;
+  weight_ = LinearWeight(other_type ? weight_VD.to(at::kFloat) : std::move(weight_VD), packed || narrow);
 }
 
 bool Head::on_kernels() const {

@@ -12,8 +12,8 @@ namespace rocket {
 class Head {
  public:
   Head() = default;
-  /// On the CPU sums are taken in float32, of bfloat16 values where that is the weight's type. `packed`: see
-  /// LinearWeight.
+  /// On the CPU sums are taken in float32, of bfloat16 values where that is the weight's type, which
+  /// is then packed in any case. `packed`: see LinearWeight.
   Head(at::Tensor weight_VD, bool packed);
 
   /// [T, V] float32.

@@ -1,5 +1,5 @@
-// The small pieces of the decoder. On the CPU they compute in float32, round once at the end, and a row's bits
-// depend neither on its place in the batch nor on the number of threads.
+// The small pieces of the decoder. On the CPU they compute in float32, round once at the end, and a row's
+// bits depend neither on its place in the batch nor on the number of threads.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -7,10 +7,11 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <type_traits>
 
 #include "kernels/kernels.h"
 #include "model/backward.h"
+#include "model/float_matrix.h"
+#include "model/matrix_units.h"
 #include "model/threads.h"
 
 namespace rocket {
@@ -28,94 +29,16 @@ SetThreads mkl_set_threads() {
   return function;
 }
 
-/// What a product steps along: floats, or pairs of bfloat16 values. Both have the size of a float.
-template <class Value>
-using Unit = std::conditional_t<std::is_same_v<Value, float>, float, Bfloat16Pair>;
-
-template <class Value>
-constexpr std::int64_t kPerUnit = sizeof(Unit<Value>) / sizeof(Value);
-
-template <class Value>
-constexpr std::int64_t units_of(std::int64_t values) {
-  return (values + kPerUnit<Value> - 1) / kPerUnit<Value>;
-}
-
-template <class Value>
-const Value* values_of(const at::Tensor& x) {
-  return static_cast<const Value*>(x.const_data_ptr());
-}
-
-template <class Value>
-Value* values_to(const at::Tensor& x) {
-  return static_cast<Value*>(x.mutable_data_ptr());
-}
-
-/// The kernels by type.
-void compute(const MatrixProduct& p) {
-  kernels().multiply(p);
-}
-void compute(const PairProduct& p) {
-  kernels().multiply_pairs(p);
-}
-void compute(const Bfloat16Product& p) {
-  kernels().multiply_bfloat16(p);
-}
-void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {
-  kernels().pack(rows, columns, inner, stride, packed);
-}
-void pack(const Bfloat16* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
-          Bfloat16Pair* packed) {
-  kernels().pack_pairs(rows, columns, inner, stride, packed);
-}
-void pack_rows(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
-               float* packed) {
-  kernels().pack_rows(rows, inner, columns, stride, packed);
-}
-void pack_rows(const Bfloat16* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
-               Bfloat16Pair* packed) {
-  kernels().pack_row_pairs(rows, inner, columns, stride, packed);
-}
-
-/// Calls work(Value{}) with the type of the kernels that compute with `matrix`.
-template <class Work>
-decltype(auto) with_type_of(const at::Tensor& matrix, const Work& work) {
-  return matrix.scalar_type() == at::kFloat ? work(float{}) : work(Bfloat16{});
-}
-
 bool plain_on_cpu(const at::Tensor& x) {
   return x.device().is_cpu() && !(c10::GradMode::is_enabled() && x.requires_grad());
 }
 
-/// LibTorch multiplies bfloat16 on the matrix tiles of cores that have them, which the kernels do not.
-bool has_matrix_tiles() {
-  static const bool tiles = at::cpu::init_amx();
-  return tiles;
-}
-
-/// Whether the kernels multiply the two.
-bool multiply_on_kernels(const at::Tensor& x, const at::Tensor& weight) {
+/// Whether the kernels multiply the two: bfloat16 only where the weight is packed. Packing one takes as long
+/// as multiplying some sixty rows, and LibTorch needs no packing.
+bool multiply_on_kernels(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& packed) {
   const auto type = x.scalar_type();
   return plain_on_cpu(x) && plain_on_cpu(weight) && weight.scalar_type() == type &&
-         (type == at::kFloat || (type == at::kBFloat16 && !has_matrix_tiles()));
-}
-
-template <class Unit>
-Unit* room_for(at::Tensor& scratch, std::int64_t units) {
-  static_assert(sizeof(Unit) == sizeof(float));
-  if (!scratch.defined() || scratch.numel() < units) scratch = at::empty({units}, at::kFloat);
-  return static_cast<Unit*>(scratch.mutable_data_ptr());
-}
-
-/// x, or a copy of it whose rows consist of whole units.
-template <class Value>
-at::Tensor in_units(const at::Tensor& x) {
-  const auto whole = [](std::int64_t values) { return values % kPerUnit<Value> == 0; };
-  const bool aligned = reinterpret_cast<std::uintptr_t>(x.const_data_ptr()) % alignof(Unit<Value>) == 0;
-  if (x.stride(1) == 1 && whole(x.size(1)) && whole(x.stride(0)) && aligned) return x;
-  at::Tensor copy = at::empty({x.size(0), kPerUnit<Value> * units_of<Value>(x.size(1))}, x.options());
-  copy.narrow(1, 0, x.size(1)).copy_(x);
-  copy.narrow(1, x.size(1), copy.size(1) - x.size(1)).zero_();
-  return copy;
+         (type == at::kFloat || (type == at::kBFloat16 && packed.defined()));
 }
 
 /// Pieces of a product: bands of rows where the right side is packed, else of columns, each packed by its
@@ -174,7 +97,7 @@ void multiply_on_threads(const at::Tensor& x_TI, const at::Tensor& weight_OI, co
 
 /// x W^T, through LibTorch where the kernels do not compute.
 at::Tensor multiply(const at::Tensor& x_TI, const at::Tensor& weight_OI, const at::Tensor& packed) {
-  if (!multiply_on_kernels(x_TI, weight_OI)) return at::mm(x_TI, weight_OI.t());
+  if (!multiply_on_kernels(x_TI, weight_OI, packed)) return at::mm(x_TI, weight_OI.t());
   at::Tensor out_TO = at::empty({x_TI.size(0), weight_OI.size(0)}, x_TI.options());
   with_type_of(weight_OI, [&]<class Value>(Value) {
     multiply_on_threads<Value, Value>(x_TI, weight_OI, packed, out_TO);
@@ -240,8 +163,9 @@ bool on_kernels(const at::Tensor& x) {
   return plain_on_cpu(x) && x.scalar_type() == at::kFloat;
 }
 
-at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI) {
-  return multiply(x_TI, weight_OI.stride(1) == 1 ? weight_OI : weight_OI.contiguous(), at::Tensor());
+bool kernels_multiply_faster(at::ScalarType type) {
+  static const bool tiles = at::cpu::init_amx();
+  return type == at::kFloat || (type == at::kBFloat16 && !tiles);
 }
 
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN,
@@ -250,7 +174,7 @@ void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at
 }
 
 LinearWeight::LinearWeight(at::Tensor weight_OI, bool packed) : weight_OI_(std::move(weight_OI)) {
-  if (!packed || !multiply_on_kernels(weight_OI_, weight_OI_)) return;
+  if (!packed || !holds_floats(weight_OI_)) return;
   with_type_of(weight_OI_, [&]<class Value>(Value) {
     packed_ = at::empty({packed_size(outputs(), units_of<Value>(inputs()))}, at::kFloat);
     pack(values_of<Value>(weight_OI_), outputs(), inputs(), inputs(), values_to<Unit<Value>>(packed_));
@@ -270,7 +194,7 @@ at::Tensor LinearWeight::sums(const at::Tensor& x_TI) const {
 }
 
 void LinearWeight::add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const {
-  if (!multiply_on_kernels(dy_TO, weight_OI_)) {
+  if (!multiply_on_kernels(dy_TO, weight_OI_, packed_)) {
     dx_TI = dx_TI.defined() ? dx_TI.addmm_(dy_TO, weight_OI_) : at::mm(dy_TO, weight_OI_);
     return;
   }

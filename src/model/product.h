@@ -25,13 +25,12 @@ class SerialMatrixLibrary {
 /// Whether rocket's own kernels compute with x: float32 on the CPU, and no gradient flows through it.
 bool on_kernels(const at::Tensor& x);
 
-/// x W^T. Of float32 on the CPU, and of bfloat16 where the CPU has no matrix tiles, a row's bits are a
-/// function of that row and the weight: neither other rows nor threads change them. With gradients, and
-/// elsewhere: for four rows or more, as far as the matrix library keeps to it.
-at::Tensor product(const at::Tensor& x_TI, const at::Tensor& weight_OI);
+/// Whether the kernels multiply packed weights of this type faster than LibTorch, which uses the matrix tiles
+/// of cores that have them.
+bool kernels_multiply_faster(at::ScalarType type);
 
 /// out [M, N] = left [M, K] right [K, N], added to what stands there where `add`: all float32 or all bfloat16
-/// on the CPU, out's and right's rows without gaps between their elements. Bits as those of product().
+/// on the CPU, out's and right's rows without gaps between their elements. Bits as those of LinearWeight.
 void multiply_into(const at::Tensor& out_MN, const at::Tensor& left_MK, const at::Tensor& right_KN, bool add);
 
 /// Room that a thread uses again for both sides of its products.
@@ -39,18 +38,20 @@ struct ProductScratch {
   at::Tensor left, right;
 };
 
-/// A frozen weight of a linear layer, kept as the kernels read it where that pays.
+/// A frozen weight of a linear layer, kept as the kernels read it where that pays. On the CPU in float32, and
+/// in bfloat16 if packed, a row's bits are a function of that row and the weight: neither other rows nor
+/// threads change them. Elsewhere as far as the matrix library keeps to it.
 class LinearWeight {
  public:
   LinearWeight() = default;
-  /// `packed`: keeps a second copy of a weight on the CPU that the kernels multiply, so that no product has
-  /// to make one.
+  /// `packed`: keeps a second copy of a float32 or bfloat16 weight on the CPU, so that no product has to make
+  /// one. Products of bfloat16 go through LibTorch without it.
   LinearWeight(at::Tensor weight_OI, bool packed);
 
   const at::Tensor& tensor() const { return weight_OI_; }
   std::int64_t outputs() const { return weight_OI_.size(0); }
   std::int64_t inputs() const { return weight_OI_.size(1); }
-  /// x W^T, as product() computes it; x's gradient is left out.
+  /// x W^T, [T, outputs] in x's type; x's gradient is left out.
   at::Tensor times(const at::Tensor& x_TI) const;
   /// The gradient of x from that of times(x); added to `dx_TI` where that is defined.
   void add_gradient(const at::Tensor& dy_TO, at::Tensor& dx_TI) const;
