@@ -39,22 +39,10 @@ inline Bfloat16Pair pair_of(Bfloat16 first, Bfloat16 second) {
 
 void pack_pairs(const Bfloat16* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride,
                 Bfloat16Pair* packed) {
-  constexpr std::int64_t kAtOnce = 16;  // a cache line of each row
-  const std::int64_t pairs = pairs_of(inner);
-  for (std::int64_t first = 0; first < columns; first += kPanel, packed += pairs * kPanel) {
-    const std::int64_t width = least(kPanel, columns - first);
-    for (std::int64_t k = 0; k < pairs; k += kAtOnce) {
-      const std::int64_t end = least(pairs, k + kAtOnce);
-      for (std::int64_t j = 0; j < kPanel; ++j) {
-        const Bfloat16* row = rows + (first + j) * stride;
-        for (std::int64_t i = k; i < end; ++i) {
-          packed[i * kPanel + j] = j < width
-                                       ? pair_of(row[2 * i], 2 * i + 1 < inner ? row[2 * i + 1] : Bfloat16{})
-                                       : Bfloat16Pair{};
-        }
-      }
-    }
-  }
+  pack_units(columns, pairs_of(inner), packed, [=](std::int64_t j, std::int64_t i) {
+    const Bfloat16* row = rows + j * stride;
+    return pair_of(row[2 * i], 2 * i + 1 < inner ? row[2 * i + 1] : Bfloat16{});
+  });
 }
 
 void pack_row_pairs(const Bfloat16* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
@@ -78,7 +66,7 @@ void pack_row_pairs(const Bfloat16* rows, std::int64_t inner, std::int64_t colum
 #if defined(__AVX512BF16__)
 
 void multiply_pairs(const PairProduct& p) {
-  for_each_band(p.rows, [&](std::int64_t first, std::int64_t rows) { multiply_band(p, first, rows); });
+  multiply_units(p);
 }
 
 #else

@@ -233,22 +233,33 @@ void for_each_band(std::int64_t rows, const Work& work) {
   }
 }
 
-void multiply(const MatrixProduct& p) {
+template <class Unit>
+void multiply_units(const ProductOf<Unit, float>& p) {
   for_each_band(p.rows, [&](std::int64_t first, std::int64_t rows) { multiply_band(p, first, rows); });
 }
 
-void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {
+void multiply(const MatrixProduct& p) {
+  multiply_units(p);
+}
+
+/// Columns as panels; unit_at(column, i) is step i of a column.
+template <class Unit, class UnitAt>
+void pack_units(std::int64_t columns, std::int64_t inner, Unit* packed, const UnitAt& unit_at) {
   constexpr std::int64_t kAtOnce = 16;  // a cache line of each row
   for (std::int64_t first = 0; first < columns; first += kPanel, packed += inner * kPanel) {
     const std::int64_t width = least(kPanel, columns - first);
     for (std::int64_t k = 0; k < inner; k += kAtOnce) {
       const std::int64_t end = least(inner, k + kAtOnce);
       for (std::int64_t j = 0; j < kPanel; ++j) {
-        const float* row = rows + (first + j) * stride;
-        for (std::int64_t i = k; i < end; ++i) packed[i * kPanel + j] = j < width ? row[i] : 0.0f;
+        for (std::int64_t i = k; i < end; ++i)
+          packed[i * kPanel + j] = j < width ? unit_at(first + j, i) : Unit{};
       }
     }
   }
+}
+
+void pack(const float* rows, std::int64_t columns, std::int64_t inner, std::int64_t stride, float* packed) {
+  pack_units(columns, inner, packed, [=](std::int64_t j, std::int64_t i) { return rows[j * stride + i]; });
 }
 
 void pack_rows(const float* rows, std::int64_t inner, std::int64_t columns, std::int64_t stride,
