@@ -95,6 +95,12 @@ class Turns {
   float scale_;
 };
 
+/// Rounded to the compute type, as in transformers; wide again for the kernels.
+at::Tensor in_compute_type(const at::Tensor& x, const WeightPlace& place) {
+  const at::Tensor rounded = x.to(place.device, place.dtype);
+  return holds_floats(rounded) ? rounded.to(at::kFloat) : rounded;
+}
+
 /// `to` = x, turned; may be x.
 void rotate_on_kernels(const at::Tensor& x_THK, const Rotation& rotation, const at::Tensor& to_THK) {
   const std::int64_t heads = x_THK.size(1), half = x_THK.size(2) / 2;
@@ -135,8 +141,8 @@ RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place)
   const at::Tensor frequencies_K = frequencies(rope_, head_dim_);
   Turns turns(positions, head_dim_ / 2, rope_.attention_factor);
   for (std::int64_t p = 0; p < positions; ++p) turns.fill(p, p, frequencies_K);
-  cos_PK = turns.cos.to(place.device, place.dtype);
-  sin_PK = turns.sin.to(place.device, place.dtype);
+  cos_PK = in_compute_type(turns.cos, place);
+  sin_PK = in_compute_type(turns.sin, place);
 }
 
 Rotation RopeTable::rows(const PackedRows& rows) const {
@@ -161,17 +167,15 @@ Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& pos
     for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
       turns.fill(row, positions[row], frequencies_K);
   }
-  return {turns.cos.to(place_.device, place_.dtype).unsqueeze(1),
-          turns.sin.to(place_.device, place_.dtype).unsqueeze(1)};
+  return {in_compute_type(turns.cos, place_).unsqueeze(1), in_compute_type(turns.sin, place_).unsqueeze(1)};
 }
 
 at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) {
   const std::int64_t half = x_THK.size(2) / 2;
   if (holds_floats(x_THK)) {
-    const Rotation wide{rotation.cos.to(at::kFloat), rotation.sin.to(at::kFloat)};
-    if (needs_gradient(x_THK)) return differentiable_rotate(x_THK, wide);
+    if (needs_gradient(x_THK)) return differentiable_rotate(x_THK, rotation);
     at::Tensor turned = x_THK.contiguous();
-    rotate_on_kernels(turned, wide, turned);
+    rotate_on_kernels(turned, rotation, turned);
     return turned;
   }
   const at::Tensor first = x_THK.narrow(2, 0, half), second = x_THK.narrow(2, half, half);
