@@ -103,14 +103,20 @@ void write_plain(const FloatBlock<const float>& from, std::int64_t rows, std::in
   for (std::int64_t l = 0; l < rows; ++l) std::copy_n(from.data + l * from.stride, dim, to + l * dim);
 }
 
-/// Attention of some rows' query heads of one key head, whose keys (packed) and values are written.
-void attend_head(const SequenceRows& s, const HeadShape& shape, const FloatBlock<const float>& q,
-                 const FloatBlock<float>& out, const float* keys, const float* values) {
-  thread_local std::vector<float> scratch;
-  const auto floats = static_cast<std::size_t>(attention_scratch(s.cached + s.fresh));
-  if (scratch.size() < floats) scratch.resize(floats);
+/// Attention of some rows' query heads of one key head, whose keys (packed) and values are written. Takes
+/// room_to_attend() floats.
+void attend_head(const SequenceRows& s, const HeadShape& shape, const Block& queries, const FloatMatrix& q,
+                 const FloatMatrix& out, const float* keys, const float* values, ThreadRoom& room) {
+  const FloatBlock<const float> from = q.read(queries, room);
+  const FloatBlock<float> to = out.target(queries, room);
   kernels().attend({s.fresh, s.cached, shape.heads, shape.dim, shape.mask.window, shape.mask.causal,
-                    shape.scale(), q.data, out.data, q.stride, keys, values, shape.dim, scratch.data()});
+                    shape.scale(), from.data, to.data, from.stride, keys, values, shape.dim,
+                    room.take(attention_scratch(s.cached + s.fresh))});
+  out.store(queries, to);
+}
+
+std::int64_t room_to_attend(const SequenceRows& s, const Block& queries) {
+  return 2 * queries.size() + attention_scratch(s.cached + s.fresh);
 }
 
 /// What one key head has of some rows: its query heads, and itself.
@@ -151,13 +157,12 @@ at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at
   for_each_head(rows.starts, k_all.size(1), shape, [&](const HeadBlocks& blocks, std::int64_t length) {
     const std::int64_t packed = whole_panels(length) * shape.dim + kReadAhead,
                        plain = length * shape.dim + kReadAhead;
-    ThreadRoom room(packed + plain + 2 * (blocks.queries.size() + blocks.keys.size()));
+    const SequenceRows alone{0, length, 0};
+    ThreadRoom room(packed + plain + 2 * blocks.keys.size() + room_to_attend(alone, blocks.queries));
     float *keys = room.take(packed), *values = room.take(plain);
     write_packed(k.read(blocks.keys, room), length, 0, shape.dim, keys);
     write_plain(v.read(blocks.keys, room), length, shape.dim, values);
-    const FloatBlock<float> mixed = out.target(blocks.queries, room);
-    attend_head({0, length, 0}, shape, q.read(blocks.queries, room), mixed, keys, values);
-    out.store(blocks.queries, mixed);
+    attend_head(alone, shape, blocks.queries, q, out, keys, values, room);
   });
   return out_TO;
 }
@@ -229,14 +234,17 @@ at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, cons
 
 void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
                 const std::vector<KeysAndValues>& to) {
-  const std::int64_t key_heads = k_TGK.size(1), dim = k_TGK.size(2), stride = key_heads * dim;
-  const float *k = k_TGK.const_data_ptr<float>(), *v = v_TGK.const_data_ptr<float>();
+  const at::Tensor k_all = k_TGK.contiguous(), v_all = v_TGK.contiguous();
+  const FloatMatrix k(k_all), v(v_all);
+  const std::int64_t dim = k_TGK.size(2);
   for (std::size_t s = 0; s < sequences.size(); ++s) {
     const auto [first, fresh, cached] = sequences[s];
-    for (std::int64_t g = 0; g < key_heads; ++g) {
-      const std::int64_t at = first * stride + g * dim, capacity = to[s].capacity;
-      write_packed({k + at, stride}, fresh, cached, dim, to[s].keys + g * dim * capacity);
-      write_plain({v + at, stride}, fresh, dim, to[s].values + (g * capacity + cached) * dim);
+    for (std::int64_t g = 0; g < k_TGK.size(1); ++g) {
+      const Block block{first, fresh, g * dim, dim};
+      const std::int64_t capacity = to[s].capacity;
+      ThreadRoom room(2 * block.size());
+      write_packed(k.read(block, room), fresh, cached, dim, to[s].keys + g * dim * capacity);
+      write_plain(v.read(block, room), fresh, dim, to[s].values + (g * capacity + cached) * dim);
     }
   }
 }
@@ -244,19 +252,18 @@ void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_
 at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
                             const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
                             std::int64_t key_heads, const Mask& mask) {
-  at::Tensor out_TO = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+  const at::Tensor q_all = q_THK.contiguous();
+  at::Tensor out_TO = at::empty({q_all.size(0), q_all.size(1) * q_all.size(2)}, q_all.options());
+  const FloatMatrix q(q_all), out(out_TO);
   const HeadShape shape{q_THK.size(1) / key_heads, q_THK.size(2), mask};
-  const std::int64_t stride = out_TO.size(1);
-  const float* q = q_THK.const_data_ptr<float>();
-  float* out = out_TO.mutable_data_ptr<float>();
   on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
     const SequenceRows& s = sequences[static_cast<std::size_t>(i)];
     const KeysAndValues& of_s = stored[static_cast<std::size_t>(i)];
     for (std::int64_t g = 0; g < key_heads; ++g) {
-      const std::int64_t at = s.first_row * stride + g * shape.heads * shape.dim,
-                         key_head = g * shape.dim * of_s.capacity;
-      attend_head(s, shape, {q + at, stride}, {out + at, stride}, of_s.keys + key_head,
-                  of_s.values + key_head);
+      const Block queries = HeadBlocks(s.first_row, s.fresh, g, shape).queries;
+      const std::int64_t key_head = g * shape.dim * of_s.capacity;
+      ThreadRoom room(room_to_attend(s, queries));
+      attend_head(s, shape, queries, q, out, of_s.keys + key_head, of_s.values + key_head, room);
     }
   });
   return out_TO;

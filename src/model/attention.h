@@ -54,13 +54,13 @@ struct SequenceRows {
   std::int64_t first_row = 0, fresh = 0, cached = 0;
 };
 
-/// On kernels: writes the rows' keys and values (k or v: [T, G, K], float32, contiguous) behind the cached
+/// On kernels: writes the rows' keys and values (k or v: [T, G, K], float32 or bfloat16) behind the cached
 /// ones of each sequence.
 void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
                 const std::vector<KeysAndValues>& to);
 
 /// On kernels: attention of the rows of some sequences, each with its own keys and values. Returns [T, H *
-/// K].
+/// K] in q's type.
 at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
                             const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
                             std::int64_t key_heads, const Mask& mask);

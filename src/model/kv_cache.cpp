@@ -31,13 +31,11 @@ class CpuKvCache : public KvCache {
 
   at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                     const at::Tensor& v_TGK, const Mask& mask) override {
-    const auto plain = [](const at::Tensor& x) { return x.to(at::kFloat).contiguous(); };
-    const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
     std::vector<KeysAndValues> all;
     for (const std::int64_t sequence : order_) all.push_back(stored(sequence, layer));
-    write_keys(sequences_, k, v, all);
+    write_keys(sequences_, k_TGK, v_TGK, all);
     copy_forks(layer);
-    return attend_sequences(sequences_, all, q, key_heads_, mask).to(q_THK.scalar_type());
+    return attend_sequences(sequences_, all, q_THK, key_heads_, mask);
   }
 
  protected:
