@@ -10,7 +10,7 @@ namespace rocket {
 
 /// `rocket dedup`. What is not given is as in a configuration without it.
 struct DedupRequest {
-  std::vector<std::string> files, fields;  // fields: OURS=THEIRS
+  std::vector<std::string> files, fields;                // fields: OURS=THEIRS
   std::string encoder, keep = "first", output, dropped;  // output empty: stdout
   std::optional<std::string> pooling, prefix, device;
   std::optional<std::int64_t> max_length;
@@ -19,15 +19,15 @@ struct DedupRequest {
 
 struct Command {
   std::string job;
-  std::string target;              // CONFIG, RUN, SWEEP or a model folder
-  std::vector<std::string> set;    // key.path=value
+  std::string target;            // CONFIG, RUN, SWEEP or a model folder
+  std::vector<std::string> set;  // key.path=value
   bool fresh = false, quiet = false, verbose = false;
-  std::string table, format = "text";         // inspect, sweep table
-  std::string form = "mixture", folder;       // export
-  bool plain = false, decode = false;         // tokenize
-  std::string action;                         // sweep: list, run, table
+  std::string table, format = "text";    // inspect, sweep table
+  std::string form = "mixture", folder;  // export
+  bool plain = false, decode = false;    // tokenize
+  std::string action;                    // sweep: list, run, table
   DedupRequest dedup;
-  int point = -1;                             // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
+  int point = -1;  // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
 };
 
 }  // namespace rocket

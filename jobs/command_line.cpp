@@ -34,7 +34,8 @@ constexpr JobHelp config_jobs[] = {
     {"evaluate", "Evaluate the expert and its rivals (over ranks)"},
     {"export", "Write the expert in forms that others can load"},
     {"report", "Write report.html from what there is"},
-    {"rationalize", "Write rationales for shots that lack them, kept only if their answer is right (over ranks)"},
+    {"rationalize",
+     "Write rationales for shots that lack them, kept only if their answer is right (over ranks)"},
     {"train-adapter", "Train one LoRA on adapter.records, as a PEFT folder for a bank (over ranks)"},
 };
 
@@ -42,7 +43,9 @@ constexpr JobHelp config_jobs[] = {
 void add_config_options(CLI::App& app, Command& command) {
   app.add_option("CONFIG", command.target, "Configuration file (YAML)")->required();
   app.add_option("--set", command.set, "Override a setting: path.to.key=value (YAML); may be given again")
-      ->type_name("KEY=VALUE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 void add_voice(CLI::App& app, Command& command) {
@@ -55,69 +58,100 @@ void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
   add_config_options(*sub, command);
   const std::string name = job.name;
   if (name == "run") {
-    sub->add_flag("--fresh", command.fresh, "Compute again what no longer fits the settings and inputs; keep the rest");
+    sub->add_flag("--fresh", command.fresh,
+                  "Compute again what no longer fits the settings and inputs; keep the rest");
   } else if (name != "check" && name != "report") {
     sub->add_flag("--fresh", command.fresh, "Discard this job's own output first");
   }
   if (name == "export") {
     sub->add_option("--as", command.form, "What to write")
-        ->check(CLI::IsMember({"mixture", "experts", "merged_lora", "merged_model"}))->capture_default_str();
-    sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")->type_name("DIR");
+        ->check(CLI::IsMember({"mixture", "experts", "merged_lora", "merged_model"}))
+        ->capture_default_str();
+    sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")
+        ->type_name("DIR");
   }
   add_voice(*sub, command);
 }
 
 void add_inspect(CLI::App& app, Command& command) {
-  CLI::App* sub = app.add_subcommand("inspect", "Look at a run directory, an adapter folder or a model folder");
+  CLI::App* sub =
+      app.add_subcommand("inspect", "Look at a run directory, an adapter folder or a model folder");
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
-  sub->add_option("TABLE", command.table, "scores, shots, similarity, experts, selection, training, evaluation or jobs");
+  sub->add_option("TABLE", command.table,
+                  "scores, shots, similarity, experts, selection, training, evaluation or jobs");
   sub->add_option("--format", command.format, "text, json or csv")
-      ->check(CLI::IsMember({"text", "json", "csv"}))->capture_default_str();
+      ->check(CLI::IsMember({"text", "json", "csv"}))
+      ->capture_default_str();
 }
 
 void add_sweep(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("sweep", "Run one configuration at many points");
   sub->add_option("SWEEP", command.target, "Sweep file (YAML)")->required();
-  sub->add_option("ACTION", command.action, "list, run or table")->required()->check(CLI::IsMember({"list", "run", "table"}));
-  sub->add_option("--point", command.point, "run: this point only, from 0 (default: SLURM_ARRAY_TASK_ID, else all)")
+  sub->add_option("ACTION", command.action, "list, run or table")
+      ->required()
+      ->check(CLI::IsMember({"list", "run", "table"}));
+  sub->add_option("--point", command.point,
+                  "run: this point only, from 0 (default: SLURM_ARRAY_TASK_ID, else all)")
       ->check(CLI::NonNegativeNumber);
   sub->add_option("--format", command.format, "text, json or csv")
-      ->check(CLI::IsMember({"text", "json", "csv"}))->capture_default_str();
+      ->check(CLI::IsMember({"text", "json", "csv"}))
+      ->capture_default_str();
   sub->add_flag("--fresh", command.fresh, "Compute again what no longer fits the settings and inputs");
   add_voice(*sub, command);
 }
 
 void add_tokenize(CLI::App& app, Command& command) {
-  CLI::App* sub = app.add_subcommand("tokenize", "JSON strings on stdin, one a line -> JSON arrays of token ids on stdout");
+  CLI::App* sub = app.add_subcommand(
+      "tokenize", "JSON strings on stdin, one a line -> JSON arrays of token ids on stdout");
   sub->add_option("MODEL", command.target, "Model folder with a tokenizer")->required();
   auto* plain = sub->add_flag("--plain", command.plain, "Without the specials that the tokenizer adds");
-  sub->add_flag("--decode", command.decode, "The other way: JSON arrays of ids -> JSON strings")->excludes(plain);
+  sub->add_flag("--decode", command.decode, "The other way: JSON arrays of ids -> JSON strings")
+      ->excludes(plain);
 }
 
 std::string refuse_threshold(const std::string& text) {
   double value = 0;
-  return CLI::detail::lexical_cast(text, value) && value > -1 && value <= 1 ? "" : "expected a cosine in (-1, 1], found " + text;
+  return CLI::detail::lexical_cast(text, value) && value > -1 && value <= 1
+             ? ""
+             : "expected a cosine in (-1, 1], found " + text;
 }
 
 void add_dedup(CLI::App& app, Command& command) {
-  CLI::App* sub = app.add_subcommand("dedup", "Keep one of each group of records whose embeddings are near (over ranks)");
+  CLI::App* sub =
+      app.add_subcommand("dedup", "Keep one of each group of records whose embeddings are near (over ranks)");
   DedupRequest& to = command.dedup;
   sub->footer("Nothing is kept between two calls: a call that is stopped leaves no output and starts anew.");
   sub->add_option("FILES", to.files, "Records: JSON, JSONL, .gz, .zst or Parquet; globs")->required();
-  sub->add_option("--encoder", to.encoder, "Sentence encoder in Hugging Face form")->required()->type_name("DIR");
-  sub->add_option("--threshold", to.threshold, "A record whose cosine with a kept one is above this is dropped")
-      ->check(CLI::Validator(refuse_threshold, "COSINE"))->type_name("")->capture_default_str();
-  sub->add_option("--keep", to.keep, "Who stands: first (in order of the files) or longest (text; ties: first)")
-      ->check(CLI::IsMember({"first", "longest"}))->capture_default_str();
-  sub->add_option("--output", to.output, "Kept records as JSONL, in order of the files (default: stdout)")->type_name("FILE");
+  sub->add_option("--encoder", to.encoder, "Sentence encoder in Hugging Face form")
+      ->required()
+      ->type_name("DIR");
+  sub->add_option("--threshold", to.threshold,
+                  "A record whose cosine with a kept one is above this is dropped")
+      ->check(CLI::Validator(refuse_threshold, "COSINE"))
+      ->type_name("")
+      ->capture_default_str();
+  sub->add_option("--keep", to.keep,
+                  "Who stands: first (in order of the files) or longest (text; ties: first)")
+      ->check(CLI::IsMember({"first", "longest"}))
+      ->capture_default_str();
+  sub->add_option("--output", to.output, "Kept records as JSONL, in order of the files (default: stdout)")
+      ->type_name("FILE");
   sub->add_option("--dropped", to.dropped, "Who was dropped because of whom, as JSONL")->type_name("FILE");
   sub->add_option("--field", to.fields, "Their name of a field: instruction=question; may be given again")
-      ->type_name("OURS=THEIRS")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  sub->add_option("--prefix", to.prefix, "In front of every text (default: as encoder.prefix)")->type_name("TEXT");
+      ->type_name("OURS=THEIRS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  sub->add_option("--prefix", to.prefix, "In front of every text (default: as encoder.prefix)")
+      ->type_name("TEXT");
   sub->add_option("--max-length", to.max_length, "Tokens of a text (default: as encoder.max_length)")
-      ->check(CLI::Range(3, 1 << 30))->type_name("TOKENS");
-  sub->add_option("--pooling", to.pooling, "auto, cls or mean (default: auto)")->check(CLI::IsMember({"auto", "cls", "mean"}))->type_name("");
-  sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")->check(CLI::IsMember({"auto", "cpu", "cuda"}))->type_name("");
+      ->check(CLI::Range(3, 1 << 30))
+      ->type_name("TOKENS");
+  sub->add_option("--pooling", to.pooling, "auto, cls or mean (default: auto)")
+      ->check(CLI::IsMember({"auto", "cls", "mean"}))
+      ->type_name("");
+  sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->type_name("");
   add_voice(*sub, command);
 }
 
@@ -125,13 +159,17 @@ void add_dedup(CLI::App& app, Command& command) {
 
 ParsedLine parse_command_line(int argc, char** argv) {
   Command command;
-  CLI::App app{"rocket turns a handful of verified examples into a task expert: it scores a bank of LoRA adapters, picks\n"
-               "experts and training records, joins the experts in a token-routed mixture and fine-tunes them."};
+  CLI::App app{
+      "rocket turns a handful of verified examples into a task expert: it scores a bank of LoRA adapters, "
+      "picks\n"
+      "experts and training records, joins the experts in a token-routed mixture and fine-tunes them."};
   app.name("rocket");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_text);
-  app.footer("The same command again resumes. Exit codes: 0 done, 64 usage, 65 data, 70 internal, 74 storage, 75 stopped\n"
-             "after a good checkpoint (requeue), 78 configuration.");
+  app.footer(
+      "The same command again resumes. Exit codes: 0 done, 64 usage, 65 data, 70 internal, 74 storage, 75 "
+      "stopped\n"
+      "after a good checkpoint (requeue), 78 configuration.");
   for (const JobHelp& job : config_jobs) add_config_job(app, command, job);
   add_sweep(app, command);
   add_inspect(app, command);

@@ -30,13 +30,15 @@ namespace rocket {
 
 namespace {
 
-/// Records that a rank embeds in one go and that lie on one rank, those that are tokenised and embedded together, and those
-/// that are compared together.
+/// Records that a rank embeds in one go and that lie on one rank, those that are tokenised and embedded
+/// together, and those that are compared together.
 constexpr std::int64_t unit_size = 2048, block_size = 256, walk_size = 4096;
 
 class Clock {
  public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
@@ -48,8 +50,10 @@ FieldNames field_names(const std::vector<std::string>& pairs) {
   for (const std::string& pair : pairs) {
     const std::size_t equals = pair.find('=');
     const std::string ours = pair.substr(0, equals);
-    if (equals == std::string::npos || (ours != "instruction" && ours != "input" && ours != "output" && ours != "messages"))
-      fail_config("--field {}: expected OURS=THEIRS, where OURS is instruction, input, output or messages", pair);
+    if (equals == std::string::npos ||
+        (ours != "instruction" && ours != "input" && ours != "output" && ours != "messages"))
+      fail_config("--field {}: expected OURS=THEIRS, where OURS is instruction, input, output or messages",
+                  pair);
     names[ours] = pair.substr(equals + 1);
   }
   return names;
@@ -63,7 +67,8 @@ std::int64_t length_of(const Record& record) {
   return length;
 }
 
-/// Collective. The records in the order in which they are walked; the first pass, which also finds any broken line.
+/// Collective. The records in the order in which they are walked; the first pass, which also finds any broken
+/// line.
 std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, bool longest_first) {
   std::vector<std::int64_t> order, length;
   on_root(comm, [&] {
@@ -93,13 +98,14 @@ std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream
         vectors.insert(vectors.end(), block.begin(), block.end());
       });
   if (!std::all_of(vectors.begin(), vectors.end(), [](float x) { return std::isfinite(x); }))
-    fail_data("the encoder gives a vector that is not finite to one of the {} records before record {}", vectors.size() / embedder.dimension(), end);
+    fail_data("the encoder gives a vector that is not finite to one of the {} records before record {}",
+              vectors.size() / embedder.dimension(), end);
   return vectors;
 }
 
 /// Embeds this rank's units.
-SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, CorpusReader stream, const std::string& prefix,
-                      std::int64_t records) {
+SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, CorpusReader stream,
+                      const std::string& prefix, std::int64_t records) {
   SharedRows rows(embedder.dimension(), unit_size);
   const std::int64_t units = (records + unit_size - 1) / unit_size;
   Progress progress("embed", "units", (units - comm.rank() + comm.size() - 1) / comm.size(), 0);
@@ -160,12 +166,16 @@ class Lines {
   std::ofstream file_;
 };
 
-/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as a record of ours.
+/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as a
+/// record of ours.
 template <class F>
 void for_each_text(const fs::path& file, const FieldNames& fields, F&& use) {
   if (is_parquet(file)) {
     for_each_record(file, fields, [&](Record&& record) {
-      use(nlohmann::ordered_json{{"instruction", record.instruction}, {"input", record.input}, {"output", record.output}}.dump(),
+      use(
+          nlohmann::ordered_json{
+              {"instruction", record.instruction}, {"input", record.input}, {"output", record.output}}
+              .dump(),
           record.line);
     });
     return;
@@ -175,23 +185,29 @@ void for_each_text(const fs::path& file, const FieldNames& fields, F&& use) {
   for (std::string_view text; texts.next(text, line);) {
     if (text.ends_with('\r')) text.remove_suffix(1);
     std::string copy(text);  // line ends can only stand between the tokens of JSON
-    std::replace_if(copy.begin(), copy.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::replace_if(
+        copy.begin(), copy.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     use(copy, line);
   }
 }
 
 /// Root only. The files once more.
-void write_results(const std::vector<fs::path>& files, const FieldNames& fields, std::span<const std::int64_t> dropped_by,
-                   Lines& kept, std::optional<Lines>& dropped) {
+void write_results(const std::vector<fs::path>& files, const FieldNames& fields,
+                   std::span<const std::int64_t> dropped_by, Lines& kept, std::optional<Lines>& dropped) {
   std::size_t index = 0;
   for (const fs::path& file : files) {
     for_each_text(file, fields, [&](const std::string& text, std::int64_t line) {
-      if (index == dropped_by.size()) fail_data("{}: the file has grown since it was read first", file.string());
+      if (index == dropped_by.size())
+        fail_data("{}: the file has grown since it was read first", file.string());
       const std::int64_t record = static_cast<std::int64_t>(index), by = dropped_by[index++];
       if (by < 0) {
         kept.write(text);
       } else if (dropped) {
-        dropped->write(nlohmann::ordered_json{{"record", record}, {"dropped_by", by}, {"file", file.string()}, {"line", line}}.dump());
+        dropped->write(nlohmann::ordered_json{
+            {"record", record},
+            {"dropped_by", by},
+            {"file", file.string()},
+            {"line", line}}.dump());
       }
     });
   }
@@ -235,16 +251,21 @@ void dedup(Comm& comm, const DedupRequest& request) {
   const Clock embedding;
   std::optional<SharedRows> rows;
   agree(comm, [&] {
-    rows.emplace(embed_mine(comm, *embedder, open_records(), request.prefix.value_or(defaults.encoder.prefix), records));
+    rows.emplace(embed_mine(comm, *embedder, open_records(), request.prefix.value_or(defaults.encoder.prefix),
+                            records));
   });
   const double embedding_seconds = embedding.seconds();
   const Clock comparing;
-  const std::vector<std::int64_t> dropped_by = compare(comm, *rows, order, embedder->dimension(), request.threshold);
+  const std::vector<std::int64_t> dropped_by =
+      compare(comm, *rows, order, embedder->dimension(), request.threshold);
   const double comparing_seconds = comparing.seconds();
   on_root(comm, [&] { write_results(files, fields, dropped_by, *kept, dropped); });
   const auto stand = std::count(dropped_by.begin(), dropped_by.end(), -1);
-  log::info("dedup: {} records, {} kept, {} dropped in {:.1f} s (embedding {:.1f}, comparing {:.1f}), threshold {}, {} stands",
-            records, stand, records - stand, whole.seconds(), embedding_seconds, comparing_seconds, request.threshold, request.keep);
+  log::info(
+      "dedup: {} records, {} kept, {} dropped in {:.1f} s (embedding {:.1f}, comparing {:.1f}), threshold "
+      "{}, {} stands",
+      records, stand, records - stand, whole.seconds(), embedding_seconds, comparing_seconds,
+      request.threshold, request.keep);
 }
 
 }  // namespace rocket

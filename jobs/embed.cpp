@@ -19,11 +19,12 @@ namespace rocket {
 
 namespace {
 
-/// Enough units for dozens of ranks, and few enough parts for the virtual data set over them: HDF5 keeps each of its
-/// files open. A whole number of blocks.
+/// Enough units for dozens of ranks, and few enough parts for the virtual data set over them: HDF5 keeps each
+/// of its files open. A whole number of blocks.
 std::int64_t unit_size(std::int64_t records) {
   constexpr std::int64_t smallest = 2048, most_units = 256;
-  const std::int64_t blocks = (records + most_units * records_per_block - 1) / (most_units * records_per_block);
+  const std::int64_t blocks =
+      (records + most_units * records_per_block - 1) / (most_units * records_per_block);
   return std::max(smallest, blocks * records_per_block);
 }
 
@@ -75,10 +76,12 @@ class CorpusEmbedder {
 std::vector<float> CorpusEmbedder::embed_shots() const {
   std::vector<Record> shots = read_records(config_.task.shots, config_.task.fields);
   if (static_cast<std::int64_t>(shots.size()) < config_.task.k)
-    fail_data("{}: task.k is {}, but the file holds {} shots", config_.task.shots, config_.task.k, shots.size());
+    fail_data("{}: task.k is {}, but the file holds {} shots", config_.task.shots, config_.task.k,
+              shots.size());
   shots.resize(config_.task.k);
   Tokens tokens;
-  for (const Record& shot : shots) tokens.push_back(embedder_.tokens(embedded_text(config_.encoder.prefix, shot)));
+  for (const Record& shot : shots)
+    tokens.push_back(embedder_.tokens(embedded_text(config_.encoder.prefix, shot)));
   return embedder_.embed(std::move(tokens));
 }
 
@@ -137,7 +140,8 @@ void CorpusEmbedder::compute(std::int64_t unit, H5Writer& part) {
   part.attribute("encoder", encoder_);
   part.write_strings("block", hashes, {static_cast<std::int64_t>(hashes.size())});
   write_vectors(rows, part);
-  part.write("similarity", shot_similarity(rows, static_cast<std::int64_t>(rows.size()) / dimension(), shots_, config_.task.k));
+  part.write("similarity", shot_similarity(rows, static_cast<std::int64_t>(rows.size()) / dimension(), shots_,
+                                           config_.task.k));
 }
 
 /// Root only. embed.h5: the corpus' rows stay in the parts.
@@ -147,8 +151,8 @@ void gather(const RunDirectory& run, const CorpusEmbedder& work) {
   std::vector<float> similarity;
   for (std::int64_t first = 0; first < records; first += size) {
     const fs::path file = part_file(run, "embed", first / size);
-    parts.push_back({file.lexically_relative(run.root()).string(), "embedding", first,
-                     std::min(size, records - first)});
+    parts.push_back(
+        {file.lexically_relative(run.root()).string(), "embedding", first, std::min(size, records - first)});
     const auto near = H5Reader(file).read<float>("similarity", {parts.back().rows});
     similarity.insert(similarity.end(), near.begin(), near.end());
   }
@@ -165,7 +169,8 @@ void gather(const RunDirectory& run, const CorpusEmbedder& work) {
 
 /// Root only: all that makes a vector of a text, beside the text.
 std::string encoder_hash(const JobContext& context) {
-  static const std::vector<std::string> settings = {"encoder.pooling", "encoder.max_length", "encoder.dtype", "encoder.store"};
+  static const std::vector<std::string> settings = {"encoder.pooling", "encoder.max_length", "encoder.dtype",
+                                                    "encoder.store"};
   Hasher hasher;
   hasher.add(std::to_string(job_spec("embed").version));
   hasher.add(canonical(context.session.config, settings));

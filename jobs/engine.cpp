@@ -12,10 +12,15 @@
 namespace rocket {
 
 JobBody job_body(const std::string& name) {
-  static const std::map<std::string, JobBody> bodies = {
-      {"score", score},       {"experts", experts},   {"embed", embed},              {"select", select},
-      {"finetune", finetune}, {"evaluate", evaluate}, {"export", export_mixture_job},
-      {"train-adapter", train_adapter}, {"rationalize", rationalize}};
+  static const std::map<std::string, JobBody> bodies = {{"score", score},
+                                                        {"experts", experts},
+                                                        {"embed", embed},
+                                                        {"select", select},
+                                                        {"finetune", finetune},
+                                                        {"evaluate", evaluate},
+                                                        {"export", export_mixture_job},
+                                                        {"train-adapter", train_adapter},
+                                                        {"rationalize", rationalize}};
   return bodies.at(name);
 }
 
@@ -49,7 +54,8 @@ void run_one_job(Session& session, const Command& command) {
   const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
   if (command.job == "export" && !mixture_in_place)
     return on_root(session.comm, [&] { export_expert(session, {command.form, command.folder}); });
-  run_job(session, job_spec(command.job), session.fresh ? Stale::discard_all : Stale::refuse, job_body(command.job));
+  run_job(session, job_spec(command.job), session.fresh ? Stale::discard_all : Stale::refuse,
+          job_body(command.job));
 }
 
 void execute(Comm& comm, const Command& command) {

@@ -39,7 +39,9 @@ class Contest {
   std::int64_t units() const { return static_cast<std::int64_t>(systems_.size()) * item_blocks(); }
   std::int64_t system_of(std::int64_t unit) const { return unit / item_blocks(); }
   std::int64_t first_item(std::int64_t unit) const { return unit % item_blocks() * items_per_unit; }
-  std::int64_t items_of(std::int64_t unit) const { return std::min(items_per_unit, items() - first_item(unit)); }
+  std::int64_t items_of(std::int64_t unit) const {
+    return std::min(items_per_unit, items() - first_item(unit));
+  }
   std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
   const std::vector<System>& systems() const { return systems_; }
   void compute(std::int64_t unit, H5Writer& part) const;
@@ -64,8 +66,9 @@ void Contest::add_adapter(const std::string& system, const std::string& name) {
   const std::vector<BankEntry> bank = configured_bank(config_);
   const BankEntry* entry = find_entry(bank, name);
   if (!entry) fail_data("adapter '{}' is not in the bank any more", name);
-  systems_.push_back({system, std::make_shared<LoraAdapter>(load_adapter(entry->folder, decoder_.modules(),
-                                                                         compute_type(config_), decoder_.device()))});
+  systems_.push_back(
+      {system, std::make_shared<LoraAdapter>(load_adapter(entry->folder, decoder_.modules(),
+                                                          compute_type(config_), decoder_.device()))});
 }
 
 void Contest::add_rival(const Session& session, const std::string& rival) {
@@ -77,7 +80,8 @@ void Contest::add_rival(const Session& session, const std::string& rival) {
   } else if (rival == "uniform_merge") {
     std::vector<LoraAdapter> experts;
     const Mixture untrained = initial_mixture(session, decoder_.modules(), decoder_.device());
-    for (std::size_t i = 0; i < chosen.size(); ++i) experts.push_back(untrained.expert(static_cast<std::int64_t>(i)));
+    for (std::size_t i = 0; i < chosen.size(); ++i)
+      experts.push_back(untrained.expert(static_cast<std::int64_t>(i)));
     LoraAdapter merge = uniform_merge(experts, rival);
     merge.convert(compute_type(config_));
     systems_.push_back({rival, std::make_shared<LoraAdapter>(std::move(merge))});
@@ -102,7 +106,8 @@ void Contest::compute(std::int64_t unit, H5Writer& part) const {
   }
   const System& system = systems_[system_of(unit)];
   std::vector<std::string> generations;
-  for (const auto& ids : generate(decoder_, prompts, [&] { return delta(system, items_of(unit)); }, generate_))
+  for (const auto& ids : generate(
+           decoder_, prompts, [&] { return delta(system, items_of(unit)); }, generate_))
     generations.push_back(text_.generation(ids));
   part.write("correct", judge(extractor_, questions, generations));
   part.write_strings("generation", generations, {items_of(unit)});
@@ -137,9 +142,9 @@ JobEnd evaluate(JobContext& context) {
   Session& session = context.session;
   std::optional<Contest> contest;
   agree(session.comm, [&] { contest.emplace(session); });
-  const JobEnd end = run_unit_job(context, {.units = contest->units(), .work = [&](std::int64_t unit, H5Writer& part) {
-                                              contest->compute(unit, part);
-                                            }});
+  const JobEnd end = run_unit_job(
+      context, {.units = contest->units(),
+                .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); }});
   if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *contest); });
   return end;
 }

@@ -1,7 +1,8 @@
 // The expert for others: INTERFACE sections 7 and 8.
+#include "evaluation/export.h"
+
 #include "base/error.h"
 #include "base/log.h"
-#include "evaluation/export.h"
 #include "jobs.h"
 #include "model/device.h"
 #include "pipeline/options.h"

@@ -9,11 +9,13 @@ namespace rocket {
 
 namespace {
 
-/// D_A then D_K; the place among the examples that are kept is a record's number in the order of an epoch and in dropout.
+/// D_A then D_K; the place among the examples that are kept is a record's number in the order of an epoch and
+/// in dropout.
 TrainingSet training_set(const Session& session, const BaseText& text) {
   TrainingSet set;
   for (const SelectedRecord& selected : read_selected(session.run))
-    set.add(text.example(selected.record), fmt::format("{} (record {} of the corpus)", place(selected.record), selected.index));
+    set.add(text.example(selected.record),
+            fmt::format("{} (record {} of the corpus)", place(selected.record), selected.index));
   for (const Question& shot : read_shots(session.config, answer_extractor(session.config)))
     set.add(text.example(shot.record), place(shot.record));
   return set;
@@ -34,7 +36,9 @@ JobEnd finetune(JobContext& context) {
     mixture.emplace(initial_mixture(session, decoder->modules(), decoder->device()));
   });
   if (mixture->options().top_k == 1)
-    log::info("finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no gradient)");
+    log::info(
+        "finetune: top_k is 1, so the gates are the unnormalised probabilities (else routers get no "
+        "gradient)");
   return train_and_record(context, *decoder, *mixture, set, training_options(session.config),
                           {session.run.checkpoints(), session.run.file("training.h5")});
 }

@@ -42,7 +42,8 @@ void describe_adapter(const fs::path& folder, ordered_json& object) {
   object["lora_r"] = config.r;
   object["lora_alpha"] = config.alpha;
   object["rslora"] = config.rslora;
-  object["scale"] = config.rslora ? config.alpha / std::sqrt(static_cast<double>(config.r)) : config.alpha / static_cast<double>(config.r);
+  object["scale"] = config.rslora ? config.alpha / std::sqrt(static_cast<double>(config.r))
+                                  : config.alpha / static_cast<double>(config.r);
   object["target_modules"] = config.target_modules;
   const auto file = open_adapter_tensors(folder);
   std::int64_t parameters = 0;
@@ -116,7 +117,8 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
 
 bool is_encoder(const fs::path& folder) {
   try {
-    return is_encoder_family(json::parse(read_file(folder / "config.json")).value("model_type", "")) || fs::exists(folder / "modules.json");
+    return is_encoder_family(json::parse(read_file(folder / "config.json")).value("model_type", "")) ||
+           fs::exists(folder / "modules.json");
   } catch (const json::exception&) {
     return false;
   }
@@ -128,7 +130,8 @@ Shown shown(const Command& command) {
   if ((adapter || model) && !command.table.empty())
     fail(ExitCode::usage, "{} is no run directory: it has no table '{}'", command.target, command.table);
   if (adapter) return judged("adapter", folder, [&](ordered_json& o) { describe_adapter(folder, o); });
-  if (model && is_encoder(folder)) return judged("encoder", folder, [&](ordered_json& o) { describe_encoder(folder, o); });
+  if (model && is_encoder(folder))
+    return judged("encoder", folder, [&](ordered_json& o) { describe_encoder(folder, o); });
   if (model) return judged("model", folder, [&](ordered_json& o) { describe_decoder(folder, o); });
   return run_table(RunDirectory(folder), command.table);
 }
@@ -141,8 +144,10 @@ void inspect(const Command& command) {
   const TableFormat format = table_format(command.format);
   const bool run = fs::exists(folder / "manifest.json") || fs::exists(folder / "config.yaml");
   if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json"))
-    fail_data("{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model (config.json)",
-              command.target);
+    fail_data(
+        "{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model "
+        "(config.json)",
+        command.target);
   const bool summary = run && command.table.empty();
   std::string text;
   if (summary && format == TableFormat::text)

@@ -1,4 +1,5 @@
-// The jobs of a run, one file each. A body is called when the job is not done; what it leaves is in INTERFACE section 4.
+// The jobs of a run, one file each. A body is called when the job is not done; what it leaves is in INTERFACE
+// section 4.
 #pragma once
 
 #include "command.h"
@@ -9,14 +10,14 @@ namespace rocket {
 /// Into so many shots score cuts an adapter's work.
 inline constexpr std::int64_t shots_per_unit = 50;
 
-JobEnd score(JobContext& context);     // units: bank x shots
-JobEnd experts(JobContext& context);   // root: Algorithm 1
-JobEnd embed(JobContext& context);     // units: corpus blocks
-JobEnd select(JobContext& context);    // all ranks together: Algorithm 2
-JobEnd finetune(JobContext& context);  // loop: the mixture, data parallel
-JobEnd rationalize(JobContext& context);  // units: shots without a rationale; no step of the chain
-JobEnd train_adapter(JobContext& context);  // loop: one LoRA on one data set; no step of the chain
-JobEnd evaluate(JobContext& context);  // units: systems x evaluation items
+JobEnd score(JobContext& context);               // units: bank x shots
+JobEnd experts(JobContext& context);             // root: Algorithm 1
+JobEnd embed(JobContext& context);               // units: corpus blocks
+JobEnd select(JobContext& context);              // all ranks together: Algorithm 2
+JobEnd finetune(JobContext& context);            // loop: the mixture, data parallel
+JobEnd rationalize(JobContext& context);         // units: shots without a rationale; no step of the chain
+JobEnd train_adapter(JobContext& context);       // loop: one LoRA on one data set; no step of the chain
+JobEnd evaluate(JobContext& context);            // units: systems x evaluation items
 JobEnd export_mixture_job(JobContext& context);  // root: RUN/expert
 
 /// The body behind the name of a JobSpec.
@@ -43,7 +44,8 @@ void sweep(Comm& comm, const Command& command);
 /// Root only. Writes report.html from what there is.
 void report(const Session& session);
 
-/// One of mixture, experts, merged_lora, merged_model; `folder` empty = the place that INTERFACE section 8 names.
+/// One of mixture, experts, merged_lora, merged_model; `folder` empty = the place that INTERFACE section 8
+/// names.
 struct ExportRequest {
   std::string form = "mixture";
   std::string folder;

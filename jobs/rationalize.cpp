@@ -1,4 +1,5 @@
-// Rationales for shots that lack them, by the base or an adapter: kept only where they come to the right answer.
+// Rationales for shots that lack them, by the base or an adapter: kept only where they come to the right
+// answer.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -49,20 +50,25 @@ class Rationalizer {
         generate_(text_.generate_options(config_)) {
     if (shots_.empty()) fail_data("{}: no shots", config_.task.shots);
     if (config_.rationalize.hint.find("{answer}") == std::string::npos)
-      fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'", config_.location("rationalize.hint"),
-                  config_.rationalize.hint);
+      fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'",
+                  config_.location("rationalize.hint"), config_.rationalize.hint);
     for (const OpenShot& shot : shots_) check_prompts(shot.question.record);
     if (config_.rationalize.adapter.empty()) return;
-    adapter_ = in_context(fmt::format("{}: rationalize.adapter", config_.location("rationalize.adapter")), [&] {
-      return std::make_shared<LoraAdapter>(
-          load_adapter(config_.rationalize.adapter, decoder_.modules(), compute_type(config_), decoder_.device()));
-    });
+    adapter_ =
+        in_context(fmt::format("{}: rationalize.adapter", config_.location("rationalize.adapter")), [&] {
+          return std::make_shared<LoraAdapter>(load_adapter(config_.rationalize.adapter, decoder_.modules(),
+                                                            compute_type(config_), decoder_.device()));
+        });
   }
 
   const std::vector<OpenShot>& shots() const { return shots_; }
-  std::int64_t units() const { return (count() + shots_per_rationalize_unit - 1) / shots_per_rationalize_unit; }
+  std::int64_t units() const {
+    return (count() + shots_per_rationalize_unit - 1) / shots_per_rationalize_unit;
+  }
   std::int64_t first(std::int64_t unit) const { return unit * shots_per_rationalize_unit; }
-  std::int64_t shots_of(std::int64_t unit) const { return std::min(shots_per_rationalize_unit, count() - first(unit)); }
+  std::int64_t shots_of(std::int64_t unit) const {
+    return std::min(shots_per_rationalize_unit, count() - first(unit));
+  }
 
   void compute(std::int64_t unit, H5Writer& part) const {
     std::vector<Rationale> rationales(shots_of(unit));
@@ -97,7 +103,8 @@ class Rationalizer {
                [&] { text_.prompt(asked(shot, kHinted)); });
   }
 
-  /// What a limit has cut off is no rationale, whatever stands in it: a model that learns it ends in mid-sentence.
+  /// What a limit has cut off is no rationale, whatever stands in it: a model that learns it ends in
+  /// mid-sentence.
   bool came_to_its_end(const std::vector<TokenId>& prompt, const std::vector<TokenId>& generated) const {
     const auto length = static_cast<std::int64_t>(generated.size());
     return length < generate_.max_new_tokens &&
@@ -177,10 +184,13 @@ void gather(const Session& session, const Rationalizer& work) {
   }
   write_file(run.file("rationalized.jsonl"), lines);
   if (bare > 0)
-    log::warn("rationalize: no rationale was found for {} of the shots without output: in {} their answer is their output", bare,
-              run.file("rationalized.jsonl").string());
+    log::warn(
+        "rationalize: no rationale was found for {} of the shots without output: in {} their answer is their "
+        "output",
+        bare, run.file("rationalized.jsonl").string());
   Table table{{"rationale", "shots"}, {}};
-  for (const char* source : {kGiven, kGenerated, kHinted, kNone}) table.rows.push_back({source, counts[source]});
+  for (const char* source : {kGiven, kGenerated, kHinted, kNone})
+    table.rows.push_back({source, counts[source]});
   std::fputs(render(table, TableFormat::text).c_str(), stdout);
 }
 
@@ -190,8 +200,9 @@ JobEnd rationalize(JobContext& context) {
   Session& session = context.session;
   std::optional<Rationalizer> work;
   agree(session.comm, [&] { work.emplace(session); });
-  const JobEnd end = run_unit_job(
-      context, {.units = work->units(), .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
+  const JobEnd end =
+      run_unit_job(context, {.units = work->units(),
+                             .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
   if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session, *work); });
   return end;
 }

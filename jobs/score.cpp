@@ -1,4 +1,5 @@
-// The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of adapters.
+// The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of
+// adapters.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -14,8 +15,8 @@ namespace rocket {
 
 namespace {
 
-// With shots_per_unit: the shots of an adapter together, since what they begin with is computed once, and units small
-// enough that dozens of ranks find work in a bank of 38.
+// With shots_per_unit: the shots of an adapter together, since what they begin with is computed once, and
+// units small enough that dozens of ranks find work in a bank of 38.
 constexpr std::int64_t adapters_per_unit = 2;
 
 /// Row 0 of the table is the base alone; adapter i of the bank is row i + 1.
@@ -40,7 +41,8 @@ class BankOnShots {
 
   void check_bank() const {
     const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
-    if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty()) log::info("note: {}", note);
+    if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty())
+      log::info("note: {}", note);
   }
   const std::vector<Question>& shots() const { return shots_; }
   const std::vector<ShotTokens>& tokens() const { return tokens_; }
@@ -56,7 +58,8 @@ class BankOnShots {
   std::int64_t shot_blocks() const {
     return (static_cast<std::int64_t>(shots_.size()) + shots_per_unit - 1) / shots_per_unit;
   }
-  void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const;
+  void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
+                    H5Writer& part) const;
 
   void read_ahead(std::int64_t unit);
 
@@ -72,14 +75,16 @@ class BankOnShots {
 };
 
 Block BankOnShots::block(std::int64_t unit) const {
-  const std::int64_t row = unit / shot_blocks() * adapters_per_unit, shot = unit % shot_blocks() * shots_per_unit;
+  const std::int64_t row = unit / shot_blocks() * adapters_per_unit,
+                     shot = unit % shot_blocks() * shots_per_unit;
   return {row, std::min(adapters_per_unit, rows() - row), shot,
           std::min(shots_per_unit, static_cast<std::int64_t>(shots_.size()) - shot)};
 }
 
 void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
   if (unit == units() - 1) {
-    part.write("similarity", similarity_matrix(bank_, similarity_kind(config_)), {bank_.size(), bank_.size()});
+    part.write("similarity", similarity_matrix(bank_, similarity_kind(config_)),
+               {bank_.size(), bank_.size()});
     return;
   }
   const Block b = block(unit);
@@ -87,7 +92,8 @@ void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
   for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
     adapters.push_back(row == 0 ? nullptr : bank_.get(row - 1));
   read_ahead(unit);
-  const auto scores = score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
+  const auto scores =
+      score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
   write_scores(b, scores, part);
 }
 
@@ -103,7 +109,8 @@ void BankOnShots::read_ahead(std::int64_t unit) {
   bank_.read_ahead(std::move(adapters));
 }
 
-void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const {
+void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
+                               H5Writer& part) const {
   std::vector<double> nll;
   std::vector<std::string> generations;
   std::vector<const Question*> questions;
@@ -124,7 +131,8 @@ void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<Sho
 template <class T>
 void place(const std::vector<T>& values, const Block& b, std::int64_t columns, std::vector<T>& table) {
   for (std::int64_t row = 0; row < b.rows; ++row)
-    std::copy_n(values.begin() + row * b.shots, b.shots, table.begin() + (b.first_row + row) * columns + b.first_shot);
+    std::copy_n(values.begin() + row * b.shots, b.shots,
+                table.begin() + (b.first_row + row) * columns + b.first_shot);
 }
 
 /// Root only. score.h5 from the parts.
@@ -155,9 +163,10 @@ void gather(const RunDirectory& run, const BankOnShots& work) {
   out.write("nll", nll, {rows, shots});
   out.write("correct", correct, {rows, shots});
   out.write_strings("generation", generations, {rows, shots});
-  out.write("similarity",
-            H5Reader(part_file(run, "score", work.units() - 1)).read<double>("similarity", {rows - 1, rows - 1}),
-            {rows - 1, rows - 1});
+  out.write(
+      "similarity",
+      H5Reader(part_file(run, "score", work.units() - 1)).read<double>("similarity", {rows - 1, rows - 1}),
+      {rows - 1, rows - 1});
   out.commit();
 }
 
@@ -168,8 +177,9 @@ JobEnd score(JobContext& context) {
   std::optional<BankOnShots> work;
   agree(session.comm, [&] { work.emplace(session); });
   on_root(session.comm, [&] { work->check_bank(); });
-  const JobEnd end = run_unit_job(
-      context, {.units = work->units(), .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
+  const JobEnd end =
+      run_unit_job(context, {.units = work->units(),
+                             .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
   if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
   return end;
 }

@@ -47,8 +47,9 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
               }};
     shots = file->read<float>("shot_embedding", {-1, corpus.at(1)});
   });
-  return choose_records(session.comm, source, shots, static_cast<std::int64_t>(shots.size()) / source.dimension,
-                        excluded, selection_options(session.config), on_threads);
+  return choose_records(session.comm, source, shots,
+                        static_cast<std::int64_t>(shots.size()) / source.dimension, excluded,
+                        selection_options(session.config), on_threads);
 }
 
 /// The kept records in walk order, their texts read in one pass over the corpus.

@@ -1,4 +1,6 @@
 // One configuration at many points: list them, run them, tabulate what came out.
+#include "config/sweep.h"
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -7,7 +9,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/mpi_comm.h"
-#include "config/sweep.h"
 #include "jobs.h"
 #include "model/device.h"
 #include "pipeline/run_tables.h"
@@ -100,7 +101,9 @@ Table point_list(const Sweep& sweep) {
     row.emplace_back(point.name);
     for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
     const fs::path folder = fs::path(sweep.runs) / point.name;
-    row.emplace_back(result_of(sweep, point) ? "done" : fs::exists(folder / "manifest.json") ? "partial" : "absent");
+    row.emplace_back(result_of(sweep, point)                ? "done"
+                     : fs::exists(folder / "manifest.json") ? "partial"
+                                                            : "absent");
   }
   return table;
 }
@@ -113,7 +116,8 @@ void run_point(Comm& comm, const Command& command, const Sweep& sweep, std::size
   configure_compute(place.size);
   log::info("sweep: point {}", point.name);
   const RunDirectory directory(config.run);
-  Session session{comm, command.target, std::move(config), directory, command.fresh, place.size, place.rank, number};
+  Session session{comm,          command.target, std::move(config), directory,
+                  command.fresh, place.size,     place.rank,        number};
   session.siblings = sweep.runs;
   in_context("point " + point.name, [&] { run(session); });
 }

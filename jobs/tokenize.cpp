@@ -34,9 +34,11 @@ void tokenize(const Command& command) {
     ++number;
     try {
       const json value = json::parse(line);
-      std::cout << (command.decode ? text_of(*tokenizer, value) : ids_of(*tokenizer, value, command.plain)) << '\n';
+      std::cout << (command.decode ? text_of(*tokenizer, value) : ids_of(*tokenizer, value, command.plain))
+                << '\n';
     } catch (const json::exception&) {
-      fail_data("stdin:{}: expected {} on each line", number, command.decode ? "a JSON array of ids" : "a JSON string");
+      fail_data("stdin:{}: expected {} on each line", number,
+                command.decode ? "a JSON array of ids" : "a JSON string");
     }
   }
   std::cout.flush();

@@ -18,21 +18,26 @@ std::string setting(const RunConfig& config, const std::string& key) {
   return fmt::format("{}: {}", config.location(key), key);
 }
 
-/// The name becomes a folder, which a bank's reader must see, and beside which a temporary one with a longer name stands.
+/// The name becomes a folder, which a bank's reader must see, and beside which a temporary one with a longer
+/// name stands.
 void check_name(const RunConfig& config) {
   constexpr std::size_t kLongest = 200;
   const std::string& name = config.adapter.name;
-  const bool plain = std::ranges::none_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f || c == '/'; });
+  const bool plain =
+      std::ranges::none_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f || c == '/'; });
   if (name.empty() || name.size() > kLongest || name.starts_with('.') || !plain)
-    fail_config("{}: '{}' cannot be the name of a folder of a bank: 1 to {} bytes, no '/', no control characters, no '.' in front",
-                setting(config, "adapter.name"), name, kLongest);
+    fail_config(
+        "{}: '{}' cannot be the name of a folder of a bank: 1 to {} bytes, no '/', no control characters, no "
+        "'.' in front",
+        setting(config, "adapter.name"), name, kLongest);
 }
 
-/// B starts as zero: what is not trained adds nothing to the base. No epochs are legal, as they are for a mixture: they
-/// give the adapter as it starts.
+/// B starts as zero: what is not trained adds nothing to the base. No epochs are legal, as they are for a
+/// mixture: they give the adapter as it starts.
 void check_that_it_trains(const RunConfig& config) {
   if (config.training.epochs == 0)
-    log::warn("{}: 0: the adapter is written as it starts, and does nothing", setting(config, "training.epochs"));
+    log::warn("{}: 0: the adapter is written as it starts, and does nothing",
+              setting(config, "training.epochs"));
   if (config.training.learning_rate == 0)
     fail_config("{}: 0 would leave an adapter that does nothing", setting(config, "training.learning_rate"));
 }
@@ -46,7 +51,8 @@ TrainingOptions adapter_training(const RunConfig& config) {
 }
 
 TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
-  CorpusReader reader(expand_globs(config.adapter.records), config.adapter.fields, OnError::stop, {}, Outputs::optional);
+  CorpusReader reader(expand_globs(config.adapter.records), config.adapter.fields, OnError::stop, {},
+                      Outputs::optional);
   TrainingSet set;
   for (Record record; reader.next(record);) {
     if (!record.rationale) require_output(record, "adapter.fields");
@@ -60,16 +66,20 @@ TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
 Mixture lone_expert(const RunConfig& config, const Decoder& decoder) {
   const auto& a = config.adapter;
   const LoraAdapter fresh = in_context(setting(config, "adapter.targets"), [&] {
-    return fresh_adapter({a.name, a.rank, a.alpha, a.scaling == "rslora", a.targets, config.seed}, decoder.modules());
+    return fresh_adapter({a.name, a.rank, a.alpha, a.scaling == "rslora", a.targets, config.seed},
+                         decoder.modules());
   });
   return Mixture::assemble(std::span(&fresh, 1), decoder.modules(), {.top_k = 1}, decoder.device());
 }
 
-fs::path folder_of(const Session& session) { return session.run.file("adapter") / session.config.adapter.name; }
+fs::path folder_of(const Session& session) {
+  return session.run.file("adapter") / session.config.adapter.name;
+}
 
 void write_folder(const Session& session, const Mixture& mixture, std::span<const Module> modules) {
   ExportFolder folder(folder_of(session), "adapter_config.json");
-  write_adapter(folder.temporary(), mixture.expert(0), modules, fs::absolute(session.config.base.path).lexically_normal().string());
+  write_adapter(folder.temporary(), mixture.expert(0), modules,
+                fs::absolute(session.config.base.path).lexically_normal().string());
   folder.commit();
 }
 
@@ -89,10 +99,14 @@ JobEnd train_adapter(JobContext& context) {
     set = adapter_records(session.config, text);
     cut(set, session.config, text);
   });
-  on_root(session.comm, [&] { in_context(setting(session.config, "adapter.name"), [&] { clear_export(folder_of(session)); }); });
+  on_root(session.comm, [&] {
+    in_context(setting(session.config, "adapter.name"), [&] { clear_export(folder_of(session)); });
+  });
   const TrainingFiles files{session.run.file("adapter_checkpoints"), session.run.file("adapter_training.h5")};
-  const JobEnd end = train_and_record(context, *decoder, *mixture, set, adapter_training(session.config), files);
-  if (end == JobEnd::finished) on_root(session.comm, [&] { write_folder(session, *mixture, decoder->modules()); });
+  const JobEnd end =
+      train_and_record(context, *decoder, *mixture, set, adapter_training(session.config), files);
+  if (end == JobEnd::finished)
+    on_root(session.comm, [&] { write_folder(session, *mixture, decoder->modules()); });
   return end;
 }
 

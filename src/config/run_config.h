@@ -144,7 +144,8 @@ struct RunConfig {
 
   struct Rationalize {
     std::string adapter;
-    std::string hint = "The right answer is {answer}. Explain step by step how to get there, and end with it.";
+    std::string hint =
+        "The right answer is {answer}. Explain step by step how to get there, and end with it.";
   } rationalize;
 
   struct Evaluation {

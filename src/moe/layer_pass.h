@@ -38,7 +38,8 @@ struct LayerGradients {
   std::vector<at::Tensor> db_OR;
 };
 
-/// On kernels: x and the outputs float32 or bfloat16 on the CPU, contiguous; the outputs are changed in place.
+/// On kernels: x and the outputs float32 or bfloat16 on the CPU, contiguous; the outputs are changed in
+/// place.
 LayerState forward_on_kernels(const LayerView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
                               std::span<const at::Tensor> outputs_TO);
 /// The same of float32 alone.

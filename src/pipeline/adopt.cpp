@@ -27,12 +27,13 @@ void link_tree(const fs::path& from, const fs::path& to) {
   if (refused) fail_storage("{}: {}", to.string(), refused.message());
 }
 
-std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec,
-                                             const std::string& fingerprint) {
+std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::path& siblings,
+                                             const JobSpec& spec, const std::string& fingerprint) {
   std::vector<fs::path> folders;
   std::error_code absent;  // the first point of a sweep finds no folder yet
   for (const fs::directory_entry& entry : fs::directory_iterator(siblings, absent)) {
-    if (entry.is_directory() && entry.path().filename() != run.root().filename()) folders.push_back(entry.path());
+    if (entry.is_directory() && entry.path().filename() != run.root().filename())
+      folders.push_back(entry.path());
   }
   std::sort(folders.begin(), folders.end());
   for (const fs::path& folder : folders) {
@@ -45,7 +46,8 @@ std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::
 
 }  // namespace
 
-bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec, const std::string& fingerprint) {
+bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSpec& spec,
+                  const std::string& fingerprint) {
   const auto other = finished_sibling(run, siblings, spec, fingerprint);
   if (!other) return false;
   remove_tree(run.parts(spec.name));

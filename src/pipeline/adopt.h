@@ -9,8 +9,9 @@
 
 namespace rocket {
 
-/// Looks among the run directories of `siblings` for a finished `spec` with this fingerprint; links its files into `run`
-/// (hard links, else copies: finished files are never written again) and writes the record. False if there is none.
+/// Looks among the run directories of `siblings` for a finished `spec` with this fingerprint; links its files
+/// into `run` (hard links, else copies: finished files are never written again) and writes the record. False
+/// if there is none.
 bool adopt_result(const RunDirectory& run, const std::filesystem::path& siblings, const JobSpec& spec,
                   const std::string& fingerprint);
 

@@ -19,7 +19,8 @@ class SkippedFile {
   explicit SkippedFile(const fs::path& path) : file_(path), out_(file_.temporary(), std::ios::binary) {}
 
   void add(const SkippedRecord& skipped) {
-    const nlohmann::ordered_json line = {{"file", skipped.file}, {"line", skipped.line}, {"reason", skipped.reason}};
+    const nlohmann::ordered_json line = {
+        {"file", skipped.file}, {"line", skipped.line}, {"reason", skipped.reason}};
     out_ << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
     ++lines_;
   }
@@ -48,14 +49,16 @@ std::int64_t count(CorpusReader corpus) {
 
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
   const OnError on_error = config.corpus.on_error == "skip" ? OnError::skip : OnError::stop;
-  return CorpusReader(expand_globs(config.corpus.records), config.corpus.fields, on_error, std::move(skipped));
+  return CorpusReader(expand_globs(config.corpus.records), config.corpus.fields, on_error,
+                      std::move(skipped));
 }
 
 std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
   if (config.corpus.on_error == "stop") return count(open_corpus(config));
   const fs::path path = run.file("skipped.jsonl");
   SkippedFile list(path);
-  const std::int64_t records = count(open_corpus(config, [&](const SkippedRecord& skipped) { list.add(skipped); }));
+  const std::int64_t records =
+      count(open_corpus(config, [&](const SkippedRecord& skipped) { list.add(skipped); }));
   list.commit();
   log::info("corpus: {} records, {} broken ones left out{}", records, list.lines(),
             list.lines() > 0 ? fmt::format(", listed in {}", path.string()) : "");

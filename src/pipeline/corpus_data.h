@@ -10,12 +10,12 @@
 
 namespace rocket {
 
-/// The corpus from its first record, read under the configuration's rules. All jobs read it through this: a corpus
-/// index means the same record everywhere. `skipped` is told what corpus.on_error leaves out.
+/// The corpus from its first record, read under the configuration's rules. All jobs read it through this: a
+/// corpus index means the same record everywhere. `skipped` is told what corpus.on_error leaves out.
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped = {});
 
-/// Root only. Reads the whole corpus once, which also finds any broken record before work starts; returns how many records
-/// have an index. With corpus.on_error skip the others are listed in RUN/skipped.jsonl, a line
+/// Root only. Reads the whole corpus once, which also finds any broken record before work starts; returns how
+/// many records have an index. With corpus.on_error skip the others are listed in RUN/skipped.jsonl, a line
 /// {"file": ..., "line": ..., "reason": ...} each, and counted in the log.
 std::int64_t count_records(const RunConfig& config, const RunDirectory& run);
 
@@ -24,8 +24,9 @@ std::int64_t skipped_records(const RunDirectory& run);
 
 /// Corpus indices, ascending, of what is removed before retrieval.
 struct Contaminated {
-  std::vector<std::int64_t> records;   // all of them
-  std::vector<std::int64_t> by_ngram;  // those among them that equal no protected record, but share words with one
+  std::vector<std::int64_t> records;  // all of them
+  std::vector<std::int64_t>
+      by_ngram;  // those among them that equal no protected record, but share words with one
 };
 
 /// Compares the corpus with all records of the shots file and of the evaluation file; reads it once.

@@ -15,33 +15,58 @@ namespace fs = std::filesystem;
 const std::vector<JobSpec>& job_specs() {
   static const std::vector<std::string> task = {"task.k", "task.fields"};
   static const std::vector<std::string> training = {
-      "training.learning_rate", "training.epochs",      "training.global_batch", "training.micro_batch_tokens",
-      "training.cutoff",        "training.warmup",      "training.schedule",     "training.weight_decay",
-      "training.clip",          "training.lora_dropout", "training.reduction",    "seed"};
+      "training.learning_rate",      "training.epochs",       "training.global_batch",
+      "training.micro_batch_tokens", "training.cutoff",       "training.warmup",
+      "training.schedule",           "training.weight_decay", "training.clip",
+      "training.lora_dropout",       "training.reduction",    "seed"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
   };
   static const std::vector<JobSpec> specs = {
-      {"score", 1,
-       {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt", "scoring"},
-       {Input::base, Input::bank, Input::shots}, {}, {"score.h5"}},
+      {"score",
+       1,
+       {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt",
+        "scoring"},
+       {Input::base, Input::bank, Input::shots},
+       {},
+       {"score.h5"}},
       {"experts", 1, {"experts", "seed"}, {}, {"score"}, {"experts.json"}},
-      {"embed", 3,
-       {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "encoder.pooling", "encoder.prefix", "encoder.max_length",
-        "encoder.dtype", "encoder.store"},
-       {Input::encoder, Input::corpus, Input::shots}, {}, {"embed.h5"}, {"skipped.jsonl"}, true},
-      {"select", 2, {"task.fields", "selection", "seed"}, {Input::evaluation}, {"embed"}, {"select.h5", "selected.jsonl"}},
-      {"finetune", 2,
-       with({"prompt", "mixture", "training.trained", "training.balance_coefficient", "training.z_coefficient"}, training),
-       {}, {"experts", "select"}, {"training.h5", "checkpoints"}},
-      {"evaluate", 1, {"task.fields", "task.answer", "task.pattern", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"},
-       {Input::evaluation}, {"finetune"}, {"evaluate.h5"}},
+      {"embed",
+       3,
+       {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "encoder.pooling", "encoder.prefix",
+        "encoder.max_length", "encoder.dtype", "encoder.store"},
+       {Input::encoder, Input::corpus, Input::shots},
+       {},
+       {"embed.h5"},
+       {"skipped.jsonl"},
+       true},
+      {"select",
+       2,
+       {"task.fields", "selection", "seed"},
+       {Input::evaluation},
+       {"embed"},
+       {"select.h5", "selected.jsonl"}},
+      {"finetune",
+       2,
+       with({"prompt", "mixture", "training.trained", "training.balance_coefficient",
+             "training.z_coefficient"},
+            training),
+       {},
+       {"experts", "select"},
+       {"training.h5", "checkpoints"}},
+      {"evaluate",
+       1,
+       {"task.fields", "task.answer", "task.pattern", "scoring.max_new_tokens", "scoring.batch_tokens",
+        "evaluation"},
+       {Input::evaluation},
+       {"finetune"},
+       {"evaluate.h5"}},
       {"export", 1, {}, {}, {"finetune"}, {"expert"}},
       {.name = "train-adapter",
        .version = 2,
-       .settings = with({"base.dtype", "prompt", "adapter.fields", "adapter.name", "adapter.rank", "adapter.alpha", "adapter.scaling",
-                         "adapter.targets"},
+       .settings = with({"base.dtype", "prompt", "adapter.fields", "adapter.name", "adapter.rank",
+                         "adapter.alpha", "adapter.scaling", "adapter.targets"},
                         training),
        .inputs = {Input::base, Input::adapter_records},
        .outputs = {"adapter", "adapter_training.h5", "adapter_checkpoints"},
@@ -49,8 +74,8 @@ const std::vector<JobSpec>& job_specs() {
        .shared_folder = "adapter"},
       {.name = "rationalize",
        .version = 2,
-       .settings = {"base.dtype", "task.fields", "task.answer", "task.pattern", "prompt", "scoring.max_new_tokens",
-                    "scoring.batch_tokens", "rationalize.hint"},
+       .settings = {"base.dtype", "task.fields", "task.answer", "task.pattern", "prompt",
+                    "scoring.max_new_tokens", "scoring.batch_tokens", "rationalize.hint"},
        .inputs = {Input::base, Input::shots, Input::rationalizer},
        .outputs = {"rationalized.jsonl"},
        .in_chain = false},
@@ -66,7 +91,8 @@ std::vector<std::string> JobSpec::all_outputs() const {
 
 const JobSpec& job_spec(const std::string& name) {
   const auto& specs = job_specs();
-  const auto found = std::find_if(specs.begin(), specs.end(), [&](const JobSpec& s) { return s.name == name; });
+  const auto found =
+      std::find_if(specs.begin(), specs.end(), [&](const JobSpec& s) { return s.name == name; });
   if (found == specs.end()) fail_internal("no job is called '{}'", name);
   return *found;
 }
@@ -79,7 +105,9 @@ void add_model_folder(const std::string& label, const fs::path& folder, std::vec
     if (!entry.is_regular_file()) continue;
     const std::string extension = entry.path().extension().string();
     const bool pickled = pickled_weights(entry.path().parent_path()) == entry.path();
-    if (!pickled && extension != ".json" && extension != ".safetensors" && extension != ".txt" && extension != ".model") continue;
+    if (!pickled && extension != ".json" && extension != ".safetensors" && extension != ".txt" &&
+        extension != ".model")
+      continue;
     const std::string name = entry.path().lexically_relative(folder).string();
     if (name.starts_with('.') || name.find("/.") != std::string::npos) continue;
     files.push_back({label + "/" + name, entry.path()});
@@ -93,10 +121,12 @@ void add_adapter(const std::string& label, const fs::path& folder, std::vector<I
 }
 
 void add_bank(const RunConfig& config, std::vector<InputFile>& files) {
-  for (const BankEntry& entry : configured_bank(config)) add_adapter("bank.adapters/" + entry.name, entry.folder, files);
+  for (const BankEntry& entry : configured_bank(config))
+    add_adapter("bank.adapters/" + entry.name, entry.folder, files);
 }
 
-void add_records(const std::string& key, const std::vector<std::string>& patterns, std::vector<InputFile>& files) {
+void add_records(const std::string& key, const std::vector<std::string>& patterns,
+                 std::vector<InputFile>& files) {
   const auto paths = expand_globs(patterns);
   for (std::size_t i = 0; i < paths.size(); ++i) files.push_back({fmt::format("{}/{}", key, i), paths[i]});
 }
@@ -118,7 +148,8 @@ void add_input(Input input, const RunConfig& config, std::vector<InputFile>& fil
     case Input::corpus:
       return add_records("corpus.records", config.corpus.records, files);
     case Input::rationalizer:
-      if (!config.rationalize.adapter.empty()) add_adapter("rationalize.adapter", config.rationalize.adapter, files);
+      if (!config.rationalize.adapter.empty())
+        add_adapter("rationalize.adapter", config.rationalize.adapter, files);
       return;
     case Input::adapter_records:
       return add_records("adapter.records", config.adapter.records, files);
@@ -130,7 +161,8 @@ void add_input(Input input, const RunConfig& config, std::vector<InputFile>& fil
 std::vector<InputFile> input_files(const JobSpec& spec, const RunConfig& config) {
   std::vector<InputFile> files;
   for (const Input input : spec.inputs) add_input(input, config, files);
-  std::sort(files.begin(), files.end(), [](const InputFile& a, const InputFile& b) { return a.label < b.label; });
+  std::sort(files.begin(), files.end(),
+            [](const InputFile& a, const InputFile& b) { return a.label < b.label; });
   return files;
 }
 

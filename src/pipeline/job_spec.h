@@ -23,9 +23,10 @@ struct JobSpec {
   std::vector<std::string> upstream;   // jobs whose results are read
   std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
   std::vector<std::string> may_leave;  // outputs that only some settings give
-  bool keeps_blocks = false;           // what changed looks into its earlier parts: see pipeline/known_blocks.h
-  bool in_chain = true;                // one of the steps of `rocket run`
-  std::string shared_folder = {};      // the output in which files of others may lie: the job clears its own part of it
+  bool keeps_blocks = false;  // what changed looks into its earlier parts: see pipeline/known_blocks.h
+  bool in_chain = true;       // one of the steps of `rocket run`
+  std::string shared_folder =
+      {};  // the output in which files of others may lie: the job clears its own part of it
 
   std::vector<std::string> all_outputs() const;
 };

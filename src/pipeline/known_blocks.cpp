@@ -11,7 +11,8 @@ namespace rocket {
 KnownBlocks::KnownBlocks(const fs::path& folder, const std::string& encoder, std::int64_t dimension) {
   std::vector<fs::path> files;
   std::error_code absent;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent)) files.push_back(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     try {

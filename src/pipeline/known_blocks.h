@@ -12,15 +12,16 @@ namespace rocket {
 
 namespace fs = std::filesystem;
 
-/// Records that are read, tokenised, embedded and hashed together. A block's vectors are a function of its texts.
+/// Records that are read, tokenised, embedded and hashed together. A block's vectors are a function of its
+/// texts.
 inline constexpr std::int64_t records_per_block = 256;
 
-/// Parts that hold vectors have the attribute `encoder` (a hash of all that makes a vector of a text) and the data
-/// sets `embedding` [rows, d] and `block` [blocks], the hashes of their texts.
+/// Parts that hold vectors have the attribute `encoder` (a hash of all that makes a vector of a text) and the
+/// data sets `embedding` [rows, d] and `block` [blocks], the hashes of their texts.
 class KnownBlocks {
  public:
-  /// Looks through the parts of `folder`, which need not exist. Those of another encoder count for nothing, and so
-  /// does a file that cannot be read: its blocks are computed again.
+  /// Looks through the parts of `folder`, which need not exist. Those of another encoder count for nothing,
+  /// and so does a file that cannot be read: its blocks are computed again.
   KnownBlocks(const fs::path& folder, const std::string& encoder, std::int64_t dimension);
 
   bool has(const std::string& block) const { return places_.contains(block); }

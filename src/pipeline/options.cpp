@@ -38,7 +38,8 @@ std::vector<BankEntry> configured_bank(const RunConfig& config) {
 
 PromptTemplate prompt_template(const RunConfig& config) {
   const TemplateChoice& chosen = config.prompt.choice;
-  return chosen.name.empty() ? PromptTemplate{chosen.with_input, chosen.without_input} : named_template(chosen.name);
+  return chosen.name.empty() ? PromptTemplate{chosen.with_input, chosen.without_input}
+                             : named_template(chosen.name);
 }
 
 AnswerExtractor answer_extractor(const RunConfig& config) {
@@ -60,18 +61,22 @@ ExpertOptions expert_options(const RunConfig& config) {
   const auto& signals = config.experts.signals;
   return {.candidates = config.experts.candidates,
           .count = config.experts.count,
-          .signals = {contains(signals, "perplexity"), contains(signals, "accuracy"), contains(signals, "diversity")},
+          .signals = {contains(signals, "perplexity"), contains(signals, "accuracy"),
+                      contains(signals, "diversity")},
           .names = config.experts.names,
           .seed = config.seed};
 }
 
 SelectionOptions selection_options(const RunConfig& config) {
   using P = SelectionPolicy;
-  static constexpr std::array policies{
-      std::pair{"greedy", P::greedy},           std::pair{"released_code", P::released_code},
-      std::pair{"similarity_only", P::similarity_only}, std::pair{"random", P::random},
-      std::pair{"convex", P::convex},           std::pair{"kde", P::kde},
-      std::pair{"repr_filter", P::repr_filter}, std::pair{"none", P::none}};
+  static constexpr std::array policies{std::pair{"greedy", P::greedy},
+                                       std::pair{"released_code", P::released_code},
+                                       std::pair{"similarity_only", P::similarity_only},
+                                       std::pair{"random", P::random},
+                                       std::pair{"convex", P::convex},
+                                       std::pair{"kde", P::kde},
+                                       std::pair{"repr_filter", P::repr_filter},
+                                       std::pair{"none", P::none}};
   static constexpr std::array similarities{std::pair{"max", ShotSimilarity::max},
                                            std::pair{"mean", ShotSimilarity::mean}};
   return {.retrieve = config.selection.retrieve,
@@ -83,12 +88,17 @@ SelectionOptions selection_options(const RunConfig& config) {
 }
 
 MixtureOptions mixture_options(const RunConfig& config) {
-  static constexpr std::array words{std::pair{"linear", RouterKind::linear}, std::pair{"arrow", RouterKind::arrow}};
-  return {.top_k = config.mixture.top_k, .top_p = config.mixture.top_p, .router = choice(config.mixture.router, words), .seed = config.seed};
+  static constexpr std::array words{std::pair{"linear", RouterKind::linear},
+                                    std::pair{"arrow", RouterKind::arrow}};
+  return {.top_k = config.mixture.top_k,
+          .top_p = config.mixture.top_p,
+          .router = choice(config.mixture.router, words),
+          .seed = config.seed};
 }
 
 TrainingOptions training_options(const RunConfig& config) {
-  static constexpr std::array schedules{std::pair{"cosine", Schedule::cosine}, std::pair{"linear", Schedule::linear},
+  static constexpr std::array schedules{std::pair{"cosine", Schedule::cosine},
+                                        std::pair{"linear", Schedule::linear},
                                         std::pair{"constant", Schedule::constant}};
   const auto& t = config.training;
   return {.router_only = t.trained == "router_only",

@@ -23,12 +23,23 @@ namespace {
 json to_json(const JobRecord& r) {
   json inputs = json::object();
   for (const auto& [label, input] : r.inputs)
-    inputs[label] = {{"path", input.path}, {"size", input.size}, {"modified_ns", input.modified_ns}, {"hash", input.hash}};
-  return {{"job", r.job},           {"fingerprint", r.fingerprint}, {"state", r.done ? "done" : "partial"},
-          {"settings", json::parse(r.settings)}, {"inputs", inputs}, {"upstream", r.upstream},
-          {"seed", r.seed},         {"build", r.build},             {"ranks", r.ranks},
-          {"started", r.started},   {"ended", r.ended},             {"seconds", r.seconds},
-          {"exit", r.exit},         {"parts_done", r.parts_done},   {"parts_total", r.parts_total}};
+    inputs[label] = {
+        {"path", input.path}, {"size", input.size}, {"modified_ns", input.modified_ns}, {"hash", input.hash}};
+  return {{"job", r.job},
+          {"fingerprint", r.fingerprint},
+          {"state", r.done ? "done" : "partial"},
+          {"settings", json::parse(r.settings)},
+          {"inputs", inputs},
+          {"upstream", r.upstream},
+          {"seed", r.seed},
+          {"build", r.build},
+          {"ranks", r.ranks},
+          {"started", r.started},
+          {"ended", r.ended},
+          {"seconds", r.seconds},
+          {"exit", r.exit},
+          {"parts_done", r.parts_done},
+          {"parts_total", r.parts_total}};
 }
 
 JobRecord from_json(const json& j) {
@@ -81,10 +92,12 @@ void write_manifest(const RunDirectory& run) {
 
 InputRecord record_of(const InputFile& file, const InputRecord* before) {
   struct stat status {};
-  if (stat(file.path.c_str(), &status) != 0) fail_data("{}: {}: {}", file.label, file.path.string(), std::strerror(errno));
+  if (stat(file.path.c_str(), &status) != 0)
+    fail_data("{}: {}: {}", file.label, file.path.string(), std::strerror(errno));
   InputRecord now{file.path.string(), status.st_size,
                   std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec, ""};
-  const bool untouched = before && before->path == now.path && before->size == now.size && before->modified_ns == now.modified_ns;
+  const bool untouched = before && before->path == now.path && before->size == now.size &&
+                         before->modified_ns == now.modified_ns;
   now.hash = untouched ? before->hash : hash_file(file.path);
   return now;
 }
@@ -125,7 +138,8 @@ std::optional<JobRecord> read_record(const RunDirectory& run, const std::string&
   try {
     return from_json(json::parse(read_file(path)));
   } catch (const json::exception& e) {
-    fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew", path.string(), e.what(), job);
+    fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew",
+              path.string(), e.what(), job);
   }
 }
 

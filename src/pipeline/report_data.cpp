@@ -22,14 +22,15 @@ std::vector<ReportSystem> systems_of(const RunDirectory& run) {
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
     const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
     systems.push_back({result.systems[s], system_label(run, result.systems[s]),
-                       std::count(begin, begin + result.items, 1), result.items, result.systems[s] == "expert"});
+                       std::count(begin, begin + result.items, 1), result.items,
+                       result.systems[s] == "expert"});
   }
   return systems;
 }
 
 ReportAdapter adapter_of(const AdapterStanding& s) {
-  return {s.adapter, s.perplexity, s.accuracy, s.perplexity_se, s.accuracy_se, s.place,
-          s.candidate, s.expert, std::nullopt, std::nullopt};
+  return {s.adapter, s.perplexity, s.accuracy, s.perplexity_se, s.accuracy_se,
+          s.place,   s.candidate,  s.expert,   std::nullopt,    std::nullopt};
 }
 
 ReportBank bank_of(const BankScores& scores, const ExpertChoice& choice, std::uint64_t seed) {
@@ -57,16 +58,20 @@ ReportSimilarity similarity_of(const BankScores& scores, const ExpertChoice& cho
   ReportSimilarity part{choice.candidates, {}, {}, choice.mean_similarity};
   for (const std::string& a : choice.candidates) {
     part.expert.push_back(std::find(choice.experts.begin(), choice.experts.end(), a) != choice.experts.end());
-    for (const std::string& b : choice.candidates) part.matrix.push_back(scores.similarity[index.at(a) * bank + index.at(b)]);
+    for (const std::string& b : choice.candidates)
+      part.matrix.push_back(scores.similarity[index.at(a) * bank + index.at(b)]);
   }
   return part;
 }
 
 std::vector<ReportStep> training_of(const H5Reader& file) {
-  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"), tokens = file.read<std::int64_t>("target_tokens");
-  const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"), norm = file.read<double>("gradient_norm");
+  const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"),
+             tokens = file.read<std::int64_t>("target_tokens");
+  const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"),
+             norm = file.read<double>("gradient_norm");
   std::vector<ReportStep> steps;
-  for (std::size_t i = 0; i < step.size(); ++i) steps.push_back({step[i], epoch[i], loss[i], rate[i], norm[i], tokens[i]});
+  for (std::size_t i = 0; i < step.size(); ++i)
+    steps.push_back({step[i], epoch[i], loss[i], rate[i], norm[i], tokens[i]});
   return steps;
 }
 
@@ -90,18 +95,22 @@ std::vector<ReportJob> jobs_of(const RunDirectory& run) {
   std::vector<ReportJob> jobs;
   const Shown table = run_table(run, "jobs");
   for (const auto& row : std::get<Table>(table).rows)
-    jobs.push_back({row[0], row[1], row[4].is_null() ? std::nullopt : std::optional<double>(row[4].get<double>())});
+    jobs.push_back(
+        {row[0], row[1], row[4].is_null() ? std::nullopt : std::optional<double>(row[4].get<double>())});
   return jobs;
 }
 
 std::vector<std::pair<std::string, std::string>> settings_of(const RunConfig& config) {
-  return {{"base", config.base.path + " (" + config.base.dtype + ")"},
-          {"shots", fmt::format("{} of {}", config.task.k, config.task.shots)},
-          {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates)},
-          {"records", fmt::format("{} retrieved, threshold {}", config.selection.retrieve, config.selection.threshold)},
-          {"mixture", fmt::format("top {} per token, {} router", config.mixture.top_k, config.mixture.router)},
-          {"training", fmt::format("{} epochs, learning rate {}", config.training.epochs, config.training.learning_rate)},
-          {"seed", std::to_string(config.seed)}};
+  return {
+      {"base", config.base.path + " (" + config.base.dtype + ")"},
+      {"shots", fmt::format("{} of {}", config.task.k, config.task.shots)},
+      {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates)},
+      {"records",
+       fmt::format("{} retrieved, threshold {}", config.selection.retrieve, config.selection.threshold)},
+      {"mixture", fmt::format("top {} per token, {} router", config.mixture.top_k, config.mixture.router)},
+      {"training",
+       fmt::format("{} epochs, learning rate {}", config.training.epochs, config.training.learning_rate)},
+      {"seed", std::to_string(config.seed)}};
 }
 
 }  // namespace

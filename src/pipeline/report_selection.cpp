@@ -61,7 +61,8 @@ struct Origins {
 
 Origins read_origins(const Session& session, const Walk& walk) {
   Origins origins;
-  for (const std::size_t i : first_dropped(walk)) origins.texts[walk.record[i]] = origins.texts[walk.dropped_by[i]] = "";
+  for (const std::size_t i : first_dropped(walk))
+    origins.texts[walk.record[i]] = origins.texts[walk.dropped_by[i]] = "";
   std::map<std::int64_t, bool> kept;
   for (std::size_t i = 0; i < walk.record.size(); ++i) kept[walk.record[i]] = walk.kept[i] != 0;
   CorpusReader corpus = open_corpus(session.config);
@@ -71,7 +72,8 @@ Origins read_origins(const Session& session, const Walk& walk) {
     ReportSource& source = origins.sources[found.front().file];
     ++source.retrieved;
     source.kept += is_kept;
-    if (const auto text = origins.texts.find(index); text != origins.texts.end()) text->second = one_text(found.front());
+    if (const auto text = origins.texts.find(index); text != origins.texts.end())
+      text->second = one_text(found.front());
   }
   return origins;
 }
@@ -90,10 +92,12 @@ std::vector<ReportPair> pairs_of(const Walk& walk, const Origins& origins, const
   std::vector<ReportPair> pairs;
   for (const std::size_t i : first_dropped(walk)) {
     const std::int64_t by = walk.dropped_by[i];
-    const auto place = static_cast<std::size_t>(std::find(walk.record.begin(), walk.record.end(), by) - walk.record.begin());
-    pairs.push_back({origins.texts.at(by), origins.texts.at(walk.record[i]), cosine(row(by), row(walk.record[i])),
-                     place < walk.record.size() ? std::optional<double>(walk.similarity[place]) : std::nullopt,
-                     walk.similarity[i]});
+    const auto place =
+        static_cast<std::size_t>(std::find(walk.record.begin(), walk.record.end(), by) - walk.record.begin());
+    pairs.push_back(
+        {origins.texts.at(by), origins.texts.at(walk.record[i]), cosine(row(by), row(walk.record[i])),
+         place < walk.record.size() ? std::optional<double>(walk.similarity[place]) : std::nullopt,
+         walk.similarity[i]});
   }
   return pairs;
 }
@@ -103,7 +107,8 @@ std::optional<ReportPlane> plane_of(const Walk& walk, const H5Reader& embed) {
   const std::int64_t dimension = embed.shape("embedding").at(1);
   std::vector<float> rows = embed.read<float>("shot_embedding");
   const std::size_t shots = rows.size() / static_cast<std::size_t>(dimension);
-  const std::size_t every = std::max<std::size_t>(1, (walk.record.size() + drawn_records - 1) / drawn_records);
+  const std::size_t every =
+      std::max<std::size_t>(1, (walk.record.size() + drawn_records - 1) / drawn_records);
   std::vector<bool> kept;
   for (std::size_t i = 0; i < walk.record.size(); i += every) {
     const auto row = embed.read_rows<float>("embedding", walk.record[i], 1);

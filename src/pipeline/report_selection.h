@@ -6,8 +6,8 @@
 
 namespace rocket {
 
-/// Reads select.h5, of embed.h5 the rows of the retrieved records and of the shots, and of the corpus what stands up to the
-/// last retrieved record.
+/// Reads select.h5, of embed.h5 the rows of the retrieved records and of the shots, and of the corpus what
+/// stands up to the last retrieved record.
 ReportSelection report_selection(const Session& session);
 
 }  // namespace rocket

@@ -171,8 +171,8 @@ Mixture trained_mixture(const Session& session, std::span<const Module> modules,
   const auto snapshot =
       load_newest_checkpoint(session.run.checkpoints(), mixture, record ? record->fingerprint : "");
   if (!snapshot)
-    fail_data("{}: no checkpoint; `{} --fresh` makes them anew",
-              session.run.checkpoints().string(), session.command("finetune"));
+    fail_data("{}: no checkpoint; `{} --fresh` makes them anew", session.run.checkpoints().string(),
+              session.command("finetune"));
   const at::Tensor trained =
       at::from_blob(const_cast<float*>(snapshot->parameters.data()),
                     {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);

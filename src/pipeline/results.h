@@ -16,9 +16,9 @@ namespace rocket {
 /// score.h5.
 struct StoredScores {
   BankScores bank;
-  std::vector<std::int64_t> shots;           // [K] places in the shots file
-  std::vector<std::int32_t> target_tokens;   // [K]
-  std::vector<std::string> generations;      // [A + 1, K]
+  std::vector<std::int64_t> shots;          // [K] places in the shots file
+  std::vector<std::int32_t> target_tokens;  // [K]
+  std::vector<std::string> generations;     // [A + 1, K]
 };
 StoredScores read_scores(const RunDirectory& run);
 
@@ -39,8 +39,8 @@ std::vector<SelectedRecord> read_selected(const RunDirectory& run);
 struct StoredEvaluation {
   std::vector<std::string> systems;
   std::int64_t items = 0;
-  std::vector<std::uint8_t> correct;      // [S, I]
-  std::vector<std::string> generations;   // [S, I]
+  std::vector<std::uint8_t> correct;     // [S, I]
+  std::vector<std::string> generations;  // [S, I]
 };
 StoredEvaluation read_evaluation_result(const RunDirectory& run);
 

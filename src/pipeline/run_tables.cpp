@@ -25,10 +25,14 @@ void require_file(const RunDirectory& run, const std::string& file, const std::s
     fail_data("{}: no {}: `rocket {} CONFIG` makes it", run.root().string(), file, job);
 }
 
-json or_null(const std::optional<double>& value) { return value ? json(*value) : json(nullptr); }
+json or_null(const std::optional<double>& value) {
+  return value ? json(*value) : json(nullptr);
+}
 
 /// JSON has no infinity.
-json finite(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+json finite(double value) {
+  return std::isfinite(value) ? json(value) : json(nullptr);
+}
 
 /// Places before `experts` has run are those of Algorithm 1 with both signals; nobody is chosen yet.
 std::vector<AdapterStanding> current_standings(const RunDirectory& run) {
@@ -42,9 +46,9 @@ Shown scores(const RunDirectory& run) {
                "place_accuracy", "place", "candidate", "expert"},
               {}};
   for (const AdapterStanding& s : current_standings(run))
-    table.rows.push_back({s.adapter, finite(s.perplexity), or_null(s.perplexity_se), s.accuracy, s.accuracy_se,
-                          or_null(s.place_perplexity), or_null(s.place_accuracy), or_null(s.place), s.candidate,
-                          s.expert});
+    table.rows.push_back({s.adapter, finite(s.perplexity), or_null(s.perplexity_se), s.accuracy,
+                          s.accuracy_se, or_null(s.place_perplexity), or_null(s.place_accuracy),
+                          or_null(s.place), s.candidate, s.expert});
   return table;
 }
 
@@ -119,7 +123,8 @@ Shown evaluation(const RunDirectory& run) {
     const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
     const auto right = std::count(begin, begin + result.items, 1);
     const double p = static_cast<double>(right) / static_cast<double>(result.items);
-    table.rows.push_back({result.systems[s], right, result.items, p, std::sqrt(p * (1 - p) / static_cast<double>(result.items))});
+    table.rows.push_back({result.systems[s], right, result.items, p,
+                          std::sqrt(p * (1 - p) / static_cast<double>(result.items))});
   }
   return table;
 }
@@ -140,8 +145,10 @@ Shown jobs(const RunDirectory& run) {
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;
     }
-    const std::int64_t done = record->done ? record->parts_done : std::max(record->parts_done, committed_units(run, spec.name));
-    table.rows.push_back({spec.name, record->done ? "done" : "partial", done, record->parts_total, record->seconds});
+    const std::int64_t done =
+        record->done ? record->parts_done : std::max(record->parts_done, committed_units(run, spec.name));
+    table.rows.push_back(
+        {spec.name, record->done ? "done" : "partial", done, record->parts_total, record->seconds});
   }
   return table;
 }
@@ -149,7 +156,7 @@ Shown jobs(const RunDirectory& run) {
 using TableMaker = Shown (*)(const RunDirectory&);
 const std::vector<std::pair<std::string, TableMaker>>& makers() {
   static const std::vector<std::pair<std::string, TableMaker>> all = {
-      {"scores", scores},     {"shots", shots},         {"similarity", similarity}, {"experts", experts},
+      {"scores", scores},       {"shots", shots},       {"similarity", similarity}, {"experts", experts},
       {"selection", selection}, {"training", training}, {"evaluation", evaluation}, {"jobs", jobs}};
   return all;
 }
@@ -175,10 +182,12 @@ Shown run_table(const RunDirectory& run, const std::string& name) {
 std::string run_summary(const RunDirectory& run) {
   std::string text = fmt::format("{}\n\n{}", run.root().string(), render(jobs(run), TableFormat::text));
   if (const std::int64_t skipped = skipped_records(run); skipped > 0)
-    text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped, run.file("skipped.jsonl").string());
+    text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped,
+                        run.file("skipped.jsonl").string());
   if (fs::exists(run.file("experts.json")))
     text += fmt::format("\nexperts: {}\n", fmt::join(read_expert_choice(run).experts, ", "));
-  if (fs::exists(run.file("evaluate.h5"))) text += fmt::format("\n{}", render(evaluation(run), TableFormat::text));
+  if (fs::exists(run.file("evaluate.h5")))
+    text += fmt::format("\n{}", render(evaluation(run), TableFormat::text));
   return text;
 }
 

@@ -17,7 +17,8 @@ using Shown = std::variant<Table, nlohmann::ordered_json>;
 /// "scores", "shots", "similarity", "experts", "selection", "training", "evaluation", "jobs".
 const std::vector<std::string>& run_table_names();
 
-/// Throws usage (64) for an unknown name, data (65) naming the job that must run first where its file is absent.
+/// Throws usage (64) for an unknown name, data (65) naming the job that must run first where its file is
+/// absent.
 Shown run_table(const RunDirectory& run, const std::string& name);
 
 /// A few lines that say where the run stands.

@@ -17,7 +17,8 @@ namespace {
 void set_parts_aside(const RunDirectory& run, const JobSpec& spec, const std::string& fingerprint) {
   make_folders(run.parts_before(spec.name));
   std::vector<fs::path> parts;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run.parts(spec.name))) parts.push_back(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(run.parts(spec.name)))
+    parts.push_back(entry.path());
   for (const fs::path& part : parts) {
     const std::string name = part.filename().string();
     if (!name.starts_with("unit-")) continue;
@@ -39,8 +40,8 @@ void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<J
 }
 
 [[noreturn]] void refuse(const Session& session, const std::string& job, const Change& change) {
-  throw Error(change.code, fmt::format("{}: {} since it was computed in {}. `{} --fresh` computes it anew", job, change.what,
-                                       session.run.root().string(), session.command(job)));
+  throw Error(change.code, fmt::format("{}: {} since it was computed in {}. `{} --fresh` computes it anew",
+                                       job, change.what, session.run.root().string(), session.command(job)));
 }
 
 /// A finished job whose files somebody removed is not finished: its parts are gathered again.
@@ -51,13 +52,15 @@ bool has_outputs(const RunDirectory& run, const JobSpec& spec) {
   });
 }
 
-/// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this moment.
+/// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this
+/// moment.
 void remove_own_leftovers(const RunDirectory& run, const JobSpec& spec) {
   remove_leftovers(run.parts(spec.name));
   std::error_code absent;
   for (const fs::directory_entry& entry : fs::directory_iterator(run.root(), absent)) {
     for (const std::string& output : spec.all_outputs()) {
-      if (entry.path().filename().string().starts_with(output + std::string(kTemporaryMark))) remove_tree(entry.path());
+      if (entry.path().filename().string().starts_with(output + std::string(kTemporaryMark)))
+        remove_tree(entry.path());
     }
   }
   for (const std::string& output : spec.outputs) {
@@ -76,8 +79,10 @@ void refuse_own_output(const Session& session, const JobSpec& spec) {
     for (const std::string& output : spec.all_outputs()) {
       if (!lies_in(file.path, session.run.file(output))) continue;
       const std::string key = file.label.substr(0, file.label.find('/'));
-      fail_config("{}: {}: {} is what {} itself writes and removes before it begins: copy it elsewhere and name the copy, or set another run",
-                  session.config.location(key), key, file.path.string(), spec.name);
+      fail_config(
+          "{}: {}: {} is what {} itself writes and removes before it begins: copy it elsewhere and name the "
+          "copy, or set another run",
+          session.config.location(key), key, file.path.string(), spec.name);
     }
   }
 }
@@ -191,7 +196,8 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
   events.write("end", {{"seconds", seconds_since(start)}, {"exit", exit}});
   if (end == JobEnd::stopped)
     throw Error(ExitCode::stopped,
-                fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name), true);
+                fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name),
+                true);
   log::info("{}: done in {:.1f} s", spec.name, seconds_since(start));
 }
 

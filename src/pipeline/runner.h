@@ -14,15 +14,15 @@ enum class JobEnd { finished, stopped };
 
 /// How to treat results that no longer fit the settings and inputs of now.
 enum class Stale {
-  refuse,        // an error that names what changed
-  recompute,     // `rocket run --fresh`: discard and compute anew
-  discard_all,   // `rocket JOB --fresh`: discard this job's output in any case
+  refuse,       // an error that names what changed
+  recompute,    // `rocket run --fresh`: discard and compute anew
+  discard_all,  // `rocket JOB --fresh`: discard this job's output in any case
 };
 
 /// What a job body is told, and what it tells.
 struct JobContext {
   Session& session;
-  JobRecord& record;   // root's copy is what is stored; `parts_*` are the body's to set
+  JobRecord& record;  // root's copy is what is stored; `parts_*` are the body's to set
   EventLog& events;
   /// Root only: commits the record with the body's progress.
   void save_progress() const;
@@ -30,8 +30,9 @@ struct JobContext {
 
 using JobBody = std::function<JobEnd(JobContext&)>;
 
-/// Collective. Runs the body unless the job is done. Throws what INTERFACE section 9 demands for jobs that have not run (65),
-/// changed settings (78) and inputs (65), and `stopped` (75) if the body was asked to stop.
+/// Collective. Runs the body unless the job is done. Throws what INTERFACE section 9 demands for jobs that
+/// have not run (65), changed settings (78) and inputs (65), and `stopped` (75) if the body was asked to
+/// stop.
 void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& body);
 
 /// Throws unless `job` is done and fits the settings and inputs of now, and so do all jobs that it stands on.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+
 #include <optional>
 
 #include "base/events.h"
@@ -19,7 +20,7 @@ struct Session {
   bool fresh = false;
   int ranks_on_node = 1, rank_on_node = 0;
   std::optional<std::size_t> point;  // of the sweep that this run belongs to
-  std::filesystem::path siblings;    // run directories whose results may be taken over (a sweep's); empty: none
+  std::filesystem::path siblings;  // run directories whose results may be taken over (a sweep's); empty: none
 
   /// For messages that say what to type next. A job of a sweep's point is no command of its own.
   std::string command(const std::string& job) const {

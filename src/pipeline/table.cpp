@@ -24,9 +24,12 @@ std::string shown_number(double value) {
 std::string one_line(const std::string& text) {
   std::string line;
   for (const char c : text) {
-    if (c == '\n') line += "\\n";
-    else if (static_cast<unsigned char>(c) < 0x20) line += ' ';
-    else line += c;
+    if (c == '\n')
+      line += "\\n";
+    else if (static_cast<unsigned char>(c) < 0x20)
+      line += ' ';
+    else
+      line += c;
   }
   if (line.size() <= widest_text) return line;
   std::size_t end = widest_text - 3;
@@ -94,7 +97,8 @@ std::string csv_cell(const json& value) {
 std::string csv_table(const Table& table) {
   std::string text;
   const auto add_line = [&](const auto& cells) {
-    for (std::size_t c = 0; c < cells.size(); ++c) text += fmt::format("{}{}", c > 0 ? "," : "", csv_cell(cells[c]));
+    for (std::size_t c = 0; c < cells.size(); ++c)
+      text += fmt::format("{}{}", c > 0 ? "," : "", csv_cell(cells[c]));
     text += "\n";
   };
   add_line(table.columns);

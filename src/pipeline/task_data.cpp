@@ -10,15 +10,17 @@ namespace rocket {
 namespace {
 
 Question checked_question(Record record, const AnswerExtractor& extractor) {
-  if (!record.answer) fail_data("{}: no 'answer': exact match needs the gold value of every shot and evaluation item", place(record));
+  if (!record.answer)
+    fail_data("{}: no 'answer': exact match needs the gold value of every shot and evaluation item",
+              place(record));
   if (extractor.kind() == AnswerKind::code && record.tests.empty())
     fail_data("{}: no 'tests': a code task needs a list of Python statements", place(record));
   std::string gold = in_context(place(record), [&] { return extractor.gold(*record.answer); });
   return {std::move(record), std::move(gold)};
 }
 
-std::vector<Question> read_questions(const fs::path& file, const RunConfig& config, const AnswerExtractor& extractor,
-                                     std::int64_t at_most) {
+std::vector<Question> read_questions(const fs::path& file, const RunConfig& config,
+                                     const AnswerExtractor& extractor, std::int64_t at_most) {
   std::vector<Question> questions;
   for (Record& record : read_records(file, config.task.fields)) {
     if (static_cast<std::int64_t>(questions.size()) == at_most) break;
@@ -30,12 +32,17 @@ std::vector<Question> read_questions(const fs::path& file, const RunConfig& conf
 TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, const std::string& folder) {
   if (tokenizer.eos()) return *tokenizer.eos();
   if (!model.eos_ids.empty()) return static_cast<TokenId>(model.eos_ids.front());
-  fail_data("{}: no end-of-sequence token: neither eos_token in tokenizer_config.json nor eos_token_id in config.json", folder);
+  fail_data(
+      "{}: no end-of-sequence token: neither eos_token in tokenizer_config.json nor eos_token_id in "
+      "config.json",
+      folder);
 }
 
 }  // namespace
 
-std::string place(const Record& record) { return fmt::format("{}:{}", record.file, record.line); }
+std::string place(const Record& record) {
+  return fmt::format("{}:{}", record.file, record.line);
+}
 
 AnswerExtractor ready_extractor(const RunConfig& config) {
   AnswerExtractor extractor = answer_extractor(config);
@@ -46,10 +53,12 @@ AnswerExtractor ready_extractor(const RunConfig& config) {
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<Question> shots = read_questions(config.task.shots, config, extractor, config.task.k);
   if (static_cast<std::int64_t>(shots.size()) < config.task.k)
-    fail_data("{}: task.k is {}, but the file holds {} shots", config.task.shots, config.task.k, shots.size());
+    fail_data("{}: task.k is {}, but the file holds {} shots", config.task.shots, config.task.k,
+              shots.size());
   for (const Question& shot : shots) {
     if (shot.record.target().empty())
-      fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot.record));
+      fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on",
+                place(shot.record));
   }
   return shots;
 }
@@ -71,7 +80,8 @@ std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtra
   return items;
 }
 
-std::vector<std::uint8_t> judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+std::vector<std::uint8_t> judge(const AnswerExtractor& extractor,
+                                const std::vector<const Question*>& questions,
                                 const std::vector<std::string>& generations) {
   std::vector<std::uint8_t> right(generations.size(), 0);
   if (extractor.kind() != AnswerKind::code) {
@@ -106,15 +116,17 @@ GenerateOptions BaseText::generate_options(const RunConfig& config) const {
 void BaseText::check_ids(const std::vector<TokenId>& ids, const Record& record) const {
   for (const TokenId id : ids) {
     if (id >= model_.vocabulary)
-      fail_data("{}: token {} of the tokenizer lies outside the base's vocabulary of {}", place(record), id, model_.vocabulary);
+      fail_data("{}: token {} of the tokenizer lies outside the base's vocabulary of {}", place(record), id,
+                model_.vocabulary);
   }
 }
 
 ShotTokens BaseText::shot(const Record& record) const {
   ShotTokens tokens{example(record), prompt(record)};
   if (static_cast<std::int64_t>(tokens.example.ids.size()) > model_.max_positions)
-    fail_data("{}: {} tokens, but the base has {} positions (scoring never truncates): shorten or remove this shot",
-              place(record), tokens.example.ids.size(), model_.max_positions);
+    fail_data(
+        "{}: {} tokens, but the base has {} positions (scoring never truncates): shorten or remove this shot",
+        place(record), tokens.example.ids.size(), model_.max_positions);
   return tokens;
 }
 
@@ -128,8 +140,8 @@ std::vector<TokenId> BaseText::prompt(const Record& record) const {
   std::vector<TokenId> ids = maker_->prompt(record);
   check_ids(ids, record);
   if (static_cast<std::int64_t>(ids.size()) >= model_.max_positions)
-    fail_data("{}: the prompt has {} tokens, which leaves nothing of the base's {} positions", place(record), ids.size(),
-              model_.max_positions);
+    fail_data("{}: the prompt has {} tokens, which leaves nothing of the base's {} positions", place(record),
+              ids.size(), model_.max_positions);
   return ids;
 }
 
@@ -145,7 +157,8 @@ std::string BaseText::generation(const std::vector<TokenId>& ids) const {
 }
 
 std::string embedded_text(const std::string& prefix, const Record& record) {
-  return prefix + "instruction:" + record.instruction + "\ninput:" + record.input + "\noutput:" + record.output;
+  return prefix + "instruction:" + record.instruction + "\ninput:" + record.input +
+         "\noutput:" + record.output;
 }
 
 Decoder configured_base(const RunConfig& config, int rank_on_node) {

@@ -29,7 +29,8 @@ struct Question {
 /// How answers are read off generations. Where they are programs, checks that they can be run here.
 AnswerExtractor ready_extractor(const RunConfig& config);
 
-/// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code) tests.
+/// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code)
+/// tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
 /// A shot that may lack a target, and the object of the file that it was read from.
@@ -45,7 +46,8 @@ std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtra
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);
 
 /// Which generations are right; `code` programs run in the sandbox, all at once.
-std::vector<std::uint8_t> judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+std::vector<std::uint8_t> judge(const AnswerExtractor& extractor,
+                                const std::vector<const Question*>& questions,
                                 const std::vector<std::string>& generations);
 
 /// The base of the configuration, on this rank's device.
@@ -67,7 +69,8 @@ class BaseText {
   Example example(const Record& record) const;
 
  private:
-  /// Tokenizers often know a few tokens more than the base has rows: that matters only where a text uses them.
+  /// Tokenizers often know a few tokens more than the base has rows: that matters only where a text uses
+  /// them.
   void check_ids(const std::vector<TokenId>& ids, const Record& record) const;
 
   DecoderConfig model_;

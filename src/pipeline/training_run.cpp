@@ -16,8 +16,8 @@ namespace rocket {
 
 namespace {
 
-void write_training(const std::filesystem::path& file, const Mixture& mixture, std::span<const Module> modules,
-                    const std::vector<StepLog>& log) {
+void write_training(const std::filesystem::path& file, const Mixture& mixture,
+                    std::span<const Module> modules, const std::vector<StepLog>& log) {
   std::vector<std::int64_t> step, epoch, target_tokens;
   std::vector<double> loss, learning_rate, gradient_norm, seconds;
   std::vector<float> load;
@@ -57,9 +57,13 @@ std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device, const std::s
 /// Root's eyes and hands during training: the step line, the checkpoints, the record.
 class TrainingRecorder {
  public:
-  TrainingRecorder(JobContext& context, const Mixture& mixture, const TrainingFiles& files, std::int64_t steps,
-                   const Snapshot& from)
-      : context_(context), mixture_(mixture), files_(files), progress_(context.record.job, "steps", steps, from.step), last_(from) {
+  TrainingRecorder(JobContext& context, const Mixture& mixture, const TrainingFiles& files,
+                   std::int64_t steps, const Snapshot& from)
+      : context_(context),
+        mixture_(mixture),
+        files_(files),
+        progress_(context.record.job, "steps", steps, from.step),
+        last_(from) {
     if (from.step > 0) last_file_ = checkpoint_path(files.checkpoints, from.step);
     context.record.parts_total = steps;
     context.record.parts_done = from.step;
@@ -68,16 +72,24 @@ class TrainingRecorder {
   void step(const StepLog& log) {
     const double rate = static_cast<double>(log.target_tokens) / log.seconds;
     const double gib = static_cast<double>(log.memory_bytes) / (1 << 30);
-    log::detail("{}: step {:5} epoch {} loss {:.5f} lr {:.2e} gradient {:.4f} {:.0f} target tokens/s padding {:.1f} % "
-                "load entropy {:.3f} memory {:.2f} GiB {:.3f} s",
-                context_.record.job, log.step, log.epoch, log.loss, log.learning_rate, log.gradient_norm, rate, 100 * log.padding,
-                log.load_entropy, gib, log.seconds);
+    log::detail(
+        "{}: step {:5} epoch {} loss {:.5f} lr {:.2e} gradient {:.4f} {:.0f} target tokens/s padding {:.1f} "
+        "% "
+        "load entropy {:.3f} memory {:.2f} GiB {:.3f} s",
+        context_.record.job, log.step, log.epoch, log.loss, log.learning_rate, log.gradient_norm, rate,
+        100 * log.padding, log.load_entropy, gib, log.seconds);
     progress_.advance(1, fmt::format("loss {:.4f} {:.0f} target tokens/s", log.loss, rate));
-    context_.events.write("step", {{"step", log.step}, {"epoch", log.epoch}, {"loss", log.loss},
-                                   {"learning_rate", log.learning_rate}, {"gradient_norm", log.gradient_norm},
-                                   {"target_tokens", log.target_tokens}, {"target_tokens_per_second", rate},
-                                   {"padding", log.padding}, {"load_entropy", log.load_entropy},
-                                   {"memory_bytes", log.memory_bytes}, {"seconds", log.seconds}});
+    context_.events.write("step", {{"step", log.step},
+                                   {"epoch", log.epoch},
+                                   {"loss", log.loss},
+                                   {"learning_rate", log.learning_rate},
+                                   {"gradient_norm", log.gradient_norm},
+                                   {"target_tokens", log.target_tokens},
+                                   {"target_tokens_per_second", rate},
+                                   {"padding", log.padding},
+                                   {"load_entropy", log.load_entropy},
+                                   {"memory_bytes", log.memory_bytes},
+                                   {"seconds", log.seconds}});
   }
 
   void checkpoint(const Snapshot& snapshot) {
@@ -88,7 +100,8 @@ class TrainingRecorder {
     const auto bytes = fs::file_size(last_file_);
     context_.record.parts_done = snapshot.step;
     context_.save_progress();
-    log::detail("{}: checkpoint of step {}: {:.1f} MB in {:.2f} s", context_.record.job, snapshot.step, static_cast<double>(bytes) / 1e6, seconds);
+    log::detail("{}: checkpoint of step {}: {:.1f} MB in {:.2f} s", context_.record.job, snapshot.step,
+                static_cast<double>(bytes) / 1e6, seconds);
     context_.events.write("checkpoint", {{"step", snapshot.step}, {"bytes", bytes}, {"seconds", seconds}});
     last_ = snapshot;
   }
@@ -118,17 +131,20 @@ void cut(TrainingSet& set, const RunConfig& config, const BaseText& text) {
   CutoffCount count;
   set.examples = apply_cutoff(std::move(set.examples), cutoff, count);
   if (count.truncated + count.dropped > 0)
-    log::warn("training: {} examples lost their end at {} tokens, {} had no target left and were dropped", count.truncated,
-              cutoff, count.dropped);
-  if (set.examples.empty()) fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
+    log::warn("training: {} examples lost their end at {} tokens, {} had no target left and were dropped",
+              count.truncated, cutoff, count.dropped);
+  if (set.examples.empty())
+    fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
 }
 
 JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mixture, const TrainingSet& set,
                         const TrainingOptions& options, const TrainingFiles& files) {
   Comm& comm = context.session.comm;
   std::optional<Snapshot> resume;
-  agree(comm, [&] { resume = load_newest_checkpoint(files.checkpoints, mixture, context.record.fingerprint); });
-  const auto steps = static_cast<std::int64_t>(global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());
+  agree(comm,
+        [&] { resume = load_newest_checkpoint(files.checkpoints, mixture, context.record.fingerprint); });
+  const auto steps = static_cast<std::int64_t>(
+      global_batches(static_cast<std::int64_t>(set.examples.size()), options).size());
   TrainingRecorder recorder(context, mixture, files, steps, resume.value_or(Snapshot{}));
   const auto reducer = reducer_for(comm, decoder.device(), context.session.config.training.reduction);
   const TrainingHooks hooks{.step = [&](const StepLog& log) { recorder.step(log); },

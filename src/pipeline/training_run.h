@@ -19,8 +19,8 @@ struct TrainingSet {
   void add(Example example, std::string place);
 };
 
-/// Takes the end of examples beyond training.cutoff, with a word in the log about what it cost. Throws data (65) if no
-/// example has a target left.
+/// Takes the end of examples beyond training.cutoff, with a word in the log about what it cost. Throws data
+/// (65) if no example has a target left.
 void cut(TrainingSet& set, const RunConfig& config, const BaseText& text);
 
 struct TrainingFiles {
@@ -28,7 +28,8 @@ struct TrainingFiles {
   std::filesystem::path record;       // training.h5 of INTERFACE section 4
 };
 
-/// Collective. Trains `mixture` in place from its newest checkpoint, if there is one; one line of log and one event a step.
+/// Collective. Trains `mixture` in place from its newest checkpoint, if there is one; one line of log and one
+/// event a step.
 JobEnd train_and_record(JobContext& context, const Decoder& decoder, Mixture& mixture, const TrainingSet& set,
                         const TrainingOptions& options, const TrainingFiles& files);
 

@@ -1,8 +1,8 @@
 #include "pipeline/unit_job.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -17,10 +17,12 @@ std::vector<std::int64_t> missing_units(const JobContext& context, std::int64_t 
   std::vector<std::int64_t> missing;
   for (std::int64_t unit = 0; unit < units; ++unit) {
     const fs::path file = part_file(context.session.run, context.record.job, unit);
-    const bool fits = fs::exists(file) && H5Reader(file).attribute("fingerprint") == context.record.fingerprint;
+    const bool fits =
+        fs::exists(file) && H5Reader(file).attribute("fingerprint") == context.record.fingerprint;
     if (fits) continue;
     if (fs::exists(file) && !context.session.fresh)
-      fail_data("{}: belongs to another computation; `{} --fresh` starts anew", file.string(), context.session.command(context.record.job));
+      fail_data("{}: belongs to another computation; `{} --fresh` starts anew", file.string(),
+                context.session.command(context.record.job));
     missing.push_back(unit);
   }
   return missing;
@@ -32,8 +34,9 @@ void compute_unit(JobContext& context, const UnitJob& job, std::int64_t unit) {
   part.attribute("fingerprint", context.record.fingerprint);
   job.work(unit, part);
   part.commit();
-  context.events.write("unit", {{"unit", unit},
-      {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}});
+  context.events.write(
+      "unit", {{"unit", unit},
+               {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}});
 }
 
 }  // namespace
@@ -55,11 +58,13 @@ JobEnd run_unit_job(JobContext& context, const UnitJob& job) {
   Progress progress(record.job, job.unit_name, job.units, record.parts_done);
   const UnitsEnd end = run_units(comm, missing,
                                  {.work = [&](std::int64_t unit) { compute_unit(context, job, unit); },
-                                  .committed = [&](std::int64_t, int) {
-                                    // The record learns of the first part at once: from then on it is worth keeping.
-                                    if (++record.parts_done == 1) context.save_progress();
-                                    progress.advance();
-                                  }});
+                                  .committed =
+                                      [&](std::int64_t, int) {
+                                        // The record learns of the first part at once: from then on it is
+                                        // worth keeping.
+                                        if (++record.parts_done == 1) context.save_progress();
+                                        progress.advance();
+                                      }});
   return end == UnitsEnd::finished ? JobEnd::finished : JobEnd::stopped;
 }
 

@@ -20,7 +20,8 @@ struct UnitJob {
 /// The file of a unit: RUN/parts/<job>/unit-000012.h5.
 fs::path part_file(const RunDirectory& run, const std::string& job, std::int64_t unit);
 
-/// Collective. Computes what is missing. A part of another fingerprint, or one that cannot be read, is an error (65).
+/// Collective. Computes what is missing. A part of another fingerprint, or one that cannot be read, is an
+/// error (65).
 JobEnd run_unit_job(JobContext& context, const UnitJob& job);
 
 }  // namespace rocket

@@ -11,7 +11,8 @@ namespace rocket {
 
 enum class AnswerKind { choice, boolean, number, exact, regex, code };
 
-/// Extracts and compares answers of one task. `code` extracts the program only; running it is evaluation/sandbox.h.
+/// Extracts and compares answers of one task. `code` extracts the program only; running it is
+/// evaluation/sandbox.h.
 class AnswerExtractor {
  public:
   /// Throws config (78) for a pattern without exactly one group or one that does not compile.

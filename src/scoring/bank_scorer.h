@@ -27,7 +27,8 @@ struct ShotScore {
 /// options.batch_tokens rows; batches are a function of the arguments alone.
 std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder,
                                                 std::span<const std::shared_ptr<const LoraAdapter>> adapters,
-                                                std::span<const ShotTokens> shots, const GenerateOptions& options);
+                                                std::span<const ShotTokens> shots,
+                                                const GenerateOptions& options);
 
 /// The same without generation: nll only.
 std::vector<std::vector<double>> nll_block(const Decoder& decoder,

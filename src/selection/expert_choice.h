@@ -10,11 +10,11 @@ namespace rocket {
 
 /// Scores of a bank on the shots. Row 0 of nll and correct is the base alone; similarity is of the bank only.
 struct BankScores {
-  std::vector<std::string> adapters;          // [A + 1], adapters[0] = "(base)"
-  std::int64_t shots = 0;                     // K
-  std::vector<double> nll;                    // [A + 1, K]
-  std::vector<std::uint8_t> correct;          // [A + 1, K]
-  std::vector<double> similarity;             // [A, A]
+  std::vector<std::string> adapters;  // [A + 1], adapters[0] = "(base)"
+  std::int64_t shots = 0;             // K
+  std::vector<double> nll;            // [A + 1, K]
+  std::vector<std::uint8_t> correct;  // [A + 1, K]
+  std::vector<double> similarity;     // [A, A]
 };
 
 struct Signals {
@@ -29,8 +29,8 @@ struct ExpertOptions {
   std::uint64_t seed = 0;
 };
 
-/// One row of the table `scores`; places are null for the base. A perplexity may be infinite (exp overflows for an
-/// adapter that is far off); it takes the last place, and its standard error is null.
+/// One row of the table `scores`; places are null for the base. A perplexity may be infinite (exp overflows
+/// for an adapter that is far off); it takes the last place, and its standard error is null.
 struct AdapterStanding {
   std::string adapter;
   double perplexity = 0, accuracy = 0;
@@ -43,7 +43,8 @@ struct AdapterStanding {
 /// "Order" below: by lower R_P + R_A (the sum of the places), lower perplexity, name.
 struct ExpertChoice {
   std::vector<std::string> experts;  // in that order, also where they were named or drawn
-  /// In that order: the M of the cut. Where experts are named or drawn there is no cut: the experts themselves.
+  /// In that order: the M of the cut. Where experts are named or drawn there is no cut: the experts
+  /// themselves.
   std::vector<std::string> candidates;
   std::int64_t tuples = 0;                 // how many were ranked: 0 without diversity, or named, or drawn
   std::optional<double> mean_similarity;   // over the pairs of the chosen experts; null for one expert
@@ -53,8 +54,8 @@ struct ExpertChoice {
 };
 
 /// For count = 1 the mean similarity of a tuple is undefined and its rank counts 0.
-/// Throws config (78) for N > M, N < 1, a name given twice, or more than 10^8 tuples; data (65) for N larger than
-/// the bank, an unknown name, or a score that is not a number.
+/// Throws config (78) for N > M, N < 1, a name given twice, or more than 10^8 tuples; data (65) for N larger
+/// than the bank, an unknown name, or a score that is not a number.
 ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& options);
 
 /// The best single adapter by the shots: highest accuracy, then lower perplexity, then name.

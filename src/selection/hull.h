@@ -7,8 +7,8 @@
 
 namespace rocket {
 
-/// Wolfe's method for the nearest point of a polytope (Mathematical Programming 11, 1976) on inner products only, in
-/// double: exact up to rounding, after finitely many steps.
+/// Wolfe's method for the nearest point of a polytope (Mathematical Programming 11, 1976) on inner products
+/// only, in double: exact up to rounding, after finitely many steps.
 class Hull {
  public:
   Hull(std::span<const float> points_KD, std::int64_t points);

@@ -111,15 +111,12 @@ void Decontamination::protect(const Record& record) {
   const auto words = decontamination_words(question_of(record));
   const auto n = static_cast<std::size_t>(*n_);
   if (words.size() < n && !words.empty())
-    any_ngram(words, words.size(),
-              [&](const Hash128& hash) { return short_questions_.insert(hash), true; });
+    any_ngram(words, words.size(), [&](const Hash128& hash) { return short_questions_.insert(hash), true; });
   any_ngram(words, n, [&](const Hash128& hash) { return ngrams_.insert(hash), false; });
 }
 
 Overlap Decontamination::overlap(const Record& record) const {
-  const auto is_protected = [&](const Record& r) {
-    return keys_.contains(hash_of(decontamination_key(r)));
-  };
+  const auto is_protected = [&](const Record& r) { return keys_.contains(hash_of(decontamination_key(r))); };
   if (is_protected(record) || (record.system_bytes > 0 && is_protected(without_system(record))))
     return Overlap::equal;
   return n_ && shares_words(record) ? Overlap::ngram : Overlap::none;

@@ -70,8 +70,8 @@ std::optional<std::string_view> PrecompiledCharsmap::replacement(std::string_vie
     if (!unit.has_leaf()) continue;
     const std::size_t begin = node < units_.size() ? Unit{units_[node]}.value() : texts_.size();
     if (begin > texts_.size() || (begin < texts_.size() && is_utf8_continuation(texts_[begin])))
-      fail_data("precompiled_charsmap: the text for '{}' would begin at byte {} of {}: no character does", text,
-                begin, texts_.size());
+      fail_data("precompiled_charsmap: the text for '{}' would begin at byte {} of {}: no character does",
+                text, begin, texts_.size());
     const std::string_view rest = std::string_view(texts_).substr(begin);
     return rest.substr(0, rest.find('\0'));
   }

@@ -5,10 +5,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/memory.h"
 #include "base/one_ahead.h"
 #include "model/device.h"
 #include "model/text_embedder.h"
-#include "base/memory.h"
 
 namespace rocket {
 namespace {

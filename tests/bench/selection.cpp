@@ -9,10 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/memory.h"
 #include "comm/mpi_comm.h"
 #include "model/device.h"
 #include "model/threads.h"
-#include "base/memory.h"
 #include "selection/corpus_choice.h"
 
 namespace rocket {

@@ -9,8 +9,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "model/device.h"
 #include "base/memory.h"
+#include "model/device.h"
 
 namespace rocket {
 namespace {

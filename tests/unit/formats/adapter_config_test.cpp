@@ -161,25 +161,11 @@ TEST_F(AdapterConfigTest, BoundsTheWorkOfAPattern) {
 }
 
 TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
-  for (const char* key : {"use_dora",
-                          "lora_bias",
-                          "use_qalora",
-                          "ensure_weight_tying",
-                          "made_up",
-                          "modules_to_save",
-                          "layer_replication",
-                          "trainable_token_indices",
-                          "target_parameters",
-                          "alora_invocation_tokens",
-                          "use_bdlora",
-                          "megatron_config",
-                          "arrow_config",
-                          "kasa_config",
-                          "velora_config",
-                          "monteclora_config",
-                          "loftq_config",
-                          "eva_config",
-                          "corda_config"}) {
+  for (const char* key :
+       {"use_dora", "lora_bias", "use_qalora", "ensure_weight_tying", "made_up", "modules_to_save",
+        "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens",
+        "use_bdlora", "megatron_config", "arrow_config", "kasa_config", "velora_config", "monteclora_config",
+        "loftq_config", "eva_config", "corda_config"}) {
     for (const json& value : {json(true), json("x"), json::array({1}), json{{"a", 1}}, json(0), json("")})
       expect_bad(key, value);
     for (const json& value : {json(nullptr), json(false), json::array(), json::object()})
@@ -195,8 +181,8 @@ TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
 }
 
 TEST_F(AdapterConfigTest, MetadataIsFree) {
-  for (const char* key : {"auto_mapping", "fan_in_fan_out", "inference_mode", "lora_dropout", "megatron_core", "peft_version",
-                          "qalora_group_size", "revision", "task_type"})
+  for (const char* key : {"auto_mapping", "fan_in_fan_out", "inference_mode", "lora_dropout", "megatron_core",
+                          "peft_version", "qalora_group_size", "revision", "task_type"})
     for (const json& value : {json(true), json("x"), json{{"a", 1}}, json(0.5)})
       EXPECT_NO_THROW(read(with(key, value))) << key;
 }

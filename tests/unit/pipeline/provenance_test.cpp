@@ -113,7 +113,8 @@ TEST_F(ProvenanceTest, ABrokenRecordStopsTheJobAndSaysTheWayOut) {
 TEST(JobSpecs, StandOnlyOnJobsBeforeThem) {
   std::set<std::string> before;
   for (const JobSpec& spec : job_specs()) {
-    for (const std::string& job : spec.upstream) EXPECT_TRUE(before.contains(job)) << spec.name << " stands on " << job;
+    for (const std::string& job : spec.upstream)
+      EXPECT_TRUE(before.contains(job)) << spec.name << " stands on " << job;
     before.insert(spec.name);
   }
 }

@@ -28,7 +28,8 @@ TEST(Table, TextCutsLongTextsAtCharacters) {
 }
 
 TEST(Table, CsvQuotesAfterRfc4180) {
-  EXPECT_EQ(render(sample(), TableFormat::csv), "name,value\nplain,1.5\n\"quote \"\" comma ,\",\n\"line\nend\",1234567.0\n");
+  EXPECT_EQ(render(sample(), TableFormat::csv),
+            "name,value\nplain,1.5\n\"quote \"\" comma ,\",\n\"line\nend\",1234567.0\n");
 }
 
 TEST(Table, JsonIsAListOfObjectsInColumnOrder) {
