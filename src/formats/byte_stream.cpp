@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "formats/file_kind.h"
 
 namespace rocket {
 namespace {
@@ -145,8 +146,11 @@ class ZstdStream : public ByteStream {
 
 void refuse_mislabelled(const fs::path& file, std::string_view front) {
   const auto suffix = file.extension();
-  if ((suffix == ".gz" && !front.starts_with(kGzip)) || (suffix == ".zst" && !front.starts_with(kZstd)))
-    fail_data("{}: its name ends in {}, its content is something else", file.string(), suffix.string());
+  const bool gzip = suffix == ".gz", zstd = suffix == ".zst";
+  if ((!gzip || front.starts_with(kGzip)) && (!zstd || front.starts_with(kZstd))) return;
+  const std::string kind = kind_of_file(file);
+  fail_data("{}: its name ends in {}, found {}", file.string(), suffix.string(),
+            kind.empty() ? "something that is not packed" : kind);
 }
 
 std::unique_ptr<PlainStream> open_plain(const fs::path& file) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "formats/byte_stream.h"
+#include "formats/file_kind.h"
 
 namespace rocket {
 namespace {
@@ -130,7 +131,10 @@ class ArrayCutter {
     if (peek() != ']') fail_data("{}:{}: expected ',' or ']' in the array", file_, line_);
     chunks_.consume(1);
     line_ += chunks_.skip_blank();
-    if (!chunks_.available().empty()) fail_data("{}:{}: text behind the end of the array", file_, line_);
+    if (!chunks_.available().empty())
+      fail_data(
+          "{}:{}: text behind the end of the array; a file of one object a line must not begin with '['",
+          file_, line_);
     return false;
   }
 
@@ -191,14 +195,25 @@ bool is_named_jsonl(const fs::path& file) {
   return (suffix == ".gz" || suffix == ".zst" ? file.stem().extension() : suffix) == ".jsonl";
 }
 
+/// Whether the text that begins with '[' is one array of records. Lines of a .jsonl may begin so, too: then
+/// each is a value of its own, which whoever takes it refuses; but an array of objects is what people keep
+/// under that name as well.
+bool is_array(std::string_view front, const fs::path& file) {
+  if (!front.starts_with('[')) return false;
+  const std::size_t next = front.find_first_not_of(kBlank, 1);
+  return !is_named_jsonl(file) || (next != std::string_view::npos && front[next] == '{');
+}
+
 }  // namespace
 
 class JsonTexts::Reader {
  public:
   explicit Reader(const fs::path& file) : stream_(open_stream(file)), chunks_(*stream_) {
+    // A page or an archive is no file of broken records: it is no file of records.
+    refuse_other_kinds(chunks_.available(), file.string(), "JSON or JSONL");
     if (chunks_.available().starts_with(kByteOrderMark)) chunks_.consume(kByteOrderMark.size());
     const std::int64_t lines = chunks_.skip_blank();
-    if (chunks_.available().starts_with('[') && !is_named_jsonl(file))
+    if (is_array(chunks_.available(), file))
       array_.emplace(chunks_, file.string(), lines);
     else
       lines_.emplace(chunks_, file.string(), lines);

@@ -9,9 +9,10 @@
 namespace rocket {
 
 /// The texts of the values of one file in file order; plain, .gz or .zst. A file whose first character is '['
-/// is one array, unless it is named .jsonl. All others are JSONL: lines end at LF or CRLF only; blank ones
-/// are skipped. A byte order mark at the start is skipped. Memory is that of the longest value (at most 1
-/// GiB). The values are not parsed, so whoever takes them must refuse what is no JSON.
+/// is one array; named .jsonl, only if an object follows. All others are JSONL: lines end at LF or CRLF only;
+/// blank ones are skipped. A file of another kind (file_kind.h) is refused by its name. A byte order mark at
+/// the start is skipped. Memory is that of the longest value (at most 1 GiB). The values are not parsed, so
+/// whoever takes them must refuse what is no JSON.
 class JsonTexts {
  public:
   /// Throws data (65) with the file, as next() does: unreadable, damaged, cut short.

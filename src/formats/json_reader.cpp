@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "formats/json_problem.h"
 
 namespace rocket {
 namespace {
@@ -31,7 +32,7 @@ Json parse_strictly(std::string_view text, const std::string& place, std::size_t
   try {
     return Json::parse(text.begin(), text.end(), check);
   } catch (const nlohmann::json::parse_error& e) {
-    fail_data("{}: no valid JSON at byte {}", place, e.byte);
+    fail_json_file(place, text, e.byte, e.what());
   } catch (const nlohmann::json::exception& e) {  // a number beyond double
     fail_data("{}: no valid JSON: {}", place, e.what());
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/json_problem.h"
 
 namespace rocket {
 namespace {
@@ -17,7 +18,8 @@ constexpr std::size_t kMaxDepth = 64;
 /// The handler of nlohmann's event parser: its method names are fixed.
 class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  TreeBuilder(JsonValue& root, const std::string& place) : root_(root), place_(place) {}
+  TreeBuilder(JsonValue& root, std::string_view text, const std::string& place)
+      : root_(root), text_(text), place_(place) {}
 
   bool null() override { return add(Kind::null, ""); }
   bool boolean(bool value) override { return add(Kind::boolean, value ? "true" : "false"); }
@@ -38,8 +40,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception& e) override {
-    const bool encoding = std::string_view(e.what()).find("ill-formed UTF-8") != std::string_view::npos;
-    fail_data("{}: no valid JSON at byte {}{}", place_, byte, encoding ? ": no UTF-8" : "");
+    fail_data("{}: {}", place_, no_valid_json(text_, byte, e.what()));
   }
 
  private:
@@ -69,6 +70,7 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   }
 
   JsonValue& root_;
+  std::string_view text_;
   const std::string& place_;
   std::vector<JsonValue*> open_;
   std::vector<std::set<std::string>> keys_;
@@ -134,9 +136,9 @@ std::string to_json(const JsonValue& value) {
 
 JsonValue parse_json_value(std::string_view text, const std::string& place) {
   JsonValue root;
-  TreeBuilder builder(root, place);
+  TreeBuilder builder(root, text, place);
   // A mark inside a file is no JSON; nlohmann would skip it in front of every line.
-  if (text.starts_with("\xef\xbb\xbf")) fail_data("{}: no valid JSON at byte 1", place);
+  if (text.starts_with("\xef\xbb\xbf")) fail_data("{}: {}", place, no_valid_json(text, 1, ""));
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   return root;
 }

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "formats/file_kind.h"
 #include "formats/json_reader.h"
 
 namespace rocket {
@@ -129,9 +130,12 @@ std::map<std::string, std::string> metadata_of(const json& value, const std::str
 }
 
 std::string_view header_text(std::span<const std::byte> bytes, const std::string& file) {
+  refuse_other_kinds({reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kKindBytes)}, file,
+                     "safetensors", "a safetensors");
   if (bytes.size() < kLengthBytes)
-    fail_data("{}: {} bytes are no safetensors file: the length of the header is missing", file,
-              bytes.size());
+    fail_data("{}: {}", file,
+              bytes.empty() ? "an empty file, expected safetensors"
+                            : fmt::format("{} bytes are no safetensors file", bytes.size()));
   const std::uint64_t length = little_endian(bytes.first(kLengthBytes));
   if (length > kMaxHeader)
     fail_data("{}: header of {} bytes; the format allows {}", file, length, kMaxHeader);

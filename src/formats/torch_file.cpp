@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "formats/file_kind.h"
 #include "formats/json_reader.h"
 #include "formats/pickle.h"
 #include "formats/zip_archive.h"
@@ -51,6 +52,10 @@ void refuse_old_form(Bytes bytes, const std::string& file) {
 
 Entries open_archive(Bytes bytes, const std::string& file) {
   refuse_old_form(bytes, file);
+  if (bytes.empty()) fail_data("{}: an empty file, expected one of torch.save", file);
+  const std::string_view front(reinterpret_cast<const char*>(bytes.data()),
+                               std::min(bytes.size(), kKindBytes));
+  if (!front.starts_with("PK")) refuse_other_kinds(front, file, "a file of torch.save");
   const std::vector<ZipEntry> all = read_zip(bytes, file);
   std::optional<std::string> folder;
   for (const ZipEntry& entry : all) {

@@ -1,6 +1,7 @@
 #include "formats/value_reader.h"
 
 #include "formats/byte_stream.h"
+#include "formats/file_kind.h"
 #include "formats/json_lines.h"
 #include "formats/parquet.h"
 
@@ -24,7 +25,11 @@ class JsonReader : public ValueReader {
 
 std::unique_ptr<ValueReader> open_values(const std::filesystem::path& file,
                                          const std::vector<std::string>& paths) {
-  if (is_parquet(file)) return open_parquet(file, paths);
+  if (is_parquet(file)) {
+    // Without Arrow, too: what it is goes before whether it could be read.
+    refuse_other_kinds(first_bytes(file), file.string(), "Parquet", "a Parquet");
+    return open_parquet(file, paths);
+  }
   return std::make_unique<JsonReader>(file);
 }
 

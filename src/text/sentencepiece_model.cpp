@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "formats/file_kind.h"
 #include "text/unicode.h"
 
 namespace rocket {
@@ -151,6 +152,7 @@ SentencePieceModel read_message(std::string_view bytes) {
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file) {
   const std::string bytes = read_file(file);
+  refuse_other_kinds(bytes, file.string(), "a SentencePiece model");
   return in_context(file.string(), [&] { return read_message(bytes); });
 }
 

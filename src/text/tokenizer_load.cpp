@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "formats/file_kind.h"
+#include "formats/json_problem.h"
 #include "formats/json_reader.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
@@ -38,6 +40,8 @@ json parse_large(const fs::path& file) {
   if (is_too_deep(text)) fail_data("{}: more than {} levels of JSON", file.string(), kMaxDepth);
   try {
     return json::parse(text);
+  } catch (const json::parse_error& e) {
+    fail_json_file(file.string(), text, e.byte, e.what());
   } catch (const json::exception& e) {
     fail_data("{}: no valid JSON: {}", file.string(), e.what());
   }
@@ -161,6 +165,7 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
 std::vector<std::string> lines_of(const fs::path& file) {
   std::vector<std::string> lines;
   const std::string text = read_file(file);
+  refuse_other_kinds(text, file.string(), "a text of one entry a line");
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     lines.push_back(text.substr(at, end - at));

@@ -93,7 +93,7 @@ TEST_F(TensorsTest, RefusesTheFileCutAtEveryByte) {
 }
 
 TEST_F(TensorsTest, RefusesBrokenHeaders) {
-  expect_bad("", {"0 bytes"});
+  expect_bad("", {"an empty file"});
   expect_bad(std::string(8, '\xff'), {"header of 18446744073709551615 bytes"});
   expect_bad(file_of("", ""), {"begin with '{'"});
   expect_bad(file_of(" {}", ""), {"begin with '{'"});

@@ -127,8 +127,8 @@ TEST_F(TorchFileTest, RefusesTheFilesThatItCannotRead) {
   refuse("float8.bin", {"\"torch._utils _rebuild_tensor_v3\"", "float8"});
   refuse("none.bin", {"none.bin"});
   expect_bad(std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", 8), {"before PyTorch 1.6", "torch.save("});
-  expect_bad("", {"its directory is missing"});
-  expect_bad("GGUF", {"its directory is missing"});
+  expect_bad("", {"an empty file"});
+  expect_bad("GGUF", {"found a GGUF model"});
 }
 
 TEST_F(TorchFileTest, RefusesTheFileCutAtEveryByte) {
