@@ -1,32 +1,25 @@
 #include "config/paths.h"
 
 #include <fmt/format.h>
-#include <glob.h>
 #include <unistd.h>
+
+#include "base/input_files.h"
 
 namespace rocket {
 namespace {
 
-enum class Kind { file, folder };
-
 // Empty if all is well.
-std::string problem_with(const std::string& path, Kind kind) {
+std::string folder_problem(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) return fmt::format("{} does not exist", path);
-  if (kind == Kind::folder && !fs::is_directory(status)) return fmt::format("{} is not a folder", path);
-  if (kind == Kind::file && fs::is_directory(status)) return fmt::format("{} is a folder, not a file", path);
+  if (!fs::is_directory(status)) return fmt::format("{} is not a folder", path);
   if (::access(path.c_str(), R_OK) != 0) return fmt::format("{} may not be read", path);
   return "";
 }
 
-std::string problem_with_pattern(const std::string& pattern) {
-  if (pattern.find_first_of("*?[") == std::string::npos || fs::exists(pattern))
-    return problem_with(pattern, Kind::file);
-  glob_t matches{};
-  const int status = ::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
-  ::globfree(&matches);
-  return status == 0 ? "" : fmt::format("{} matches no file", pattern);
+std::string file_problem(const std::string& path) {
+  return input_problem(path);
 }
 
 class Checker {
@@ -36,20 +29,20 @@ class Checker {
   void check(Input input) {
     switch (input) {
       case Input::base:
-        return one("base.path", config_.base.path, Kind::folder);
+        return one("base.path", config_.base.path, folder_problem);
       case Input::bank:
         return adapters();
       case Input::shots:
-        return one("task.shots", config_.task.shots, Kind::file);
+        return one("task.shots", config_.task.shots, file_problem);
       case Input::evaluation:
-        return one("task.evaluation", config_.task.evaluation, Kind::file);
+        return one("task.evaluation", config_.task.evaluation, file_problem);
       case Input::corpus:
         return patterns("corpus.records", config_.corpus.records);
       case Input::encoder:
-        return one("encoder.path", config_.encoder.path, Kind::folder);
+        return one("encoder.path", config_.encoder.path, folder_problem);
       case Input::rationalizer:
         if (!config_.rationalize.adapter.empty())
-          one("rationalize.adapter", config_.rationalize.adapter, Kind::folder);
+          one("rationalize.adapter", config_.rationalize.adapter, folder_problem);
         return;
       case Input::adapter_records:
         return patterns("adapter.records", config_.adapter.records);
@@ -66,20 +59,20 @@ class Checker {
     if (!problems_.concern(key) && !problems_.concern(section)) add(key, "not set, and this job reads it");
   }
 
-  void one(const std::string& key, const std::string& path, Kind kind) {
+  void one(const std::string& key, const std::string& path, std::string (*problem)(const std::string&)) {
     if (path.empty()) return add_unset(key);
-    add(key, problem_with(path, kind));
+    add(key, problem(path));
   }
 
   void adapters() {
     const AdapterSource& source = config_.bank.adapters;
-    if (source.folders.empty()) return one("bank.adapters", source.folder, Kind::folder);
-    for (const std::string& folder : source.folders) add("bank.adapters", problem_with(folder, Kind::folder));
+    if (source.folders.empty()) return one("bank.adapters", source.folder, folder_problem);
+    for (const std::string& folder : source.folders) add("bank.adapters", folder_problem(folder));
   }
 
   void patterns(const std::string& key, const std::vector<std::string>& patterns) {
     if (patterns.empty()) return add_unset(key);
-    for (const std::string& pattern : patterns) add(key, problem_with_pattern(pattern));
+    for (const std::string& pattern : patterns) add(key, match_files(pattern).problem);
   }
 
   const RunConfig& config_;

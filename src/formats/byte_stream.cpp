@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "formats/file_kind.h"
 
 namespace rocket {
@@ -154,8 +155,8 @@ void refuse_mislabelled(const fs::path& file, std::string_view front) {
 }
 
 std::unique_ptr<PlainStream> open_plain(const fs::path& file) {
-  std::error_code unreadable;  // then opening says why
-  if (fs::is_directory(file, unreadable)) fail_data("{}: is a folder, not a file", file.string());
+  const std::string problem = input_problem(file);
+  if (!problem.empty()) fail_data("{}", problem);
   return std::make_unique<PlainStream>(file);
 }
 

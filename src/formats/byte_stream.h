@@ -18,7 +18,7 @@ class ByteStream {
 /// By its name or its magic: a columnar file, which is no stream. Throws data (65) if it cannot be opened.
 bool is_parquet(const std::filesystem::path& file);
 
-/// Throws data (65): the file cannot be opened; a .gz or .zst that is none.
+/// Throws data (65): the file cannot be opened; a pipe (input_files.h); a .gz or .zst that is none.
 std::unique_ptr<ByteStream> open_stream(const std::filesystem::path& file);
 
 }  // namespace rocket

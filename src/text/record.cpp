@@ -1,12 +1,11 @@
 #include "text/record.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
 #include "base/error.h"
+#include "base/input_files.h"
 #include "formats/value_reader.h"
 #include "text/conversation.h"
 
@@ -257,41 +256,12 @@ std::vector<Record> read_records(const fs::path& file, const FieldNames& fields)
   return records;
 }
 
-namespace {
-
-bool is_folder(const fs::path& path) {
-  std::error_code unreadable;
-  return fs::is_directory(path, unreadable);
-}
-
-/// Files only, sorted by bytes: glob's own order depends on the locale.
-std::vector<fs::path> matches_of(const std::string& pattern) {
-  glob_t found{};
-  std::vector<std::string> names;
-  if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
-    names.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  ::globfree(&found);
-  std::erase_if(names, [](const std::string& name) { return is_folder(name); });
-  std::sort(names.begin(), names.end());
-  return {names.begin(), names.end()};
-}
-
-}  // namespace
-
 std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
   std::vector<fs::path> files;
   for (const std::string& pattern : patterns) {
-    if (is_folder(pattern))
-      fail_config("{}: is a folder; name its files, e.g. {}", pattern,
-                  (fs::path(pattern) / "*.jsonl").string());
-    std::error_code unreadable;
-    if (fs::exists(pattern, unreadable)) {  // a name with brackets in it, too
-      files.emplace_back(pattern);
-      continue;
-    }
-    const auto matches = matches_of(pattern);
-    if (matches.empty()) fail_config("{}: there is no such file", pattern);
-    files.insert(files.end(), matches.begin(), matches.end());
+    const FileMatches matches = match_files(pattern);
+    if (!matches.problem.empty()) fail_config("{}", matches.problem);
+    files.insert(files.end(), matches.files.begin(), matches.files.end());
   }
   return files;
 }

@@ -83,8 +83,8 @@ void for_each_record(const std::filesystem::path& file, const FieldNames& fields
 
 std::vector<Record> read_records(const std::filesystem::path& file, const FieldNames& fields);
 
-/// Files that `patterns` (POSIX globs) name: order as listed, sorted by bytes within a glob. Throws config
-/// (78) naming the pattern that matches no file, or that is a folder.
+/// Files that `patterns` name (base/input_files.h): order as listed, sorted by bytes within a pattern. Throws
+/// config (78) with what is wrong with a pattern.
 std::vector<std::filesystem::path> expand_globs(const std::vector<std::string>& patterns);
 
 }  // namespace rocket

@@ -90,7 +90,7 @@ class Dedup(unittest.TestCase):
         for code, message, arguments in (
                 (64, "expected a cosine", (good, "--threshold", 1.5)), (64, "keep", (good, "--keep", "shortest")),
                 (65, "bad.jsonl:2", (bad,)), (74, "cannot be written", (good, "--output", self.folder / "no" / "such")),
-                (78, "no such file", (self.folder / "absent.jsonl",)), (78, "expected OURS=THEIRS", (good, "--field", "colour=c"))):
+                (78, "does not exist", (self.folder / "absent.jsonl",)), (78, "expected OURS=THEIRS", (good, "--field", "colour=c"))):
             done = self.dedup(*arguments, check=False)
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(message, done.stderr)

@@ -126,7 +126,7 @@ TEST_F(RecordTest, RefusesDamagedAndMislabelledFiles) {
   expect_error([&] { read_records(save("{}", "x.zst"), {}); }, ExitCode::data, {"ends in .zst"});
   expect_error([&] { read_records(save("PAR1\x15", "x.json"), {}); }, ExitCode::data, {"x.json", "Parquet"});
   expect_error([&] { read_records(save("x", "x.parquet"), {}); }, ExitCode::data, {"x.parquet", "Parquet"});
-  expect_error([&] { read_records(scratch_ / "none", {}); }, ExitCode::data, {"none", "cannot be opened"});
+  expect_error([&] { read_records(scratch_ / "none", {}); }, ExitCode::data, {"none", "does not exist"});
   expect_error([&] { read_records(scratch_.folder(), {}); }, ExitCode::data, {"is a folder"});
 }
 
@@ -308,13 +308,12 @@ TEST_F(GlobTest, KeepsTheOrderOfPatternsAndSortsWithinOne) {
 TEST_F(GlobTest, NamesThePatternThatMatchesNothing) {
   save("", "a");
   make_folders(scratch_ / "only/folders");
-  for (const char* pattern : {"b", "b*", "only/*"})
-    expect_error(
-        [&] {
-          names({"a", pattern});
-        },
-        ExitCode::config, {(scratch_ / pattern).string(), "no such file"});
-  expect_error([&] { names({"only"}); }, ExitCode::config, {"only", "is a folder", "*.jsonl"});
+  const std::pair<const char*, const char*> cases[] = {{"b", "does not exist"},
+                                                       {"b*", "matches no file"},
+                                                       {"only/*", "matches folders only"},
+                                                       {"only", "is a folder"}};
+  for (const auto& [pattern, what] : cases)
+    expect_error([&] { names({"a", pattern}); }, ExitCode::config, {(scratch_ / pattern).string(), what});
 }
 
 }  // namespace
