@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "scoring/gold_value.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 
@@ -197,6 +198,7 @@ std::optional<std::string> AnswerExtractor::extract(std::string_view generation)
 }
 
 std::string AnswerExtractor::gold(std::string_view answer) const {
+  check_gold(kind_, answer);
   if (const auto value = extract(answer)) return *value;
   if (kind_ == AnswerKind::regex)
     fail_data(

@@ -23,7 +23,8 @@ class AnswerExtractor {
   AnswerKind kind() const { return kind_; }
   /// In canonical form ("B", "yes", "1234.5", folded text, a program); nullopt where nothing matches.
   std::optional<std::string> extract(std::string_view generation) const;
-  /// The gold value in canonical form (a bare letter is a choice). Throws data (65) where nothing matches.
+  /// The gold value in canonical form (a bare letter is a choice). Throws data (65) where nothing matches or
+  /// where it would be misread (gold_value.h).
   std::string gold(std::string_view answer) const;
 
  private:

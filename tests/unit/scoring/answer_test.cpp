@@ -14,6 +14,7 @@ namespace rocket {
 namespace {
 
 using nlohmann::json;
+using testing::AnyOf;
 using testing::HasSubstr;
 
 const std::map<std::string, AnswerKind> kKinds = {
@@ -121,6 +122,58 @@ TEST(Answer, AGoldValueWithoutAMatchIsDataError) {
   EXPECT_THAT(gold(AnswerKind::boolean, "maybe"), HasSubstr("no boolean"));
   EXPECT_THAT(gold(AnswerKind::number, "seven"), HasSubstr("no number"));
   EXPECT_THAT(gold(AnswerKind::regex, "y"), HasSubstr("`(x)` matches nothing"));
+}
+
+TEST(Answer, AGoldValueThatWouldBeMisreadIsRefused) {
+  const auto refused = [](AnswerKind kind, const char* value) {
+    return message_of(ExitCode::data, [&] { AnswerExtractor(kind, "").gold(value); });
+  };
+  for (const char* value :
+       {"3/4", "5e-05", "2.5e-07", "1e+16", "1.5e3", "12 or 13", "10:30", "3 x 10^6", "2, 3, 5",
+        "$\\frac{3}{4}$", "12 500", "1.000,50", "1.000.000", "The answer is 3/4", "#### 3/4", "10-3"})
+    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("more than one number")) << value;
+  for (const char* value : {"1,5", "1,2,3", "12,34", "1,,000"})
+    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("commas")) << value;
+  for (const char* value : {"\u22125", "\u20135", "- 5", "-$5", "x-3", "(4)-3", "-\u20ac5"})
+    EXPECT_THAT(refused(AnswerKind::number, value), AnyOf(HasSubstr("minus"), HasSubstr("more than one")))
+        << value;
+  for (const char* value : {"5\u00b2", "5\u00bd"})
+    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("goes on")) << value;
+  for (const char* value :
+       {"A or B", "(A) or (B)", "A, B and C", "A/B", "Answer: (A) or (B)", "The answer is A/B"})
+    EXPECT_THAT(refused(AnswerKind::choice, value), HasSubstr("more than one letter")) << value;
+  EXPECT_THAT(refused(AnswerKind::choice, "A cat"), HasSubstr("a word"));
+  EXPECT_THAT(refused(AnswerKind::choice, "I do not know"), HasSubstr("a word"));
+  EXPECT_THAT(refused(AnswerKind::boolean, "yes or no"), HasSubstr("both"));
+  EXPECT_THAT(refused(AnswerKind::exact, " \n"), HasSubstr("blank"));
+}
+
+TEST(Answer, GoldValuesInTheirUsualForms) {
+  const auto gold = [](AnswerKind kind, const char* value) { return AnswerExtractor(kind, "").gold(value); };
+  using Pairs = std::vector<std::pair<const char*, const char*>>;
+  const Pairs numbers = {{"18", "18"},
+                         {"-3", "-3"},
+                         {".5", "0.5"},
+                         {"5.", "5"},
+                         {"1,234.50", "1234.5"},
+                         {"$5", "5"},
+                         {"$-5", "-5"},
+                         {"50%", "50"},
+                         {"18 dollars", "18"},
+                         {"x=-7", "-7"},
+                         {"1,00,000", "100000"},
+                         {"He has 3+4=7. #### 7", "7"},
+                         {"2+3=5. The answer is 5.", "5"},
+                         {"6/2 = 3, so $\\boxed{3}$.", "3"},
+                         {"\u00e95", "5"}};
+  for (const auto& [value, meant] : numbers) EXPECT_EQ(gold(AnswerKind::number, value), meant) << value;
+  const Pairs letters = {{"B", "B"},         {" (B) ", "B"},
+                         {"B. A cat", "B"},  {"B) A or C", "B"},
+                         {"Answer: B", "B"}, {"The answer is (C) Vitamin A", "C"},
+                         {"Option D", "D"},  {"A is wrong. Answer: C", "C"}};
+  for (const auto& [value, meant] : letters) EXPECT_EQ(gold(AnswerKind::choice, value), meant) << value;
+  EXPECT_EQ(gold(AnswerKind::boolean, "It is not true that... Answer: no"), "no");
+  EXPECT_EQ(gold(AnswerKind::boolean, "True"), "yes");
 }
 
 TEST(Answer, PatternsNeedExactlyOneGroup) {
