@@ -1,8 +1,10 @@
+# shellcheck shell=bash
 # Shared by tools/build and tools/test: install what is missing, or say exactly what an administrator must supply.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dependencies=$repository/.deps
 
+# shellcheck disable=SC2034  # for those who source this file
 build_packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev libyaml-cpp-dev libfmt-dev
   nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev bubblewrap python3)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Open MPI on one machine: as root where we are root (containers), more ranks than cores allowed, waiting ranks give their core away.
 if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

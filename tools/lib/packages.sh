@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages used from a folder of their own, on a machine where nothing may be installed.
 
 # unpack_packages FOLDER PREFIX : all .deb files of FOLDER into PREFIX, made anew, and what their installation would have done there.
