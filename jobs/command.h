@@ -23,9 +23,9 @@ struct Command {
   std::vector<std::string> set;  // key.path=value
   bool fresh = false, quiet = false, verbose = false;
   std::string table, format = "text";    // inspect, sweep table
-  std::string form = "mixture", folder;  // export
+  std::string form = "mixture", folder;  // export; sweep snapshot: the folder
   bool plain = false, decode = false;    // tokenize
-  std::string action;                    // sweep: list, run, table
+  std::string action;                    // sweep: list, run, table, snapshot
   DedupRequest dedup;
   int point = -1;  // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
 };

@@ -87,9 +87,10 @@ void add_inspect(CLI::App& app, Command& command) {
 void add_sweep(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("sweep", "Run one configuration at many points");
   sub->add_option("SWEEP", command.target, "Sweep file (YAML)")->required();
-  sub->add_option("ACTION", command.action, "list, run or table")
+  sub->add_option("ACTION", command.action,
+                  "list, run, table, or snapshot: copy SWEEP and its configuration into a folder")
       ->required()
-      ->check(CLI::IsMember({"list", "run", "table"}));
+      ->check(CLI::IsMember({"list", "run", "table", "snapshot"}));
   sub->add_option("--point", command.point,
                   "run: this point only, from 0 (default: SLURM_ARRAY_TASK_ID, else all)")
       ->check(CLI::NonNegativeNumber);
@@ -97,6 +98,7 @@ void add_sweep(CLI::App& app, Command& command) {
       ->check(CLI::IsMember({"text", "json", "csv"}))
       ->capture_default_str();
   sub->add_flag("--fresh", command.fresh, "Compute again what no longer fits the settings and inputs");
+  sub->add_option("--to", command.folder, "snapshot: the folder")->type_name("DIR");
   add_voice(*sub, command);
 }
 

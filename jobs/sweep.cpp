@@ -1,4 +1,4 @@
-// One configuration at many points: list them, run them, tabulate what came out.
+// One configuration at many points: list them, run them, tabulate what came out, copy the files for later.
 #include "config/sweep.h"
 
 #include <cmath>
@@ -136,6 +136,13 @@ std::optional<std::size_t> chosen_point(const Command& command, const Sweep& swe
 }  // namespace
 
 void sweep(Comm& comm, const Command& command) {
+  if (command.action == "snapshot") {
+    on_root(comm, [&] {
+      if (command.folder.empty()) fail(ExitCode::usage, "sweep SWEEP snapshot needs --to DIR");
+      std::puts(snapshot_sweep(command.target, command.folder).c_str());
+    });
+    return;
+  }
   Sweep points;
   std::optional<std::size_t> chosen;
   agree(comm, [&] {

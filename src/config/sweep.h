@@ -32,4 +32,10 @@ Sweep load_sweep(const fs::path& file);
 RunConfig load_point(const Sweep& sweep, const SweepPoint& point,
                      const std::vector<std::string>& overrides = {}, std::span<const Input> inputs = {});
 
+/// Copies the sweep and the configuration that it names into `folder`, for jobs that start later. The names
+/// of the copies hold the hash of their text, and the copied sweep names the copied configuration. Returns
+/// the path of the copied sweep. Throws config (78) as load_sweep does, and for a configuration that is no
+/// YAML mapping; storage (74).
+fs::path snapshot_sweep(const fs::path& file, const fs::path& folder);
+
 }  // namespace rocket

@@ -129,5 +129,38 @@ TEST_F(SweepTest, APointThatCannotBeNamesItself) {
   }
 }
 
+TEST_F(SweepTest, ASnapshotDoesNotChangeWithItsOriginals) {
+  const std::string body =
+      "# comment\ngrid:\n  task.answer:\n    - regex\n  task.pattern:\n    - \"a: (.*)\"\n    - 'b, #(.)'\n  "
+      "  - ${X:-c}(.)\n"
+      "  experts.signals: [[], [perplexity, accuracy]]\n  seed: [0, 1]\n";
+  const Sweep before = load(body);
+  const fs::path copy = snapshot_sweep(folder_ / "s.yaml", folder_ / "a folder");
+  write("base.yaml", "run: unused\ntask: {k: 7}\n");
+  write("s.yaml", "config: nowhere.yaml\nruns: elsewhere\npoints: [{set: {seed: 3}}]\n");
+  const Sweep after = load_sweep(copy);
+  EXPECT_EQ(after.runs, "out");
+  ASSERT_EQ(names(after), names(before));
+  for (std::size_t i = 0; i < before.points.size(); ++i) {
+    const RunConfig point = load_point(after, after.points[i]);
+    EXPECT_EQ(point.task.k, 50);
+    write("base.yaml", "run: unused\ntask: {k: 50}\n");
+    EXPECT_EQ(point.task.pattern, load_point(before, before.points[i]).task.pattern);
+    EXPECT_EQ(point.experts.signals, load_point(before, before.points[i]).experts.signals);
+  }
+  EXPECT_EQ(copy.parent_path(), folder_ / "a folder");
+  EXPECT_EQ(fs::status(copy).permissions() & fs::perms::owner_write, fs::perms::none);
+  load(body);
+  EXPECT_EQ(snapshot_sweep(folder_ / "s.yaml", folder_ / "a folder"), copy) << "named by what it holds";
+  write("base.yaml", "run: unused\ntask: {k: 51}\n");
+  EXPECT_NE(snapshot_sweep(folder_ / "s.yaml", folder_ / "a folder"), copy);
+}
+
+TEST_F(SweepTest, ASnapshotOfNothingIsRefused) {
+  const std::string sweep = write("s.yaml", "config: nowhere.yaml\nruns: out\ngrid: {seed: [0]}\n");
+  EXPECT_THROW(snapshot_sweep(sweep, folder_ / "copies"), Error);
+  EXPECT_FALSE(fs::exists(folder_ / "copies"));
+}
+
 }  // namespace
 }  // namespace rocket
