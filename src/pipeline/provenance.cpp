@@ -30,6 +30,7 @@ json to_json(const JobRecord& r) {
           {"state", r.done ? "done" : "partial"},
           {"settings", json::parse(r.settings)},
           {"inputs", inputs},
+          {"configuration", r.configuration},
           {"upstream", r.upstream},
           {"seed", r.seed},
           {"build", r.build},
@@ -50,6 +51,7 @@ JobRecord from_json(const json& j) {
   r.settings = j.at("settings").dump();
   for (const auto& [label, input] : j.at("inputs").items())
     r.inputs[label] = {input.at("path"), input.at("size"), input.at("modified_ns"), input.at("hash")};
+  r.configuration = j.value("configuration", r.configuration);  // absent in records of earlier versions
   r.upstream = j.at("upstream").get<std::map<std::string, std::string>>();
   r.seed = j.at("seed");
   r.build = j.at("build");

@@ -24,9 +24,10 @@ struct InputRecord {
 struct JobRecord {
   std::string job, fingerprint;
   bool done = false;
-  std::string settings;                         // canonical JSON
-  std::map<std::string, InputRecord> inputs;    // by label
-  std::map<std::string, std::string> upstream;  // job -> fingerprint
+  std::string settings;                              // canonical JSON
+  std::map<std::string, InputRecord> inputs;         // by label
+  std::map<std::string, std::string> configuration;  // the files that the settings come from: path -> hash
+  std::map<std::string, std::string> upstream;       // job -> fingerprint
   std::uint64_t seed = 0;
   std::string build;
   int ranks = 0;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "pipeline/adopt.h"
 
@@ -87,11 +88,21 @@ void refuse_own_output(const Session& session, const JobSpec& spec) {
   }
 }
 
+/// Path and hash of the configuration, and of the sweep file if this is a point of one.
+std::map<std::string, std::string> configuration_files(const Session& session) {
+  std::map<std::string, std::string> files;
+  for (const std::string& file : {session.config.file, session.config_file}) {
+    if (fs::exists(file)) files[file] = hash_file(file);
+  }
+  return files;
+}
+
 /// Root only. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
   for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
   std::optional<JobRecord> before = read_record(session.run, spec.name);
   JobRecord now = describe(spec, session.config, session.run, before);
+  now.configuration = configuration_files(session);
   const auto change = before ? change_between(*before, now) : std::nullopt;
   const bool nothing_kept = before && !before->done && before->parts_done == 0;
   if (change && stale == Stale::refuse && !nothing_kept) refuse(session, spec.name, *change);

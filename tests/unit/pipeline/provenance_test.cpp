@@ -89,11 +89,13 @@ TEST_F(ProvenanceTest, RecordsComeBackAsTheyWere) {
   record.done = true;
   record.parts_done = record.parts_total = 3;
   record.exit = 0;
+  record.configuration = {{"a b.yaml", "0123"}};
   write_record(run(), record);
   const auto read = read_record(run(), "select");
   ASSERT_TRUE(read);
   EXPECT_EQ(change_between(record, *read), std::nullopt);
   EXPECT_TRUE(read->done);
+  EXPECT_EQ(read->configuration, record.configuration);
   EXPECT_EQ(read->parts_total, 3);
   EXPECT_NE(read_file(run().manifest()).find("\"select\""), std::string::npos);
 }
