@@ -59,10 +59,18 @@ KillWait=3
 MinJobAge=3600
 JobRequeue=1
 SlurmdParameters=config_overrides
+# A sweep of four points already needs two arrays.
+MaxArraySize=3
+GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 PartitionName=test Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 State=UP
+# Jobs of urgent take the nodes from jobs of low, which are warned 20 s before.
+PartitionName=low Nodes=ALL MaxTime=60 DefaultTime=10 State=UP PriorityTier=1 GraceTime=20
+PartitionName=urgent Nodes=ALL MaxTime=60 DefaultTime=10 State=UP PriorityTier=10
 EOF
   for node in $(seq "$cluster_nodes"); do
-    echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=$cluster_cpus RealMemory=4000"
+    echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=$cluster_cpus RealMemory=4000 Gres=gpu:2"
   done
 }
 
@@ -91,6 +99,8 @@ cluster_up() {
   mkdir -p "$cluster/state"
   chmod 755 "$cluster"  # munge refuses a socket in a folder that others cannot enter
   cluster_configuration $((20000 + $$ % 1000 * 10)) > "$SLURM_CONF"
+  touch "$cluster"/gpu{0,1}
+  echo "Name=gpu File=$cluster/gpu[0-1]" > "$cluster/gres.conf"  # files that Slurm counts as GPUs
   echo "CgroupPlugin=cgroup/v1" > "$cluster/cgroup.conf"  # none is used; detection fails where none is mounted
   { echo "127.0.0.1 localhost $(hostname)"; for node in $(seq "$cluster_nodes"); do echo "127.0.0.1 n$node"; done; } > "$cluster/hosts"
   (umask 077; head -c 128 /dev/urandom > "$cluster/munge.key")
@@ -102,7 +112,7 @@ cluster_up() {
     cluster_on_node "$node" slurmd -N "n$node" || cluster_fail "slurmd n$node" || return
   done
   for _ in $(seq 100); do
-    [ "$(timeout 3 sinfo -h -N -o %t 2> /dev/null | grep -c '^idle$')" = "$cluster_nodes" ] && return 0
+    [ "$(timeout 3 sinfo -h -N -p test -o %t 2> /dev/null | grep -c '^idle$')" = "$cluster_nodes" ] && return 0
     sleep 0.2
   done
   cluster_fail "the nodes do not become idle"
