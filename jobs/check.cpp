@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "adapters/bank_plan.h"
+#include "adapters/training_prompt.h"
 #include "base/error.h"
 #include "formats/encoder_weights.h"
 #include "formats/tensors.h"
@@ -21,8 +22,9 @@ namespace {
 
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
-  std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, records = 0,
-               skipped = 0;
+  std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, item_tokens = 0,
+               records = 0, skipped = 0;
+  std::vector<std::string> notes;
   std::int64_t base_parameters = 0, encoder_parameters = 0;
   at::Device device{at::kCPU};
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
@@ -47,6 +49,8 @@ void check_base_and_bank(const Session& session, Findings& found) {
   for (const std::string& name : experts.names) {
     if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
   }
+  if (const std::string note = note_on_prompts(bank.entries(), prompt_template(config)); !note.empty())
+    found.notes.push_back(note);
   if (experts.names.empty() && experts.count > found.adapters)
     fail_data("experts.count is {}, but the bank holds {} adapters", experts.count, found.adapters);
 }
@@ -54,16 +58,21 @@ void check_base_and_bank(const Session& session, Findings& found) {
 void check_task(const Session& session, Findings& found) {
   const AnswerExtractor extractor = ready_extractor(session.config);
   const BaseText text(session.config);
-  for (const Question& shot : read_shots(session.config, extractor)) {
+  const std::vector<Question> shots = read_shots(session.config, extractor);
+  for (const Question& shot : shots) {
     const ShotTokens tokens = text.shot(shot.record);
     ++found.shots;
     found.shot_tokens += static_cast<std::int64_t>(tokens.example.ids.size());
     found.prompt_tokens += static_cast<std::int64_t>(tokens.prompt.size());
   }
-  for (const Question& item : read_evaluation(session.config, extractor)) {
-    text.prompt(item.record);
+  const std::vector<Question> items = read_evaluation(session.config, extractor);
+  for (const Question& item : items) {
+    found.item_tokens += static_cast<std::int64_t>(text.prompt(item.record).size());
     ++found.items;
   }
+  for (const std::string& note : {note_on_golds(shots, session.config.task.shots),
+                                  note_on_golds(items, session.config.task.evaluation)})
+    if (!note.empty()) found.notes.push_back(note);
 }
 
 void check_corpus_and_encoder(const Session& session, Findings& found) {
@@ -78,25 +87,41 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
 }
 
-/// Floating-point operations are 2 a parameter and token; generation is counted at its limit.
+/// What evaluate compares: the mixture and its rivals.
+std::int64_t systems_of(const RunConfig& config) {
+  const auto& rivals = config.evaluation.rivals;
+  const auto experts = config.experts.names.empty() ? config.experts.count
+                                                    : static_cast<std::int64_t>(config.experts.names.size());
+  const auto each = std::ranges::count(rivals, "each_expert");
+  return static_cast<std::int64_t>(rivals.size()) + 1 + each * (experts - 1);
+}
+
+/// " (corpus.limit)" behind a number that a limit has cut.
+std::string limited(const char* key, const std::optional<std::int64_t>& limit, std::int64_t count) {
+  return limit && *limit == count ? fmt::format(" ({})", key) : "";
+}
+
+/// Floating-point operations are 2 a parameter and token, of prompts too; generation is counted at its limit.
 Table plan(const RunConfig& config, const Findings& f) {
   const double pass = 2.0 * static_cast<double>(f.base_parameters);
   const double rows = static_cast<double>(f.adapters + 1);
-  const double generated = static_cast<double>(config.scoring.max_new_tokens);
+  const std::int64_t generated = config.scoring.max_new_tokens;
   const double score_flops =
-      pass * rows *
-      (static_cast<double>(f.shot_tokens + f.prompt_tokens) + generated * static_cast<double>(f.shots));
+      pass * rows * static_cast<double>(f.shot_tokens + f.prompt_tokens + generated * f.shots);
   const std::int64_t most_records = std::min(f.records, config.selection.retrieve) + f.shots;
   const std::int64_t steps = config.training.epochs * ((most_records + config.training.global_batch - 1) /
                                                        config.training.global_batch);
-  const double systems = static_cast<double>(config.evaluation.rivals.size() + 1);
+  const std::int64_t systems = systems_of(config);
+  const double evaluate_flops =
+      pass * static_cast<double>(systems) * static_cast<double>(f.item_tokens + generated * f.items);
   Table table{{"job", "work", "at most"}, {}};
   table.rows = {
       {"score", fmt::format("{} adapters and the base x {} shots", f.adapters, f.shots),
        fmt::format("{:.2e} flop", score_flops)},
       {"experts", fmt::format("{} of {} candidates", config.experts.count, config.experts.candidates), ""},
       {"embed",
-       fmt::format("{} records{}, encoder of {} parameters", f.records,
+       fmt::format("{} records{}{}, encoder of {} parameters", f.records,
+                   limited("corpus.limit", config.corpus.limit, f.records),
                    f.skipped > 0 ? fmt::format(" ({} broken ones left out)", f.skipped) : "",
                    f.encoder_parameters),
        ""},
@@ -106,8 +131,10 @@ Table plan(const RunConfig& config, const Findings& f) {
        ""},
       {"finetune", fmt::format("up to {} examples, {} epochs", most_records, config.training.epochs),
        fmt::format("{} steps", steps)},
-      {"evaluate", fmt::format("{} systems x {} items", systems, f.items),
-       fmt::format("{:.2e} flop", pass * systems * static_cast<double>(f.items) * generated)},
+      {"evaluate",
+       fmt::format("{} systems x {} items{}", systems, f.items,
+                   limited("task.limit", config.task.limit, f.items)),
+       fmt::format("{:.2e} flop", evaluate_flops)},
       {"export", "the mixture as PEFT folders", ""}};
   return table;
 }
@@ -133,18 +160,58 @@ std::string memory(const Session& session, const Findings& f) {
                     f.device.str(), session.comm.size());
 }
 
+/// Root only. What the jobs of the chain would do, and notes.
+std::string check_chain(const Session& session) {
+  Findings found;
+  check_base_and_bank(session, found);
+  check_task(session, found);
+  check_corpus_and_encoder(session, found);
+  std::string text = render(plan(session.config, found), TableFormat::text) + "\n" + memory(session, found);
+  for (const std::string& note : found.notes) text += fmt::format("note: {}\n", note);
+  return text;
+}
+
+/// Root only. What train-adapter would do.
+std::string check_adapter(const RunConfig& config) {
+  const AdapterPlan plan = check_train_adapter(config);
+  const double flops = 6.0 * static_cast<double>(ModelWeights(config.base.path).parameters()) *
+                       static_cast<double>(plan.tokens) * static_cast<double>(config.training.epochs);
+  Table table{{"job", "work", "at most"}, {}};
+  table.rows = {
+      {"train-adapter",
+       fmt::format("adapter {}: {} parameters, {} of {} records, {} epochs, {} steps", config.adapter.name,
+                   plan.parameters, plan.examples, plan.records, config.training.epochs, plan.steps),
+       fmt::format("{:.2e} flop", flops)}};
+  return render(table, TableFormat::text);
+}
+
+bool reads_chain(const RunConfig& config) {
+  const auto& bank = config.bank.adapters;
+  const bool has_bank = !bank.folder.empty() || !bank.folders.empty();
+  const bool has_task = !config.task.shots.empty() || !config.task.evaluation.empty();
+  return config.adapter.records.empty() || has_bank || has_task;
+}
+
 }  // namespace
+
+std::vector<Input> checked_inputs(const RunConfig& config) {
+  std::vector<Input> inputs;
+  if (reads_chain(config)) inputs.assign(all_inputs.begin(), all_inputs.end());
+  if (!config.adapter.records.empty()) {
+    if (inputs.empty()) inputs.push_back(Input::base);
+    inputs.push_back(Input::adapter_records);
+  }
+  return inputs;
+}
 
 void check(Session& session) {
   on_root(session.comm, [&] {
-    require_paths(session.config, all_inputs);
-    Findings found;
-    check_base_and_bank(session, found);
-    check_task(session, found);
-    check_corpus_and_encoder(session, found);
-    const std::string text =
-        fmt::format("{}: everything that the jobs will read is there and valid\n\n", session.config_file) +
-        render(plan(session.config, found), TableFormat::text) + "\n" + memory(session, found);
+    const RunConfig& config = session.config;
+    std::string text;
+    if (reads_chain(config)) text += "\n" + check_chain(session);
+    if (!config.adapter.records.empty()) text += "\n" + check_adapter(config);
+    text = fmt::format("{}: everything that the jobs will read is there and valid\n", session.config_file) +
+           text;
     std::fputs(text.c_str(), stdout);
   });
 }

@@ -78,7 +78,7 @@ void add_inspect(CLI::App& app, Command& command) {
       app.add_subcommand("inspect", "Look at a run directory, an adapter folder or a model folder");
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
   sub->add_option("TABLE", command.table,
-                  "scores, shots, similarity, experts, selection, training, evaluation or jobs");
+                  "scores, shots, similarity, experts, selection, training, evaluation, items or jobs");
   sub->add_option("--format", command.format, "text, json or csv")
       ->check(CLI::IsMember({"text", "json", "csv"}))
       ->capture_default_str();

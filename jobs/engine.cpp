@@ -32,15 +32,19 @@ log::Level level_of(const Command& command) {
 }
 
 /// What the command will read must exist; missing files are reported beside all other problems.
-std::span<const Input> inputs_of(const std::string& job) {
-  if (job == "run" || job == "check") return all_inputs;
-  return job == "report" ? std::span<const Input>{} : job_spec(job).inputs;
+std::vector<Input> inputs_of(const std::string& job, const RunConfig& config) {
+  if (job == "check") return checked_inputs(config);
+  if (job == "run") return {all_inputs.begin(), all_inputs.end()};
+  return job == "report" ? std::vector<Input>() : job_spec(job).inputs;
 }
 
 /// Every rank reads the file: it is small, and all must refuse it together.
 Session open_session(Comm& comm, const Command& command) {
   RunConfig config;
-  agree(comm, [&] { config = load_config(command.target, command.set, inputs_of(command.job)); });
+  agree(comm, [&] {
+    config = load_config(command.target, command.set,
+                         [&](const RunConfig& c) { return inputs_of(command.job, c); });
+  });
   const NodePlace place = node_place(comm);
   configure_compute(place.size);
   const RunDirectory run(config.run);

@@ -2,12 +2,14 @@
 #include <algorithm>
 
 #include "adapters/bank_delta.h"
+#include "base/log.h"
 #include "jobs.h"
 #include "moe/mixture_delta.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
+#include "scoring/chance.h"
 
 namespace rocket {
 
@@ -43,6 +45,10 @@ class Contest {
     return std::min(items_per_unit, items() - first_item(unit));
   }
   std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
+  const std::vector<Question>& questions() const { return items_; }
+  std::int64_t offered(const Question& item) const {
+    return answers_offered(extractor_.kind(), item.record.instruction + "\n" + item.record.input, item.gold);
+  }
   const std::vector<System>& systems() const { return systems_; }
   void compute(std::int64_t unit, H5Writer& part) const;
 
@@ -109,30 +115,62 @@ void Contest::compute(std::int64_t unit, H5Writer& part) const {
   for (const auto& ids : generate(
            decoder_, prompts, [&] { return delta(system, items_of(unit)); }, generate_))
     generations.push_back(text_.generation(ids));
-  part.write("correct", judge(extractor_, questions, generations));
+  const Judgement judgement = judge(extractor_, questions, generations);
+  std::vector<std::uint8_t> found;
+  std::vector<std::string> extracted;
+  for (const auto& answer : judgement.extracted) {
+    found.push_back(answer.has_value());
+    extracted.push_back(answer.value_or(""));
+  }
+  part.write("correct", judgement.correct);
+  part.write("found", found);
+  part.write_strings("extracted", extracted, {items_of(unit)});
   part.write_strings("generation", generations, {items_of(unit)});
+}
+
+/// Root only.
+void say_what_is_evaluated(const RunConfig& config, const Contest& contest) {
+  if (config.task.limit)
+    log::info("evaluate: task.limit is {}: the first {} items are evaluated", *config.task.limit,
+              contest.items());
+  if (const std::string note = note_on_golds(contest.questions(), config.task.evaluation); !note.empty())
+    log::info("evaluate: {}", note);
+}
+
+/// Appends a part's values to those of the parts before it.
+template <class T>
+void append(std::vector<T>& all, const std::vector<T>& more) {
+  all.insert(all.end(), more.begin(), more.end());
 }
 
 /// Root only. evaluate.h5 from the parts, which follow each other in it.
 void gather(const RunDirectory& run, const Contest& contest) {
-  std::vector<std::uint8_t> correct;
-  std::vector<std::string> generations, names;
-  std::vector<std::int64_t> items;
+  std::vector<std::uint8_t> correct, found;
+  std::vector<std::string> generations, extracted, names, golds;
+  std::vector<std::int64_t> numbers, offered;
   for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
     const H5Reader part(part_file(run, "evaluate", unit));
-    const auto right = part.read<std::uint8_t>("correct", {contest.items_of(unit)});
-    const auto texts = part.read_strings("generation");
-    correct.insert(correct.end(), right.begin(), right.end());
-    generations.insert(generations.end(), texts.begin(), texts.end());
+    append(correct, part.read<std::uint8_t>("correct", {contest.items_of(unit)}));
+    append(found, part.read<std::uint8_t>("found", {contest.items_of(unit)}));
+    append(extracted, part.read_strings("extracted"));
+    append(generations, part.read_strings("generation"));
   }
   for (const System& system : contest.systems()) names.push_back(system.name);
-  for (std::int64_t i = 0; i < contest.items(); ++i) items.push_back(i);
-  const auto systems = static_cast<std::int64_t>(names.size());
+  for (const Question& item : contest.questions()) {
+    numbers.push_back(static_cast<std::int64_t>(numbers.size()));
+    golds.push_back(item.gold);
+    offered.push_back(contest.offered(item));
+  }
+  const Shape all = {static_cast<std::int64_t>(names.size()), contest.items()};
   H5Writer out(run.file("evaluate.h5"));
-  out.write_strings("system", names, {systems});
-  out.write("item", items);
-  out.write("correct", correct, {systems, contest.items()});
-  out.write_strings("generation", generations, {systems, contest.items()});
+  out.write_strings("system", names, {all[0]});
+  out.write("item", numbers);
+  out.write_strings("gold", golds, {all[1]});
+  out.write("answers_offered", offered);
+  out.write("correct", correct, all);
+  out.write("found", found, all);
+  out.write_strings("extracted", extracted, all);
+  out.write_strings("generation", generations, all);
   out.commit();
 }
 
@@ -142,6 +180,7 @@ JobEnd evaluate(JobContext& context) {
   Session& session = context.session;
   std::optional<Contest> contest;
   agree(session.comm, [&] { contest.emplace(session); });
+  on_root(session.comm, [&] { say_what_is_evaluated(session.config, *contest); });
   const JobEnd end = run_unit_job(
       context, {.units = contest->units(),
                 .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); }});

@@ -38,6 +38,18 @@ void tokenize(const Command& command);
 /// Collective. Embeds the records of files and writes those that are not near one that stands.
 void dedup(Comm& comm, const DedupRequest& request);
 
+/// What `check` reads: the inputs of the whole chain, those of train-adapter where adapter.records is set,
+/// and only those where neither a bank nor a task is.
+std::vector<Input> checked_inputs(const RunConfig& config);
+
+/// What train-adapter would do. Throws what it would throw before its work.
+struct AdapterPlan {
+  std::int64_t records = 0, examples = 0;  // examples: records that have a target left at training.cutoff
+  std::int64_t tokens = 0;                 // of the examples, once
+  std::int64_t parameters = 0, steps = 0;
+};
+AdapterPlan check_train_adapter(const RunConfig& config);
+
 /// Collective. Lists, runs or tabulates the points of a sweep.
 void sweep(Comm& comm, const Command& command);
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "adapters/bank_delta.h"
+#include "adapters/training_prompt.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -128,7 +129,7 @@ class Rationalizer {
     std::vector<std::string> generations;
     const auto generated = generate(decoder_, prompts, delta, generate_);
     for (const auto& ids : generated) generations.push_back(trimmed(text_.generation(ids)));
-    const std::vector<std::uint8_t> right = judge(extractor_, questions, generations);
+    const std::vector<std::uint8_t> right = judge(extractor_, questions, generations).correct;
     for (std::size_t i = 0; i < open.size(); ++i) {
       if (right[i] && !generations[i].empty() && came_to_its_end(prompts[i], generated[i]))
         rationales[open[i]] = {generations[i], source};
@@ -194,12 +195,21 @@ void gather(const Session& session, const Rationalizer& work) {
   std::fputs(render(table, TableFormat::text).c_str(), stdout);
 }
 
+/// Root only.
+void warn_of_another_prompt(const RunConfig& config) {
+  if (config.rationalize.adapter.empty()) return;
+  const BankEntry adapter{"rationalize.adapter", config.rationalize.adapter};
+  if (const std::string note = note_on_prompts({adapter}, prompt_template(config)); !note.empty())
+    log::warn("rationalize: {}", note);
+}
+
 }  // namespace
 
 JobEnd rationalize(JobContext& context) {
   Session& session = context.session;
   std::optional<Rationalizer> work;
   agree(session.comm, [&] { work.emplace(session); });
+  on_root(session.comm, [&] { warn_of_another_prompt(session.config); });
   const JobEnd end =
       run_unit_job(context, {.units = work->units(),
                              .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});

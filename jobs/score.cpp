@@ -5,11 +5,14 @@
 #include <numeric>
 
 #include "adapters/bank.h"
+#include "adapters/training_prompt.h"
 #include "base/log.h"
 #include "jobs.h"
 #include "pipeline/options.h"
+#include "pipeline/results.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
+#include "selection/heavy_shots.h"
 
 namespace rocket {
 
@@ -43,6 +46,8 @@ class BankOnShots {
     const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
     if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty())
       log::info("note: {}", note);
+    if (const std::string note = note_on_prompts(entries(), prompt_template(config_)); !note.empty())
+      log::warn("score: {}", note);
   }
   const std::vector<Question>& shots() const { return shots_; }
   const std::vector<ShotTokens>& tokens() const { return tokens_; }
@@ -123,7 +128,7 @@ void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<Sho
     }
   }
   part.write("nll", nll, {b.rows, b.shots});
-  part.write("correct", judge(extractor_, questions, generations), {b.rows, b.shots});
+  part.write("correct", judge(extractor_, questions, generations).correct, {b.rows, b.shots});
   part.write_strings("generation", generations, {b.rows, b.shots});
 }
 
@@ -170,17 +175,35 @@ void gather(const RunDirectory& run, const BankOnShots& work) {
   out.commit();
 }
 
+/// Root only.
+void warn_of_heavy_shots(const RunDirectory& run, const std::vector<Question>& shots) {
+  const BankScores scores = read_scores(run).bank;
+  for (const HeavyShot& heavy : heavy_shots(scores))
+    log::warn(
+        "score: {}",
+        describe(heavy, scores, fmt::format("shot {} ({})", heavy.shot, place(shots[heavy.shot].record))));
+}
+
 }  // namespace
 
 JobEnd score(JobContext& context) {
   Session& session = context.session;
   std::optional<BankOnShots> work;
   agree(session.comm, [&] { work.emplace(session); });
-  on_root(session.comm, [&] { work->check_bank(); });
+  on_root(session.comm, [&] {
+    work->check_bank();
+    if (const std::string note = note_on_golds(work->shots(), session.config.task.shots); !note.empty())
+      log::info("score: {}", note);
+  });
   const JobEnd end =
       run_unit_job(context, {.units = work->units(),
                              .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
-  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *work); });
+  if (end == JobEnd::finished) {
+    on_root(session.comm, [&] {
+      gather(session.run, *work);
+      warn_of_heavy_shots(session.run, work->shots());
+    });
+  }
   return end;
 }
 

@@ -11,13 +11,17 @@
 #include "comm/mpi_comm.h"
 #include "jobs.h"
 #include "model/device.h"
+#include "pipeline/provenance.h"
 #include "pipeline/run_tables.h"
+#include "store/hdf5.h"
 
 namespace rocket {
 
 namespace {
 
 using nlohmann::json;
+
+constexpr const char* kTrainAdapter = "train-adapter";
 
 /// Of the system `expert`; nothing where the point has not been evaluated.
 struct PointResult {
@@ -32,6 +36,12 @@ std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point
     if (row[0] == "expert") return PointResult{row[3].get<double>(), row[4].get<double>()};
   }
   return std::nullopt;
+}
+
+bool is_done(const Sweep& sweep, const SweepPoint& point) {
+  if (sweep.job != kTrainAdapter) return result_of(sweep, point).has_value();
+  const auto record = read_record(RunDirectory(fs::path(sweep.runs) / point.name), kTrainAdapter);
+  return record && record->done;
 }
 
 std::string setting_of(const SweepPoint& point, const std::string& key) {
@@ -65,7 +75,29 @@ json spread_of(const std::vector<double>& values) {
   return std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
+/// One row an adapter: where its folder is, and the loss of its last update.
+Table adapter_table(const Sweep& sweep) {
+  Table table{{"point"}, {}};
+  table.columns.insert(table.columns.end(), sweep.varying.begin(), sweep.varying.end());
+  for (const char* column : {"folder", "steps", "loss"}) table.columns.emplace_back(column);
+  for (const SweepPoint& point : sweep.points) {
+    auto& row = table.rows.emplace_back();
+    row.emplace_back(point.name);
+    for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
+    const RunDirectory run(fs::path(sweep.runs) / point.name);
+    if (is_done(sweep, point)) {
+      const auto loss = H5Reader(run.file("adapter_training.h5")).read<double>("loss");
+      row.emplace_back(run.file("adapter").string());
+      row.emplace_back(loss.size());
+      row.push_back(loss.empty() ? json(nullptr) : json(loss.back()));
+    }
+    row.resize(table.columns.size());  // null where there is no result yet
+  }
+  return table;
+}
+
 Table sweep_table(const Sweep& sweep) {
+  if (sweep.job == kTrainAdapter) return adapter_table(sweep);
   std::map<std::string, std::vector<double>> groups;
   for (const SweepPoint& point : sweep.points) {
     if (const auto result = result_of(sweep, point)) groups[group_of(point)].push_back(result->accuracy);
@@ -101,7 +133,7 @@ Table point_list(const Sweep& sweep) {
     row.emplace_back(point.name);
     for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
     const fs::path folder = fs::path(sweep.runs) / point.name;
-    row.emplace_back(result_of(sweep, point)                ? "done"
+    row.emplace_back(is_done(sweep, point)                  ? "done"
                      : fs::exists(folder / "manifest.json") ? "partial"
                                                             : "absent");
   }
@@ -111,15 +143,23 @@ Table point_list(const Sweep& sweep) {
 void run_point(Comm& comm, const Command& command, const Sweep& sweep, std::size_t number) {
   const SweepPoint& point = sweep.points[number];
   RunConfig config;
-  agree(comm, [&] { config = load_point(sweep, point, {}, all_inputs); });
+  const bool trains_adapter = sweep.job == kTrainAdapter;
+  const JobSpec& adapter_spec = job_spec(kTrainAdapter);
+  agree(comm, [&] {
+    config = load_point(sweep, point, {},
+                        trains_adapter ? std::span<const Input>(adapter_spec.inputs) : all_inputs);
+  });
   const NodePlace place = node_place(comm);
   configure_compute(place.size);
   log::info("sweep: point {}", point.name);
   const RunDirectory directory(config.run);
   Session session{comm,          command.target, std::move(config), directory,
                   command.fresh, place.size,     place.rank,        number};
-  session.siblings = sweep.runs;
-  in_context("point " + point.name, [&] { run(session); });
+  if (!trains_adapter) session.siblings = sweep.runs;  // only results of the chain are taken over
+  in_context("point " + point.name, [&] {
+    if (!trains_adapter) return run(session);
+    run_job(session, adapter_spec, session.fresh ? Stale::recompute : Stale::refuse, job_body(kTrainAdapter));
+  });
 }
 
 /// From --point, else from the job array that this task is part of; nothing: all points.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "adapters/fresh_adapter.h"
+#include "adapters/training_prompt.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "evaluation/export_folder.h"
@@ -63,13 +64,13 @@ TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
 }
 
 /// The adapter as a mixture of one, whose gate is 1.
-Mixture lone_expert(const RunConfig& config, const Decoder& decoder) {
+Mixture lone_expert(const RunConfig& config, const Decoder& decoder, at::Device device) {
   const auto& a = config.adapter;
   const LoraAdapter fresh = in_context(setting(config, "adapter.targets"), [&] {
     return fresh_adapter({a.name, a.rank, a.alpha, a.scaling == "rslora", a.targets, config.seed},
                          decoder.modules());
   });
-  return Mixture::assemble(std::span(&fresh, 1), decoder.modules(), {.top_k = 1}, decoder.device());
+  return Mixture::assemble(std::span(&fresh, 1), decoder.modules(), {.top_k = 1}, device);
 }
 
 fs::path folder_of(const Session& session) {
@@ -78,12 +79,31 @@ fs::path folder_of(const Session& session) {
 
 void write_folder(const Session& session, const Mixture& mixture, std::span<const Module> modules) {
   ExportFolder folder(folder_of(session), "adapter_config.json");
+  write_training_prompt(folder.temporary(), prompt_template(session.config));
   write_adapter(folder.temporary(), mixture.expert(0), modules,
                 fs::absolute(session.config.base.path).lexically_normal().string());
   folder.commit();
 }
 
 }  // namespace
+
+AdapterPlan check_train_adapter(const RunConfig& config) {
+  check_name(config);
+  check_that_it_trains(config);
+  // On LibTorch's device without memory: names and shapes are checked, no weight is read.
+  const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::Device(at::kMeta));
+  const BaseText text(config);
+  const Mixture expert = lone_expert(config, decoder, at::kCPU);
+  AdapterPlan plan;
+  TrainingSet set = adapter_records(config, text);
+  plan.records = static_cast<std::int64_t>(set.examples.size());
+  cut(set, config, text);
+  plan.examples = static_cast<std::int64_t>(set.examples.size());
+  for (const Example& example : set.examples) plan.tokens += static_cast<std::int64_t>(example.ids.size());
+  for (const LoraWeight& w : expert.expert(0).weights) plan.parameters += w.a_RI.numel() + w.b_OR.numel();
+  plan.steps = static_cast<std::int64_t>(global_batches(plan.examples, adapter_training(config)).size());
+  return plan;
+}
 
 JobEnd train_adapter(JobContext& context) {
   Session& session = context.session;
@@ -95,7 +115,7 @@ JobEnd train_adapter(JobContext& context) {
     check_that_it_trains(session.config);
     decoder.emplace(configured_base(session.config, session.rank_on_node));
     const BaseText text(session.config);
-    mixture.emplace(lone_expert(session.config, *decoder));
+    mixture.emplace(lone_expert(session.config, *decoder, decoder->device()));
     set = adapter_records(session.config, text);
     cut(set, session.config, text);
   });

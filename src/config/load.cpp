@@ -96,6 +96,19 @@ std::vector<Override> parse_overrides(const std::vector<std::string>& texts, Pro
   return overrides;
 }
 
+/// A setting that the kind of answer does not read would be ignored in silence.
+void check_answer_options(const RunConfig::Task& task, const RunConfig& config, Problems& problems) {
+  const auto unread = [&](const char* key, bool set, bool read, const char* kinds) {
+    if (set && !read)
+      problems.add(config.location(key), key,
+                   fmt::format("has no effect with task.answer {}: it is for {}", task.answer, kinds));
+  };
+  const bool regex = task.answer == "regex", compared_as_text = regex || task.answer == "exact";
+  unread("task.take", task.take != "first", regex, "regex");
+  unread("task.ignore_case", task.ignore_case, compared_as_text, "exact and regex");
+  unread("task.ignore_punctuation", task.ignore_punctuation, compared_as_text, "exact and regex");
+}
+
 void check_together(const RunConfig& config, Problems& problems) {
   const auto& experts = config.experts;
   if (experts.names.empty() && experts.count > experts.candidates && !problems.concern("experts.count") &&
@@ -110,6 +123,7 @@ void check_together(const RunConfig& config, Problems& problems) {
     problems.add(config.location("task.answer"), "task.pattern",
                  "not set, and task.answer regex needs a pattern with one group");
   }
+  check_answer_options(task, config, problems);
   if (config.run.empty() && !problems.concern("run")) {
     problems.add(config.location("run"), "run", "not set; the run directory has no default");
   }
@@ -126,6 +140,12 @@ std::string RunConfig::location(const std::string& key) const {
 
 RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
                       std::span<const Input> inputs) {
+  return load_config(file, overrides,
+                     [&](const RunConfig&) { return std::vector(inputs.begin(), inputs.end()); });
+}
+
+RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
+                      const std::function<std::vector<Input>(const RunConfig&)>& inputs_of) {
   const YAML::Node root = parse_yaml_file(file);
   RunConfig config;
   config.file = file.string();
@@ -135,7 +155,7 @@ RunConfig load_config(const fs::path& file, const std::vector<std::string>& over
   loader.read_file(root, {file.string()});
   loader.read_overrides();
   check_together(config, problems);
-  check_paths(config, inputs, problems);
+  check_paths(config, inputs_of(config), problems);
   problems.throw_if_any();
   return config;
 }

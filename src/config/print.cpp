@@ -40,8 +40,12 @@ struct YamlPrinter {
   std::string operator()(const std::optional<std::string>* value) const {
     return *value ? scalar(**value) : "null";
   }
+  std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
   std::string operator()(const std::uint64_t* value) const { return std::to_string(*value); }
   std::string operator()(const std::int64_t* value) const { return std::to_string(*value); }
+  std::string operator()(const std::optional<std::int64_t>* value) const {
+    return *value ? std::to_string(**value) : "null";
+  }
   std::string operator()(const double* value) const { return number(*value); }
   std::string operator()(const ByteSize* value) const { return format_bytes(value->bytes); }
   std::string operator()(const std::vector<std::string>* value) const {
@@ -69,7 +73,10 @@ struct JsonPrinter {
   json operator()(const T* value) const {
     return *value;
   }
-  json operator()(const std::optional<std::string>* value) const { return *value ? json(**value) : json(); }
+  template <class T>
+  json operator()(const std::optional<T>* value) const {
+    return *value ? json(**value) : json();
+  }
   json operator()(const ByteSize* value) const { return value->bytes; }
   json operator()(const AdapterSource* value) const {
     return value->folders.empty() ? json(value->folder) : json(value->folders);

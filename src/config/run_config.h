@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -60,7 +61,10 @@ struct RunConfig {
     std::int64_t k = 50;
     std::string answer = "number";
     std::optional<std::string> pattern;
+    std::string take = "first";
+    bool ignore_case = false, ignore_punctuation = false;
     FieldMap fields;
+    std::optional<std::int64_t> limit;
   } task;
 
   struct Prompt {
@@ -71,6 +75,7 @@ struct RunConfig {
     std::vector<std::string> records;
     FieldMap fields;
     std::string on_error = "stop";
+    std::optional<std::int64_t> limit;
   } corpus;
 
   struct Encoder {
@@ -170,6 +175,10 @@ inline constexpr std::array all_inputs = {Input::base,       Input::bank,   Inpu
 /// that is wrong, one line each: "file:line: path.to.key: what".
 RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
                       std::span<const Input> inputs = {});
+
+/// The same where the configuration itself decides what is read.
+RunConfig load_config(const fs::path& file, const std::vector<std::string>& overrides,
+                      const std::function<std::vector<Input>(const RunConfig&)>& inputs_of);
 
 /// Throws config (78) naming every path of `inputs` that is not set or does not exist, with the place that
 /// set it.

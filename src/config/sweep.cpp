@@ -90,12 +90,14 @@ class SweepLoader {
       read_path(key, value, where, sweep_.config);
     } else if (key == "runs") {
       read_path(key, value, where, sweep_.runs);
+    } else if (key == "job") {
+      read_job(value, where);
     } else if (key == "grid") {
       read_grid(value, where);
     } else if (key == "points") {
       read_points(value, where);
     } else {
-      const std::string guess = nearest(key, {"config", "runs", "grid", "points"});
+      const std::string guess = nearest(key, {"config", "job", "runs", "grid", "points"});
       problems_.add(where, key, fmt::format("unknown key; did you mean '{}'?", guess));
     }
   }
@@ -109,6 +111,15 @@ class SweepLoader {
     Expansion expansion = expand_variables(value.Scalar());
     for (const std::string& problem : expansion.problems) problems_.add(where, key, problem);
     out = std::move(expansion.text);
+  }
+
+  void read_job(const YAML::Node& value, const std::string& where) {
+    const std::string job = value.IsScalar() ? value.Scalar() : "";
+    if (job != "run" && job != "train-adapter") {
+      problems_.add(where, "job", fmt::format("expected run or train-adapter, found {}", found_text(value)));
+      return;
+    }
+    sweep_.job = job;
   }
 
   void read_grid(const YAML::Node& grid, const std::string& where) {

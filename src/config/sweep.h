@@ -16,15 +16,16 @@ struct SweepPoint {
 };
 
 struct Sweep {
-  std::string config;  // the configuration that the points change
-  std::string runs;    // the folder of the run directories
+  std::string config;       // the configuration that the points change
+  std::string job = "run";  // what is done at each point: run or train-adapter
+  std::string runs;         // the folder of the run directories
   std::vector<SweepPoint> points;
   std::vector<std::string> varying;  // keys whose values differ between points, in the order of the file
 };
 
-/// Reads `config`, `runs` and either `grid` (all combinations, the first key slowest) or `points`. Throws
-/// config (78) with all that is wrong, one line each: unknown keys, values that the setting does not take,
-/// duplicate points.
+/// Reads `config`, `job`, `runs` and either `grid` (all combinations, the first key slowest) or `points`.
+/// Throws config (78) with all that is wrong, one line each: unknown keys, values that the setting does not
+/// take, duplicate points.
 Sweep load_sweep(const fs::path& file);
 
 /// The sweep's configuration at a point, with `overrides` applied after the point's settings, and run =

@@ -64,17 +64,31 @@ class Reader {
   }
 
   bool read(const YAML::Node& node, std::optional<std::string>& out) {
-    if (node.IsNull()) {
-      out.reset();
-      return true;
-    }
+    if (node.IsNull()) return clear(out);
     std::string text;
     if (!read_text(node, setting_.key, text)) return false;
     out = std::move(text);
     return true;
   }
 
+  bool read(const YAML::Node& node, bool& out) {
+    Scalar scalar;
+    if (!read_scalar(node, setting_.key, "true or false", scalar)) return false;
+    const ScalarType type = scalar.type == ScalarType::any ? plain_type(scalar.text) : scalar.type;
+    if (type != ScalarType::boolean) return mistyped("true or false", scalar);
+    out = scalar.text[0] == 't' || scalar.text[0] == 'T';
+    return true;
+  }
+
   bool read(const YAML::Node& node, std::int64_t& out) {
+    std::int64_t value = 0;
+    if (!read_integer(node, value)) return false;
+    out = value;
+    return true;
+  }
+
+  bool read(const YAML::Node& node, std::optional<std::int64_t>& out) {
+    if (node.IsNull()) return clear(out);
     std::int64_t value = 0;
     if (!read_integer(node, value)) return false;
     out = value;

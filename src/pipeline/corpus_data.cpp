@@ -49,11 +49,15 @@ std::int64_t count(CorpusReader corpus) {
 
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
   const OnError on_error = config.corpus.on_error == "skip" ? OnError::skip : OnError::stop;
-  return CorpusReader(expand_globs(config.corpus.records), config.corpus.fields, on_error,
+  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields, on_error,
                       std::move(skipped));
+  if (config.corpus.limit) corpus.end_after(*config.corpus.limit);
+  return corpus;
 }
 
 std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
+  if (config.corpus.limit)
+    log::info("corpus: corpus.limit is {}: at most so many records are read", *config.corpus.limit);
   if (config.corpus.on_error == "stop") return count(open_corpus(config));
   const fs::path path = run.file("skipped.jsonl");
   SkippedFile list(path);

@@ -13,12 +13,14 @@ namespace rocket {
 namespace fs = std::filesystem;
 
 const std::vector<JobSpec>& job_specs() {
-  static const std::vector<std::string> task = {"task.k", "task.fields"};
   static const std::vector<std::string> training = {
       "training.learning_rate",      "training.epochs",       "training.global_batch",
       "training.micro_batch_tokens", "training.cutoff",       "training.warmup",
       "training.schedule",           "training.weight_decay", "training.clip",
       "training.lora_dropout",       "training.reduction",    "seed"};
+  static const std::vector<std::string> answer = {"task.fields",      "task.answer",
+                                                  "task.pattern",     "task.take",
+                                                  "task.ignore_case", "task.ignore_punctuation"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
@@ -26,16 +28,15 @@ const std::vector<JobSpec>& job_specs() {
   static const std::vector<JobSpec> specs = {
       {"score",
        1,
-       {"base.dtype", "bank.exclude", "task.k", "task.fields", "task.answer", "task.pattern", "prompt",
-        "scoring"},
+       with({"base.dtype", "bank.exclude", "task.k", "prompt", "scoring"}, answer),
        {Input::base, Input::bank, Input::shots},
        {},
        {"score.h5"}},
       {"experts", 1, {"experts", "seed"}, {}, {"score"}, {"experts.json"}},
       {"embed",
        3,
-       {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "encoder.pooling", "encoder.prefix",
-        "encoder.max_length", "encoder.dtype", "encoder.store"},
+       {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "corpus.limit", "encoder.pooling",
+        "encoder.prefix", "encoder.max_length", "encoder.dtype", "encoder.store"},
        {Input::encoder, Input::corpus, Input::shots},
        {},
        {"embed.h5"},
@@ -56,9 +57,8 @@ const std::vector<JobSpec>& job_specs() {
        {"experts", "select"},
        {"training.h5", "checkpoints"}},
       {"evaluate",
-       1,
-       {"task.fields", "task.answer", "task.pattern", "scoring.max_new_tokens", "scoring.batch_tokens",
-        "evaluation"},
+       2,
+       with({"task.limit", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"}, answer),
        {Input::evaluation},
        {"finetune"},
        {"evaluate.h5"}},
@@ -74,8 +74,9 @@ const std::vector<JobSpec>& job_specs() {
        .shared_folder = "adapter"},
       {.name = "rationalize",
        .version = 2,
-       .settings = {"base.dtype", "task.fields", "task.answer", "task.pattern", "prompt",
-                    "scoring.max_new_tokens", "scoring.batch_tokens", "rationalize.hint"},
+       .settings = with(
+           {"base.dtype", "prompt", "scoring.max_new_tokens", "scoring.batch_tokens", "rationalize.hint"},
+           answer),
        .inputs = {Input::base, Input::shots, Input::rationalizer},
        .outputs = {"rationalized.jsonl"},
        .in_chain = false},

@@ -47,7 +47,11 @@ AnswerExtractor answer_extractor(const RunConfig& config) {
       std::pair{"choice", AnswerKind::choice}, std::pair{"boolean", AnswerKind::boolean},
       std::pair{"number", AnswerKind::number}, std::pair{"exact", AnswerKind::exact},
       std::pair{"regex", AnswerKind::regex},   std::pair{"code", AnswerKind::code}};
-  return AnswerExtractor(choice(config.task.answer, words), config.task.pattern.value_or(""));
+  const auto& task = config.task;
+  return AnswerExtractor(choice(task.answer, words), task.pattern.value_or(""),
+                         {.last = task.take == "last",
+                          .ignore_case = task.ignore_case,
+                          .ignore_punctuation = task.ignore_punctuation});
 }
 
 SimilarityKind similarity_kind(const RunConfig& config) {

@@ -92,6 +92,7 @@ void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice) {
                          {"tuples", choice.tuples},
                          {"mean_similarity", or_null(choice.mean_similarity)},
                          {"objective", or_null(choice.objective)},
+                         {"notes", choice.notes},
                          {"standings", standings}};
   write_file(run.file("experts.json"), document.dump(1) + "\n");
 }
@@ -106,6 +107,8 @@ ExpertChoice read_expert_choice(const RunDirectory& run) {
     choice.tuples = document.at("tuples");
     choice.mean_similarity = optional_number(document.at("mean_similarity"));
     choice.objective = optional_number(document.at("objective"));
+    choice.notes =
+        document.value("notes", std::vector<std::string>());  // absent where an earlier version wrote
     for (const json& s : document.at("standings")) choice.standings.push_back(standing_from(s));
     return choice;
   });
@@ -151,7 +154,25 @@ StoredEvaluation read_evaluation_result(const RunDirectory& run) {
   const auto systems = static_cast<std::int64_t>(result.systems.size());
   result.correct = file.read<std::uint8_t>("correct", {systems, result.items});
   result.generations = file.read_strings("generation");
+  if (!file.has("gold")) return result;
+  result.golds = file.read_strings("gold");
+  result.offered = file.read<std::int64_t>("answers_offered", {result.items});
+  const auto found = file.read<std::uint8_t>("found", {systems, result.items});
+  const auto extracted = file.read_strings("extracted");
+  for (std::size_t i = 0; i < found.size(); ++i)
+    result.extracted.push_back(found[i] ? std::optional(extracted.at(i)) : std::nullopt);
   return result;
+}
+
+std::int64_t StoredEvaluation::correct_of(std::size_t system) const {
+  const auto begin = correct.begin() + static_cast<std::ptrdiff_t>(system) * items;
+  return std::count(begin, begin + items, 1);
+}
+
+std::optional<std::int64_t> StoredEvaluation::nothing_found(std::size_t system) const {
+  if (golds.empty()) return std::nullopt;
+  const auto begin = extracted.begin() + static_cast<std::ptrdiff_t>(system) * items;
+  return std::count(begin, begin + items, std::nullopt);
 }
 
 Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device) {

@@ -41,6 +41,14 @@ struct StoredEvaluation {
   std::int64_t items = 0;
   std::vector<std::uint8_t> correct;     // [S, I]
   std::vector<std::string> generations;  // [S, I]
+  /// Empty in a file that an earlier version wrote.
+  std::vector<std::string> golds;                     // [I]
+  std::vector<std::int64_t> offered;                  // [I] answers to choose from; 0: not known
+  std::vector<std::optional<std::string>> extracted;  // [S, I]; nullopt: nothing was found
+
+  std::int64_t correct_of(std::size_t system) const;
+  /// Of a system, generations in which no answer was found; nullopt in a file of an earlier version.
+  std::optional<std::int64_t> nothing_found(std::size_t system) const;
 };
 StoredEvaluation read_evaluation_result(const RunDirectory& run);
 

@@ -10,6 +10,8 @@
 #include "pipeline/job_spec.h"
 #include "pipeline/provenance.h"
 #include "pipeline/results.h"
+#include "scoring/chance.h"
+#include "selection/heavy_shots.h"
 #include "selection/standings.h"
 #include "store/hdf5.h"
 
@@ -25,7 +27,8 @@ void require_file(const RunDirectory& run, const std::string& file, const std::s
     fail_data("{}: no {}: `rocket {} CONFIG` makes it", run.root().string(), file, job);
 }
 
-json or_null(const std::optional<double>& value) {
+template <class T>
+json or_null(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
@@ -35,20 +38,26 @@ json finite(double value) {
 }
 
 /// Places before `experts` has run are those of Algorithm 1 with both signals; nobody is chosen yet.
-std::vector<AdapterStanding> current_standings(const RunDirectory& run) {
+std::vector<AdapterStanding> current_standings(const RunDirectory& run, const BankScores& bank) {
   if (fs::exists(run.file("experts.json"))) return read_expert_choice(run).standings;
-  return stand(read_scores(run).bank, Signals{}).rows;
+  return stand(bank, Signals{}).rows;
 }
 
+/// exp_mean_nll is null for an adapter that score.h5 no longer holds.
 Shown scores(const RunDirectory& run) {
   require_file(run, "score.h5", "score");
+  const BankScores bank = read_scores(run).bank;
   Table table{{"adapter", "perplexity", "perplexity_se", "accuracy", "accuracy_se", "place_perplexity",
-               "place_accuracy", "place", "candidate", "expert"},
+               "place_accuracy", "place", "candidate", "expert", "exp_mean_nll"},
               {}};
-  for (const AdapterStanding& s : current_standings(run))
+  for (const AdapterStanding& s : current_standings(run, bank)) {
+    const auto row = std::ranges::find(bank.adapters, s.adapter) - bank.adapters.begin();
+    const bool scored = row < static_cast<std::ptrdiff_t>(bank.adapters.size());
     table.rows.push_back({s.adapter, finite(s.perplexity), or_null(s.perplexity_se), s.accuracy,
                           s.accuracy_se, or_null(s.place_perplexity), or_null(s.place_accuracy),
-                          or_null(s.place), s.candidate, s.expert});
+                          or_null(s.place), s.candidate, s.expert,
+                          scored ? finite(exp_mean_nll(bank, row)) : json(nullptr)});
+  }
   return table;
 }
 
@@ -86,7 +95,8 @@ Shown experts(const RunDirectory& run) {
                       {"candidates", choice.candidates},
                       {"tuples", choice.tuples},
                       {"mean_similarity", or_null(choice.mean_similarity)},
-                      {"objective", or_null(choice.objective)}};
+                      {"objective", or_null(choice.objective)},
+                      {"notes", choice.notes}};
 }
 
 Shown selection(const RunDirectory& run) {
@@ -118,13 +128,32 @@ Shown training(const RunDirectory& run) {
 Shown evaluation(const RunDirectory& run) {
   require_file(run, "evaluate.h5", "evaluate");
   const StoredEvaluation result = read_evaluation_result(run);
-  Table table{{"system", "correct", "items", "accuracy", "se"}, {}};
+  const json chance = or_null(chance_level(result.offered));
+  Table table{{"system", "correct", "items", "accuracy", "se", "nothing_found", "chance"}, {}};
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
-    const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
-    const auto right = std::count(begin, begin + result.items, 1);
+    const std::int64_t right = result.correct_of(s);
     const double p = static_cast<double>(right) / static_cast<double>(result.items);
     table.rows.push_back({result.systems[s], right, result.items, p,
-                          std::sqrt(p * (1 - p) / static_cast<double>(result.items))});
+                          std::sqrt(p * (1 - p) / static_cast<double>(result.items)),
+                          or_null(result.nothing_found(s)), chance});
+  }
+  return table;
+}
+
+/// Every system's answer to every item.
+Shown items(const RunDirectory& run) {
+  require_file(run, "evaluate.h5", "evaluate");
+  const StoredEvaluation result = read_evaluation_result(run);
+  if (result.golds.empty())
+    fail_data("{}: written by a version that kept no answers: `rocket evaluate CONFIG --fresh` adds them",
+              run.file("evaluate.h5").string());
+  Table table{{"system", "item", "correct", "gold", "generation", "extracted"}, {}};
+  for (std::size_t s = 0; s < result.systems.size(); ++s) {
+    for (std::int64_t item = 0; item < result.items; ++item) {
+      const std::size_t i = s * result.items + item;
+      table.rows.push_back({result.systems[s], item, result.correct[i] != 0, result.golds[item],
+                            result.generations[i], or_null(result.extracted[i])});
+    }
   }
   return table;
 }
@@ -140,7 +169,6 @@ Shown jobs(const RunDirectory& run) {
   Table table{{"job", "state", "parts_done", "parts_total", "seconds"}, {}};
   for (const JobSpec& spec : job_specs()) {
     const auto record = read_record(run, spec.name);
-    if (!record && !spec.in_chain) continue;
     if (!record) {
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;
@@ -156,8 +184,9 @@ Shown jobs(const RunDirectory& run) {
 using TableMaker = Shown (*)(const RunDirectory&);
 const std::vector<std::pair<std::string, TableMaker>>& makers() {
   static const std::vector<std::pair<std::string, TableMaker>> all = {
-      {"scores", scores},       {"shots", shots},       {"similarity", similarity}, {"experts", experts},
-      {"selection", selection}, {"training", training}, {"evaluation", evaluation}, {"jobs", jobs}};
+      {"scores", scores},         {"shots", shots},         {"similarity", similarity},
+      {"experts", experts},       {"selection", selection}, {"training", training},
+      {"evaluation", evaluation}, {"items", items},         {"jobs", jobs}};
   return all;
 }
 

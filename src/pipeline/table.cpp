@@ -13,6 +13,7 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr std::size_t widest_text = 72;
+constexpr std::size_t name_width = 18;  // of the names of an object's values
 
 std::string shown_number(double value) {
   if (value == 0) return "0";
@@ -21,7 +22,7 @@ std::string shown_number(double value) {
 }
 
 /// Control characters would break the lines of a text table.
-std::string one_line(const std::string& text) {
+std::string escaped(const std::string& text) {
   std::string line;
   for (const char c : text) {
     if (c == '\n')
@@ -31,6 +32,11 @@ std::string one_line(const std::string& text) {
     else
       line += c;
   }
+  return line;
+}
+
+std::string one_line(const std::string& text) {
+  std::string line = escaped(text);
   if (line.size() <= widest_text) return line;
   std::size_t end = widest_text - 3;
   while (end > 0 && is_utf8_continuation(line[end])) --end;
@@ -45,6 +51,18 @@ std::string shown(const json& value) {
   if (value.is_number_float()) return shown_number(value.get<double>());
   if (value.is_string()) return one_line(value.get<std::string>());
   return one_line(value.dump());
+}
+
+/// A value of an object, which has a line of its own; a list of texts that one line would cut has a line for
+/// each text.
+std::string shown_whole(const json& value) {
+  const bool texts =
+      value.is_array() && std::ranges::all_of(value, [](const json& v) { return v.is_string(); });
+  if (!texts || value.dump().size() <= widest_text) return shown(value);
+  std::string text;
+  for (const json& line : value)
+    text += (text.empty() ? "" : "\n" + std::string(name_width, ' ')) + escaped(line.get<std::string>());
+  return text;
 }
 
 std::string padded(const std::string& text, std::size_t width, bool right) {
@@ -141,8 +159,9 @@ std::string render(const ordered_json& object, TableFormat format) {
   std::string text;
   for (const auto& [name, value] : object.items()) {
     const json plain = value;
-    text += format == TableFormat::csv ? fmt::format("{},{}\n", csv_cell(name), csv_cell(plain))
-                                       : fmt::format("{}{}\n", padded(name, 18, false), shown(plain));
+    text += format == TableFormat::csv
+                ? fmt::format("{},{}\n", csv_cell(name), csv_cell(plain))
+                : fmt::format("{}{}\n", padded(name, name_width, false), shown_whole(plain));
   }
   return text;
 }

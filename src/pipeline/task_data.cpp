@@ -1,5 +1,7 @@
 #include "pipeline/task_data.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "evaluation/sandbox.h"
 #include "model/device.h"
@@ -16,14 +18,15 @@ Question checked_question(Record record, const AnswerExtractor& extractor) {
   if (extractor.kind() == AnswerKind::code && record.tests.empty())
     fail_data("{}: no 'tests': a code task needs a list of Python statements", place(record));
   std::string gold = in_context(place(record), [&] { return extractor.gold(*record.answer); });
-  return {std::move(record), std::move(gold)};
+  const bool whole = extractor.takes_whole(*record.answer);
+  return {std::move(record), std::move(gold), whole};
 }
 
 std::vector<Question> read_questions(const fs::path& file, const RunConfig& config,
-                                     const AnswerExtractor& extractor, std::int64_t at_most) {
+                                     const AnswerExtractor& extractor, std::optional<std::int64_t> at_most) {
   std::vector<Question> questions;
   for (Record& record : read_records(file, config.task.fields)) {
-    if (static_cast<std::int64_t>(questions.size()) == at_most) break;
+    if (at_most && static_cast<std::int64_t>(questions.size()) == *at_most) break;
     questions.push_back(checked_question(std::move(record), extractor));
   }
   return questions;
@@ -42,6 +45,13 @@ TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, 
 
 std::string place(const Record& record) {
   return fmt::format("{}:{}", record.file, record.line);
+}
+
+std::string note_on_golds(const std::vector<Question>& questions, const std::string& file) {
+  const auto whole = std::ranges::count_if(questions, [](const Question& q) { return q.gold_is_whole; });
+  if (whole == 0) return "";
+  return fmt::format("{}: task.pattern matches nothing in {} of {} answers, which are taken whole", file,
+                     whole, questions.size());
 }
 
 AnswerExtractor ready_extractor(const RunConfig& config) {
@@ -75,26 +85,26 @@ std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtra
 }
 
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
-  std::vector<Question> items = read_questions(config.task.evaluation, config, extractor, -1);
+  std::vector<Question> items = read_questions(config.task.evaluation, config, extractor, config.task.limit);
   if (items.empty()) fail_data("{}: no evaluation items", config.task.evaluation);
   return items;
 }
 
-std::vector<std::uint8_t> judge(const AnswerExtractor& extractor,
-                                const std::vector<const Question*>& questions,
-                                const std::vector<std::string>& generations) {
-  std::vector<std::uint8_t> right(generations.size(), 0);
+Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+                const std::vector<std::string>& generations) {
+  Judgement judgement;
+  for (const std::string& generation : generations)
+    judgement.extracted.push_back(extractor.extract(generation));
   if (extractor.kind() != AnswerKind::code) {
     for (std::size_t i = 0; i < generations.size(); ++i)
-      right[i] = extractor.extract(generations[i]) == questions[i]->gold;
-    return right;
+      judgement.correct.push_back(judgement.extracted[i] == questions[i]->gold);
+    return judgement;
   }
   std::vector<ProgramWithTests> programs;
   for (std::size_t i = 0; i < generations.size(); ++i)
-    programs.push_back({extractor.extract(generations[i]).value_or(""), questions[i]->record.tests});
-  const std::vector<bool> passed = pass_tests(programs);
-  for (std::size_t i = 0; i < passed.size(); ++i) right[i] = passed[i];
-  return right;
+    programs.push_back({judgement.extracted[i].value_or(""), questions[i]->record.tests});
+  for (const bool passed : pass_tests(programs)) judgement.correct.push_back(passed);
+  return judgement;
 }
 
 BaseText::BaseText(const RunConfig& config)

@@ -24,7 +24,11 @@ std::string place(const Record& record);
 struct Question {
   Record record;
   std::string gold;
+  bool gold_is_whole = false;  // task.pattern matches nothing in the answer, which is taken as it is
 };
+
+/// How many answers of `questions`, which come from `file`, are taken whole; "" for none.
+std::string note_on_golds(const std::vector<Question>& questions, const std::string& file);
 
 /// How answers are read off generations. Where they are programs, checks that they can be run here.
 AnswerExtractor ready_extractor(const RunConfig& config);
@@ -42,13 +46,18 @@ struct OpenShot {
 /// All records of the shots file. Throws data (65): a shot without answer or (code) tests.
 std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
-/// The evaluation items; same errors.
+/// The evaluation items, the first task.limit of them; same errors.
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);
 
-/// Which generations are right; `code` programs run in the sandbox, all at once.
-std::vector<std::uint8_t> judge(const AnswerExtractor& extractor,
-                                const std::vector<const Question*>& questions,
-                                const std::vector<std::string>& generations);
+/// Of generations, one entry each.
+struct Judgement {
+  std::vector<std::uint8_t> correct;
+  std::vector<std::optional<std::string>> extracted;  // nullopt: nothing was found
+};
+
+/// Extracts the answers and compares them with the golds; `code` programs run in the sandbox, all at once.
+Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+                const std::vector<std::string>& generations);
 
 /// The base of the configuration, on this rank's device.
 Decoder configured_base(const RunConfig& config, int rank_on_node);

@@ -126,13 +126,29 @@ void TrainingSet::add(Example example, std::string place) {
   places.push_back(std::move(place));
 }
 
+namespace {
+
+/// Where the first few of these records come from, and how many there are besides.
+std::string places_of(const TrainingSet& set, const std::vector<std::int64_t>& records) {
+  constexpr std::size_t most_places = 20;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most_places, records.size()); ++i)
+    text += (i > 0 ? ", " : "") + set.places.at(static_cast<std::size_t>(records[i]));
+  if (records.size() > most_places) text += fmt::format(" and {} more", records.size() - most_places);
+  return text;
+}
+
+}  // namespace
+
 void cut(TrainingSet& set, const RunConfig& config, const BaseText& text) {
   const std::int64_t cutoff = std::min(config.training.cutoff, text.model().max_positions);
   CutoffCount count;
   set.examples = apply_cutoff(std::move(set.examples), cutoff, count);
-  if (count.truncated + count.dropped > 0)
-    log::warn("training: {} examples lost their end at {} tokens, {} had no target left and were dropped",
-              count.truncated, cutoff, count.dropped);
+  if (count.truncated > 0)
+    log::warn("training: {} examples lost their end at {} tokens", count.truncated, cutoff);
+  if (!count.dropped.empty())
+    log::warn("training: {} examples had no target left at {} tokens and were dropped: {}",
+              count.dropped.size(), cutoff, places_of(set, count.dropped));
   if (set.examples.empty())
     fail_data("nothing to train on: every example lost its target at {} tokens", cutoff);
 }

@@ -28,10 +28,16 @@ std::string part(std::string_view text, Match match) {
   return std::string(text.substr(match.begin, match.end - match.begin));
 }
 
+/// Group 1 of the last match.
+std::optional<Match> last_group(const Pattern& pattern, std::string_view text) {
+  std::optional<Match> last;
+  pattern.for_each(text, [&](Match match) { last = pattern.find(text, match.begin, 1); });
+  return last;
+}
+
 /// Group 1 of the last match of `preferred`, else of the first of `otherwise`.
 Answer last_else_first(const Pattern& preferred, const Pattern& otherwise, std::string_view text) {
-  std::optional<Match> last;
-  preferred.for_each(text, [&](Match match) { last = preferred.find(text, match.begin, 1); });
+  std::optional<Match> last = last_group(preferred, text);
   if (!last) last = otherwise.find(text, 0, 1);
   if (!last) return std::nullopt;
   return part(text, *last);
@@ -132,6 +138,13 @@ std::string program_of(std::string_view text) {
   return std::string(trim(answer == std::string_view::npos ? text : text.substr(answer + kAnswer.size())));
 }
 
+constexpr char32_t kSigma = 0x3C3, kFinalSigma = 0x3C2;  // one letter: the second ends a word
+
+/// Python's string.punctuation.
+bool is_ascii_punctuation(char32_t c) {
+  return c > ' ' && c < 0x7F && !(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z');
+}
+
 const char* name_of(AnswerKind kind) {
   static constexpr std::array kNames = {"choice", "boolean", "number", "exact", "regex", "code"};
   return kNames[static_cast<std::size_t>(kind)];
@@ -155,8 +168,8 @@ struct AnswerExtractor::Patterns {
   std::vector<Pattern> list;
 };
 
-AnswerExtractor::AnswerExtractor(AnswerKind kind, const std::string& pattern)
-    : kind_(kind), patterns_(std::make_unique<Patterns>()) {
+AnswerExtractor::AnswerExtractor(AnswerKind kind, const std::string& pattern, const TextRules& rules)
+    : kind_(kind), rules_(rules), patterns_(std::make_unique<Patterns>()) {
   const auto use = [&](const char* source) { patterns_->list.emplace_back(source); };
   if (kind == AnswerKind::choice) {
     use(kChoiceAfterAnswer);
@@ -185,11 +198,11 @@ std::optional<std::string> AnswerExtractor::extract(std::string_view generation)
     case AnswerKind::number:
       return last_number(patterns[0], text);
     case AnswerKind::exact:
-      return fold_white_space(text);
+      return as_text(text);
     case AnswerKind::regex: {
-      const auto group = patterns[0].find(text, 0, 1);
+      const auto group = rules_.last ? last_group(patterns[0], text) : patterns[0].find(text, 0, 1);
       if (!group) return std::nullopt;
-      return fold_white_space(part(text, *group));
+      return as_text(part(text, *group));
     }
     case AnswerKind::code:
       return program_of(text);
@@ -197,13 +210,27 @@ std::optional<std::string> AnswerExtractor::extract(std::string_view generation)
   fail_internal("answer kind {}", static_cast<int>(kind_));
 }
 
+bool AnswerExtractor::takes_whole(std::string_view answer) const {
+  return kind_ == AnswerKind::regex && !extract(answer);
+}
+
+std::string AnswerExtractor::as_text(std::string_view text) const {
+  std::string kept;
+  for (std::size_t at = 0; at < text.size();) {
+    const char32_t c = next_code_point(text, at);
+    if (rules_.ignore_punctuation && is_ascii_punctuation(c)) continue;
+    if (rules_.ignore_case)
+      append_lower_case(kept, c == kFinalSigma ? kSigma : c);
+    else
+      append_utf8(kept, c);
+  }
+  return fold_white_space(kept);
+}
+
 std::string AnswerExtractor::gold(std::string_view answer) const {
   check_gold(kind_, answer);
   if (const auto value = extract(answer)) return *value;
-  if (kind_ == AnswerKind::regex)
-    fail_data(
-        "answer '{}': `{}` matches nothing in it; the pattern must match the answers of the task file too",
-        answer, patterns_->list[0].source());
+  if (kind_ == AnswerKind::regex) return as_text(to_utf8_lossy(answer));
   fail_data("answer '{}': there is no {} in it", answer, name_of(kind_));
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "selection/heavy_shots.h"
 #include "selection/standings.h"
 
 namespace rocket {
@@ -281,6 +282,11 @@ ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& optio
   }
   check_counts(options, bank);
   const Signals& signals = options.signals;
+  if (signals.perplexity) {
+    for (const HeavyShot& heavy : heavy_shots(scores))
+      choice.notes.push_back(
+          describe(heavy, scores, fmt::format("shot {} (from 0) of {}", heavy.shot, scores.shots)));
+  }
   if (!signals.perplexity && !signals.accuracy && !signals.diversity) {
     candidates = experts = in_order(drawn(bank, options), standings);
   } else {

@@ -22,8 +22,13 @@ CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames 
 CorpusReader::CorpusReader(CorpusReader&&) noexcept = default;
 CorpusReader::~CorpusReader() = default;
 
+void CorpusReader::end_after(std::int64_t records) {
+  limit_ = records;
+}
+
 /// Steps to the next record, over file ends; nullptr at the end of the corpus.
 RecordReader* CorpusReader::advance() {
+  if (limit_ && position_->index >= *limit_) return nullptr;
   for (; position_->file < files_.size(); ++position_->file) {
     if (!position_->reader)
       position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ class CorpusReader {
   CorpusReader(CorpusReader&&) noexcept;
   ~CorpusReader();
 
+  /// The corpus ends behind so many records.
+  void end_after(std::int64_t records);
+
   /// The next record; false at the end. Throws data (65) with file and line, also for a record without a
   /// required output.
   bool next(Record& record);
@@ -58,6 +62,7 @@ class CorpusReader {
   OnError on_error_;
   Listener skipped_;
   Outputs outputs_;
+  std::optional<std::int64_t> limit_;
   std::unique_ptr<Position> position_;
 };
 

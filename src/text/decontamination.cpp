@@ -14,15 +14,6 @@ bool is_split_at(char32_t c) {
   return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
 }
 
-void append_lower(std::string& text, char32_t c) {
-  constexpr char32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
-  if (c == kDottedCapitalI) {
-    text += "i\xCC\x87";
-  } else {
-    append_utf8(text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
-  }
-}
-
 }  // namespace
 
 std::string decontamination_key(const Record& record) {
@@ -37,7 +28,7 @@ std::string decontamination_key(const Record& record) {
     }
     if (gap && !key.empty()) key += ' ';
     gap = false;
-    append_lower(key, c);
+    append_lower_case(key, c);
   }
   return key;
 }
@@ -99,7 +90,7 @@ std::vector<std::string> decontamination_words(std::string_view bytes) {
     const char32_t c = next_code_point(text, at);
     const bool inside = is_in_word(c);
     if (inside && !open) words.emplace_back();
-    if (inside) append_lower(words.back(), c);
+    if (inside) append_lower_case(words.back(), c);
     open = inside;
   }
   return words;

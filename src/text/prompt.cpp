@@ -52,4 +52,11 @@ PromptTemplate named_template(const std::string& name) {
   return it->second;
 }
 
+std::string template_name(const PromptTemplate& prompt) {
+  for (const auto& [name, known] : kTemplates) {
+    if (known == prompt) return name;
+  }
+  return "a template of its own";
+}
+
 }  // namespace rocket

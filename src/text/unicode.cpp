@@ -198,6 +198,15 @@ bool is_accent(char32_t c) {
          !is_in(kMarksAfterUnicode9, c);
 }
 
+void append_lower_case(std::string& text, char32_t c) {
+  constexpr char32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
+  if (c == kDottedCapitalI) {
+    text += "i\xCC\x87";
+  } else {
+    append_utf8(text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+  }
+}
+
 std::string fold_white_space(std::string_view text) {
   std::string result;
   bool gap = false;

@@ -51,6 +51,10 @@ BertClass bert_class(char32_t c);
 /// General category M, with the tables of Unicode 9 that the library uses for its StripAccents.
 bool is_accent(char32_t c);
 
+/// The lower case of one character, as Python's str.lower(), except that a capital sigma always becomes
+/// U+03C3: Python's depends on its neighbours.
+void append_lower_case(std::string& text, char32_t c);
+
 /// Every run of white space becomes one space; none at the ends.
 std::string fold_white_space(std::string_view text);
 

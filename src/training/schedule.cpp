@@ -41,7 +41,7 @@ std::vector<Example> apply_cutoff(std::vector<Example> examples, std::int64_t cu
   for (Example& example : examples) {
     if (static_cast<std::int64_t>(example.ids.size()) > cutoff) {
       if (example.target_begin >= cutoff) {
-        ++count.dropped;
+        count.dropped.push_back(example.record);
         continue;
       }
       example.ids.resize(static_cast<std::size_t>(cutoff));

@@ -63,9 +63,10 @@ double learning_rate_at(const TrainingOptions& options, std::int64_t step, std::
 /// Examples of each update: a function of (seed, epoch) alone. batches[step][i] = index of an example.
 std::vector<std::vector<std::int64_t>> global_batches(std::int64_t examples, const TrainingOptions& options);
 
-/// Truncates to `cutoff`, drops examples without a target left; counts both.
+/// Truncates to `cutoff`, drops examples without a target left; says of both which they are.
 struct CutoffCount {
-  std::int64_t truncated = 0, dropped = 0;
+  std::int64_t truncated = 0;
+  std::vector<std::int64_t> dropped;  // Example::record of each
 };
 std::vector<Example> apply_cutoff(std::vector<Example> examples, std::int64_t cutoff, CutoffCount& count);
 

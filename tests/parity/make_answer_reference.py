@@ -2,18 +2,23 @@
 
     python tests/parity/make_answer_reference.py        (from the root of the repository)
 
-Writes tests/data/answers.json: [kind, pattern, text, answer or null].
+Writes tests/data/answers.json: [kind, pattern, text, answer or null], and tests/data/answers_text.json:
+[pattern or null (exact), take, ignore_case, ignore_punctuation, text, answer or null]. What is ignored is what
+lm-evaluation-harness ignores in exact_match: case by str.lower, string.punctuation by str.translate.
 """
 
 import decimal
+import itertools
 import json
 import random
+import string
 import unicodedata
 from pathlib import Path
 
 import regex
 
 OUT = Path("tests/data/answers.json")
+OUT_TEXT = Path("tests/data/answers_text.json")
 
 # PCRE2 without UCP: \d, \b mean ASCII.
 FLAGS = regex.ASCII | regex.VERSION0
@@ -59,6 +64,23 @@ def first_group(pattern, text):
     return None if match is None or match.group(1) is None else exact(match.group(1))
 
 
+def compared(text, ignore_case, ignore_punctuation):
+    """The two small sigmas are one letter here; Python's choice depends on the neighbours."""
+    if ignore_case:
+        text = text.lower().replace("\u03c2", "\u03c3")
+    if ignore_punctuation:
+        text = text.translate(str.maketrans("", "", string.punctuation))
+    return exact(text)
+
+
+def text_answer(pattern, take, ignore_case, ignore_punctuation, text):
+    if pattern is None:
+        return compared(text, ignore_case, ignore_punctuation)
+    matches = list(regex.finditer(pattern, text, FLAGS))
+    group = matches[0 if take == "first" else -1].group(1) if matches else None
+    return None if group is None else compared(group, ignore_case, ignore_punctuation)
+
+
 def code(text):
     """Fences open and close in turn."""
     blocks, at = [], 0
@@ -93,6 +115,10 @@ PIECES = {
     "regex": ["####", " ", "7", "-12", "result", "Result: ", "good", "y", "x", "é", "éé", "no", "nope", "\n", "ANSWER"],
 }
 
+TEXT_PIECES = ["Paris", "paris", "PARIS", " ", "  ", "\n", ".", "!", "'", "U.S.", "-", "—", "¿", "É", "é", "ß", "İ", "ΟΔΟΣ", "Σ", "ς", "_", "`",
+               "$5", "a|b", "#### ", "#### ", "7", "~"]
+TEXT_PATTERNS = [None, r"####\s*(\S+)", r"(?i)(paris[.!]?)", r"(?:-|(é))", r"([A-Z.]+)"]
+
 AWKWARD = {
     "choice": ["The answer is (B).", "Answer: (b) B", "answer is: C", "Answer: Answer: C", "Answer: A\nAnswer: D", "I think B", "A man", "I'd say C",
                "answer: None of A or B", "the answer\nB", "B", "b", "(B)", "", "K", "Answer: A1 B", "ANSWER IS J!", "Answer:\tD", "é B", "éB", "Bé",
@@ -119,6 +145,12 @@ def main():
             for text in AWKWARD[kind] + made(kind, 700, maker) if kind != "choice" or "ſ" not in text]
     rows += [["regex", pattern, text, first_group(pattern, text)] for pattern in PATTERNS for text in made("regex", 60, maker)]
     OUT.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    maker, rows = random.Random(6), []
+    for pattern, take, case, punctuation in itertools.product(TEXT_PATTERNS, ("first", "last"), (False, True), (False, True)):
+        for _ in range(30):
+            text = "".join(maker.choice(TEXT_PIECES) for _ in range(maker.randint(1, 9)))
+            rows.append([pattern, take, case, punctuation, text, text_answer(pattern, take, case, punctuation, text)])
+    OUT_TEXT.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
 
 main()

@@ -9,16 +9,17 @@ from transformers import AutoTokenizer
 
 ROWS = {
     "scores": ["adapter", "perplexity", "perplexity_se", "accuracy", "accuracy_se", "place_perplexity", "place_accuracy",
-               "place", "candidate", "expert"],
+               "place", "candidate", "expert", "exp_mean_nll"],
     "shots": ["adapter", "shot", "nll", "target_tokens", "correct", "generation"],
     "selection": ["record", "similarity", "kept", "dropped_by"],
     "training": ["step", "epoch", "loss", "learning_rate", "gradient_norm", "target_tokens", "seconds"],
-    "evaluation": ["system", "correct", "items", "accuracy", "se"],
+    "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance"],
+    "items": ["system", "item", "correct", "gold", "generation", "extracted"],
     "jobs": ["job", "state", "parts_done", "parts_total", "seconds"],
 }
 OBJECTS = {
     "similarity": ["adapters", "matrix"],
-    "experts": ["experts", "candidates", "tuples", "mean_similarity", "objective"],
+    "experts": ["experts", "candidates", "tuples", "mean_similarity", "objective", "notes"],
 }
 
 
@@ -39,6 +40,7 @@ def test_scores_agree_with_score_h5(rocket, run, score):
     perplexity = np.exp(score["nll"])
     for i, row in enumerate(rows):
         assert row["perplexity"] == pytest.approx(perplexity[i].mean(), rel=1e-9)
+        assert row["exp_mean_nll"] == pytest.approx(np.exp(score["nll"][i].mean()), rel=1e-9)
         assert row["perplexity_se"] == pytest.approx(perplexity[i].std(ddof=1) / 50**0.5, rel=1e-9)
         p = score["correct"][i].mean()
         assert row["accuracy"] == pytest.approx(p)

@@ -2,13 +2,14 @@
 import csv
 import io
 import json
+import math
 import pathlib
 import re
 import shutil
 import tempfile
 import unittest
 
-from small_world import LAB, REPOSITORY, make_world, rocket
+from small_world import LAB, REPOSITORY, differences, make_world, rocket
 
 
 class Jobs(unittest.TestCase):
@@ -29,7 +30,7 @@ class Jobs(unittest.TestCase):
 
     def test_results_go_to_stdout_and_all_else_to_stderr(self):
         lines = self.first.stdout.splitlines()
-        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se"])
+        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance"])
         self.assertEqual(len(lines), 5)
         self.assertIn("score: done", self.first.stderr)
         self.assertEqual(rocket("run", self.config, "--quiet").stderr, "")
@@ -53,10 +54,12 @@ class Jobs(unittest.TestCase):
         self.assertEqual({j["state"] for j in manifest["jobs"].values()}, {"done"})
 
     def test_tables_have_their_fields(self):
-        fields = {"scores": "adapter perplexity perplexity_se accuracy accuracy_se place_perplexity place_accuracy place candidate expert",
+        fields = {"scores": "adapter perplexity perplexity_se accuracy accuracy_se place_perplexity place_accuracy place candidate expert "
+                            "exp_mean_nll",
                   "shots": "adapter shot nll target_tokens correct generation", "selection": "record similarity kept dropped_by",
                   "training": "step epoch loss learning_rate gradient_norm target_tokens seconds",
-                  "evaluation": "system correct items accuracy se", "jobs": "job state parts_done parts_total seconds"}
+                  "evaluation": "system correct items accuracy se nothing_found chance",
+                  "items": "system item correct gold generation extracted", "jobs": "job state parts_done parts_total seconds"}
         for name, names in fields.items():
             for row in self.table(name):
                 self.assertEqual(list(row), names.split(), name)
@@ -64,12 +67,121 @@ class Jobs(unittest.TestCase):
             rows = list(csv.DictReader(io.StringIO(text)))
             self.assertEqual(len(rows), len(self.table(name)), name)
         self.assertEqual(list(self.table("similarity")), ["adapters", "matrix"])
-        self.assertEqual(list(self.table("experts")), ["experts", "candidates", "tuples", "mean_similarity", "objective"])
+        self.assertEqual(list(self.table("experts")), ["experts", "candidates", "tuples", "mean_similarity", "objective", "notes"])
         self.assertEqual(self.table("scores")[0]["adapter"], "(base)")
         self.assertIsNone(self.table("scores")[0]["place"])
 
-    def test_the_order_of_keys_follows_the_jobs(self):
-        self.assertEqual([row["job"] for row in self.table("jobs")][:5], ["score", "experts", "embed", "select", "finetune"])
+    def test_scores_show_the_exp_of_the_mean_nll_beside_the_mean(self):
+        nll = {}
+        for row in self.table("shots"):
+            nll.setdefault(row["adapter"], []).append(row["nll"])
+        for row in self.table("scores"):
+            values = nll[row["adapter"]]
+            self.assertAlmostEqual(row["exp_mean_nll"], math.exp(sum(values) / len(values)), places=9)
+            self.assertAlmostEqual(row["perplexity"], sum(map(math.exp, values)) / len(values), places=9)
+
+    def test_items_hold_every_answer(self):
+        rows, items = self.table("items"), [json.loads(line) for line in open(self.folder / "items.jsonl")]
+        systems = {row["system"]: row for row in self.table("evaluation")}
+        self.assertEqual([(row["system"], row["item"]) for row in rows], [(s, i) for s in systems for i in range(len(items))])
+        for row in rows:
+            self.assertEqual(row["gold"], items[row["item"]]["answer"])
+            self.assertEqual(row["correct"], row["extracted"] == row["gold"])
+            self.assertTrue(row["extracted"] is None or row["extracted"] in row["generation"])
+        for name, system in systems.items():
+            own = [row for row in rows if row["system"] == name]
+            self.assertEqual(system["correct"], sum(row["correct"] for row in own))
+            self.assertEqual(system["nothing_found"], sum(row["extracted"] is None for row in own))
+            self.assertEqual(system["chance"], 0.25, "every item offers A to D")
+        self.assertIn("generation", rocket("inspect", self.run_directory, "items").stdout.splitlines()[0])
+
+    def test_notes_on_the_choice_are_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = pathlib.Path(folder) / "run"
+            shutil.copytree(self.run_directory, run)
+            said = rocket("experts", self.config, "--fresh", "--set", f"run={run}", "--set", "experts.candidates=9").stderr
+            rocket("report", self.config, "--set", f"run={run}", "--set", "experts.candidates=9")
+            note = "experts.candidates is 9, the bank holds 6 adapters: all are candidates"
+            self.assertIn(note, said)
+            self.assertIn(note, json.loads((run / "experts.json").read_text())["notes"])
+            self.assertIn(note, json.loads(rocket("inspect", run, "experts", "--format", "json").stdout)["notes"])
+            self.assertIn(note, rocket("inspect", run, "experts").stdout)
+            self.assertIn(note, (run / "report.html").read_text())
+
+    def test_limits_give_what_shorter_files_give(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            short = folder / "short.jsonl"
+            short.write_text("".join((self.folder / "corpus.jsonl").read_text().splitlines(keepends=True)[:300]))
+            limited = rocket("embed", self.config, "--set", f"run={folder}/limited", "--set", "corpus.limit=300").stderr
+            self.assertIn("corpus.limit is 300", limited)
+            rocket("embed", self.config, "--set", f"run={folder}/short", "--set", f"corpus.records=[{short}]")
+            self.assertEqual(differences(folder / "limited", folder / "short", files=("embed.h5",)), [])
+            changed = rocket("embed", self.config, "--set", f"run={folder}/limited", "--set", "corpus.limit=301", check=False)
+            self.assertEqual(changed.returncode, 78)
+            self.assertIn("corpus.limit was 300, is 301", changed.stderr)
+            run = folder / "run"
+            shutil.copytree(self.run_directory, run)
+            stale = rocket("evaluate", self.config, "--set", f"run={run}", "--set", "task.limit=3", check=False)
+            self.assertEqual(stale.returncode, 78)
+            said = rocket("evaluate", self.config, "--fresh", "--set", f"run={run}", "--set", "task.limit=3").stderr
+            self.assertIn("the first 3 items", said)
+            rows = json.loads(rocket("inspect", run, "items", "--format", "json").stdout)
+            self.assertEqual(rows, [row for row in self.table("items") if row["item"] < 3])
+
+    def test_check_counts_the_prompts_of_evaluate(self):
+        def tokens(records):
+            prompts = [f"Below is an instruction that describes a task, paired with an input that provides further context. Write a response "
+                       f"that appropriately completes the request.\n\n### Instruction:\n{r['instruction']}\n\n### Input:\n{r['input']}\n\n"
+                       f"### Response:\n" for r in records]
+            done = rocket("tokenize", LAB / "base", input="".join(json.dumps(prompt) + "\n" for prompt in prompts))
+            return sum(len(json.loads(line)) for line in done.stdout.splitlines())
+        items = [json.loads(line) for line in open(self.folder / "items.jsonl")]
+        for more, systems, count, words in (((), 4, 8, "4 systems x 8 items "),
+                                            (("--set", "task.limit=5"), 4, 5, "4 systems x 5 items (task.limit)"),
+                                            (("--set", "evaluation.rivals=[base, each_expert]"), 4, 8, "4 systems x 8 items ")):
+            line = next(l for l in rocket("check", self.config, *more).stdout.splitlines() if l.startswith("evaluate"))
+            self.assertIn(words, line)
+            flops = 2 * 795776 * systems * (tokens(items[:count]) + 40 * count)
+            self.assertIn(f"{flops:.2e} flop", line)
+        self.assertIn("400 records (corpus.limit)", rocket("check", self.config, "--set", "corpus.limit=400").stdout)
+
+    def test_gold_values_outside_their_pattern_are_counted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config, folder = make_world(folder), pathlib.Path(folder)
+            lines = [json.loads(line) for line in open(folder / "shots.jsonl")]
+            lines[0]["answer"] = "Answer: " + lines[0]["answer"]
+            (folder / "shots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            regex = ("--set", "task.answer=regex", "--set", "task.pattern='Answer: ([A-D])'")
+            checked = rocket("check", config, *regex).stdout
+            self.assertIn("shots.jsonl: task.pattern matches nothing in 5 of 6 answers, which are taken whole", checked)
+            self.assertIn("items.jsonl: task.pattern matches nothing in 8 of 8 answers", checked)
+            scored = rocket("score", config, *regex)
+            self.assertIn("5 of 6 answers", scored.stderr)
+            shots = json.loads(rocket("inspect", folder / "run", "shots", "--format", "json").stdout)
+            golds = [line["answer"][-1] for line in lines]
+            for row in shots:
+                found = re.search("Answer: ([A-D])", row["generation"])
+                self.assertEqual(row["correct"], found is not None and found.group(1) == golds[row["shot"]])
+            self.assertTrue(any(row["correct"] for row in shots))
+
+    def test_a_shot_that_makes_most_of_a_mean_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config, folder = make_world(folder), pathlib.Path(folder)
+            lines = [json.loads(line) for line in open(folder / "shots.jsonl")]
+            lines[2]["rationale"] = "zq " * 30 + "Answer: A"
+            (folder / "shots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            said = rocket("score", config).stderr
+            self.assertIn(f"warning: score: shot 2 ({folder}/shots.jsonl:3) makes more than half of the mean perplexity of 7 of 7", said)
+            rows = json.loads(rocket("inspect", folder / "run", "scores", "--format", "json").stdout)
+            self.assertIn(f"the mean {max(row['perplexity'] for row in rows):.4g}", said)
+            rocket("experts", config)
+            self.assertIn("shot 2 (from 0) of 6", json.loads((folder / "run/experts.json").read_text())["notes"][0])
+
+    def test_the_rows_of_jobs_follow_the_chain(self):
+        self.assertEqual([row["job"] for row in self.table("jobs")],
+                         ["score", "experts", "embed", "select", "finetune", "evaluate", "export", "train-adapter", "rationalize"])
+        self.assertEqual([row["state"] for row in self.table("jobs")], ["done"] * 7 + ["absent"] * 2)
 
     def test_fresh_makes_what_stands_on_it_stale_only_if_something_changed(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -53,6 +53,65 @@ class TrainAdapter(unittest.TestCase):
         self.assertEqual(changed.returncode, 78)
         self.assertIn("adapter.rank", changed.stderr)
 
+    def test_check_of_a_configuration_without_a_bank_and_a_task(self):
+        before = sorted(pathlib.Path(self.folder.name).rglob("*"))
+        done = rocket("check", self.config)
+        self.assertIn("50 of 50 records, 12 epochs, 60 steps", done.stdout)
+        parameters = 4 * 4 * ((128 + 128) + (128 + 64))  # layers x rank x (q_proj, v_proj)
+        self.assertIn(f"adapter sums: {parameters} parameters", done.stdout)
+        self.assertEqual(sorted(pathlib.Path(self.folder.name).rglob("*")), before)
+        for setting, code, said in (("adapter.records=[none.jsonl]", 78, "none.jsonl does not exist"),
+                                    ("training.learning_rate=0", 78, "training.learning_rate"), ("adapter.targets=[]", 78, "linear layer"),
+                                    ("training.cutoff=8", 65, "every example lost its target"),
+                                    ("task.shots=none.jsonl", 78, "bank.adapters: not set")):
+            done = rocket("check", self.config, "--set", setting, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
+
+    def test_records_that_the_cutoff_drops_are_named(self):
+        records = pathlib.Path(self.folder.name) / "records.jsonl"
+        lines = [{"instruction": "Add.", "output": "4"}, {"instruction": "word " * 300, "output": "5"}, {"instruction": "Sum.", "output": "6"},
+                 {"instruction": "more " * 300, "output": "7"}]
+        records.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = rocket("check", self.config, "--set", f"adapter.records=[{records}]", "--set", "training.cutoff=200")
+        self.assertIn(f"2 examples had no target left at 200 tokens and were dropped: {records}:2, {records}:4", done.stderr)
+        self.assertIn("2 of 4 records", done.stdout)
+
+    def test_score_warns_of_an_adapter_that_was_trained_with_another_template(self):
+        folder, short = pathlib.Path(self.folder.name), ("--set", "training.epochs=1")
+        self.train("a", *short, "--set", "prompt.template=chatml")
+        self.train("b", *short)
+        shutil.copytree(LAB / "bank/home", folder / "bank/home")  # of a hub: nothing is known
+        shutil.copytree(folder / "a/adapter/sums", folder / "bank/theirs")
+        shutil.copytree(folder / "b/adapter/sums", folder / "bank/ours")
+        scored = ("--set", f"bank.adapters={folder}/bank", "--set", f"task.shots={LAB}/tasks/number/shots.jsonl", "--set", "task.k=2",
+                  "--set", "scoring.max_new_tokens=2", "--set", f"run={folder}/scored")
+        said = rocket("score", self.config, *scored).stderr
+        self.assertIn("trained with another prompt template than prompt.template, which is alpaca: theirs (chatml).", said)
+        self.assertNotIn("ours", said)
+        again = rocket("score", self.config, "--fresh", *scored, "--set", "prompt.template={with_input: '{instruction} {input}', without_input: '{instruction}'}")
+        self.assertIn("which is a template of its own: ours (alpaca), theirs (chatml).", again.stderr)
+
+    def test_a_sweep_trains_several_adapters(self):
+        folder = pathlib.Path(self.folder.name)
+        sweep = folder / "bank.yaml"
+        sweep.write_text(json.dumps({"config": str(self.config), "job": "train-adapter", "runs": f"{folder}/bank", "points": [
+            {"name": "one", "set": {"adapter.name": "one", "training.epochs": 1}},
+            {"name": "two", "set": {"adapter.name": "two", "training.epochs": 1, "adapter.rank": 2}}]}))
+        self.assertEqual([row["state"] for row in json.loads(rocket("sweep", sweep, "list", "--format", "json").stdout)], ["absent", "absent"])
+        rocket("sweep", sweep, "run")
+        self.assertEqual([row["state"] for row in json.loads(rocket("sweep", sweep, "list", "--format", "json").stdout)], ["done", "done"])
+        rows = json.loads(rocket("sweep", sweep, "table", "--format", "json").stdout)
+        self.assertEqual([row["steps"] for row in rows], [5, 5])
+        self.assertEqual([row["folder"] for row in rows], [f"{folder}/bank/one/adapter", f"{folder}/bank/two/adapter"])
+        alone = self.train("alone", "--set", "training.epochs=1")
+        self.assertEqual((folder / "bank/one/adapter/one/adapter_model.safetensors").read_bytes(), alone)
+        self.assertIn("nothing to do", rocket("sweep", sweep, "run", "--point", "1").stderr)
+        scored = rocket("score", self.config, "--set", f"bank.adapters=[{folder}/bank/one/adapter, {folder}/bank/two/adapter]",
+                        "--set", f"task.shots={LAB}/tasks/number/shots.jsonl", "--set", "task.k=2", "--set", "scoring.max_new_tokens=2",
+                        "--set", f"run={folder}/scored")
+        self.assertIn("score: done", scored.stderr)
+
     def test_what_it_refuses(self):
         for setting, code, said in (("adapter.name=a/b", 78, "adapter.name"), ("adapter.targets=[]", 78, "linear layer"),
                                     ("adapter.targets=[]", 78, "adapter.targets"),

@@ -82,6 +82,47 @@ evaluation: {rivals: []}
   EXPECT_EQ(c.location("encoder.path"), (folder_ / "c.yaml").string() + ":1");
 }
 
+TEST_F(Load, ReadsBooleansAndNumbersThatMayBeNull) {
+  const RunConfig plain = load("run: r\ntask: {limit: null, ignore_case: false}\n");
+  EXPECT_FALSE(plain.task.limit || plain.corpus.limit || plain.task.ignore_case ||
+               plain.task.ignore_punctuation);
+  ::setenv("ROCKET_TEST_FLAG", "true", 1);
+  const RunConfig set = load(
+      "run: r\ntask: {answer: exact, limit: 7, ignore_case: True, ignore_punctuation: "
+      "'${ROCKET_TEST_FLAG}'}\n"
+      "corpus: {limit: 1}\n");
+  EXPECT_EQ(set.task.limit, 7);
+  EXPECT_EQ(set.corpus.limit, 1);
+  EXPECT_TRUE(set.task.ignore_case && set.task.ignore_punctuation);
+  EXPECT_EQ(
+      refusal("run: r\ntask: {answer: exact, ignore_case: yes, ignore_punctuation: 1}\ncorpus: {limit: 0}\n"),
+      "c.yaml:2: task.ignore_case: expected true or false, found the text 'yes'\n"
+      "c.yaml:2: task.ignore_punctuation: expected true or false, found the number '1'\n"
+      "c.yaml:3: corpus.limit: 0 is out of range: 1 or more");
+}
+
+TEST_F(Load, RefusesOptionsThatTheKindOfAnswerDoesNotRead) {
+  EXPECT_EQ(
+      refusal("run: r\ntask: {answer: choice, take: last, ignore_case: true, ignore_punctuation: true}\n"),
+      "c.yaml:2: task.take: has no effect with task.answer choice: it is for regex\n"
+      "c.yaml:2: task.ignore_case: has no effect with task.answer choice: it is for exact and regex\n"
+      "c.yaml:2: task.ignore_punctuation: has no effect with task.answer choice: it is for exact and regex");
+  EXPECT_EQ(refusal("run: r\ntask: {answer: exact, take: last}\n"),
+            "c.yaml:2: task.take: has no effect with task.answer exact: it is for regex");
+  EXPECT_EQ(refusal("run: r\ntask: {answer: regex, pattern: (a), take: last, ignore_case: true}\n"),
+            "accepted");
+}
+
+TEST_F(Load, TheConfigurationMayDecideWhatItReads) {
+  const auto inputs_of = [](const RunConfig& c) {
+    return c.task.shots.empty() ? std::vector<Input>{} : std::vector<Input>{Input::shots};
+  };
+  EXPECT_EQ(message_of([&] { load_config(write("c.yaml", "run: r\n"), {}, inputs_of); }), "accepted");
+  EXPECT_EQ(
+      message_of([&] { load_config(write("c.yaml", "run: r\ntask: {shots: no}\nsed: 1\n"), {}, inputs_of); }),
+      "c.yaml:3: sed: unknown key; did you mean 'seed'?\nc.yaml:2: task.shots: no does not exist");
+}
+
 TEST_F(Load, EverythingThatIsWrongIsToldAtOnce) {
   const std::array inputs = {Input::base, Input::shots};
   EXPECT_EQ(refusal(R"(run: r

@@ -42,6 +42,13 @@ class SweepTest : public Scratch {
   std::string base_;
 };
 
+TEST_F(SweepTest, SaysWhichJobRunsAtItsPoints) {
+  EXPECT_EQ(load("grid: {seed: [0, 1]}\n").job, "run");
+  EXPECT_EQ(load("job: train-adapter\ngrid: {seed: [0, 1]}\n").job, "train-adapter");
+  EXPECT_EQ(refusal("job: score\ngrid: {seed: [0, 1]}\n"),
+            "s.yaml:3: job: expected run or train-adapter, found the text 'score'");
+}
+
 TEST_F(SweepTest, GridIsAProductInTheOrderOfTheFile) {
   const Sweep sweep = load("grid: {task.k: [1, 5], mixture.router: [arrow], seed: [0, 1]}\n");
   EXPECT_THAT(names(sweep),

@@ -39,6 +39,19 @@ TEST(Table, JsonIsAListOfObjectsInColumnOrder) {
   EXPECT_TRUE(parsed[1]["value"].is_null());
 }
 
+TEST(Table, AnObjectShowsALongListOfTextsWholeOneALine) {
+  const std::string note(100, 'n');
+  const nlohmann::ordered_json object = {
+      {"short", {"a", "b"}}, {"notes", {note, "second\nline"}}, {"none", nlohmann::json::array()}};
+  EXPECT_EQ(render(object, TableFormat::text),
+            "short             [\"a\",\"b\"]\n"
+            "notes             " +
+                note +
+                "\n"
+                "                  second\\nline\n"
+                "none              []\n");
+}
+
 TEST(Table, AnEmptyTableIsAnEmptyList) {
   EXPECT_EQ(render(Table{{"a"}, {}}, TableFormat::json), "[]\n");
   EXPECT_EQ(render(Table{{"a"}, {}}, TableFormat::csv), "a\n");

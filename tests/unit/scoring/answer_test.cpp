@@ -115,13 +115,39 @@ TEST(Answer, GoldValuesAreReadLikeGenerations) {
 
 TEST(Answer, AGoldValueWithoutAMatchIsDataError) {
   const auto gold = [](AnswerKind kind, const char* value) {
-    return message_of(ExitCode::data,
-                      [&] { AnswerExtractor(kind, kind == AnswerKind::regex ? "(x)" : "").gold(value); });
+    return message_of(ExitCode::data, [&] { AnswerExtractor(kind, "").gold(value); });
   };
   EXPECT_THAT(gold(AnswerKind::choice, "b"), HasSubstr("'b': there is no choice"));
   EXPECT_THAT(gold(AnswerKind::boolean, "maybe"), HasSubstr("no boolean"));
   EXPECT_THAT(gold(AnswerKind::number, "seven"), HasSubstr("no number"));
-  EXPECT_THAT(gold(AnswerKind::regex, "y"), HasSubstr("`(x)` matches nothing"));
+}
+
+TEST(Answer, AGoldValueOutsideItsPatternIsTakenWhole) {
+  const AnswerExtractor regex(AnswerKind::regex, "#### (.*)", {.ignore_case = true});
+  EXPECT_EQ(regex.gold("  New\n York"), "new york");
+  EXPECT_TRUE(regex.takes_whole("New York"));
+  EXPECT_FALSE(regex.takes_whole("#### New York"));
+  EXPECT_EQ(regex.extract("It is\n#### NEW YORK"), regex.gold("New York"));
+  EXPECT_FALSE(AnswerExtractor(AnswerKind::exact, "").takes_whole("x"));
+}
+
+// tests/parity/make_answer_reference.py
+TEST(Answer, TextIsComparedAsLmEvaluationHarnessDoes) {
+  std::ifstream file("tests/data/answers_text.json");
+  const json rows = json::parse(file);
+  ASSERT_EQ(rows.size(), 1200u);
+  int found = 0, last = 0;
+  for (const json& row : rows) {
+    const AnswerKind kind = row[0].is_null() ? AnswerKind::exact : AnswerKind::regex;
+    const std::string pattern = row[0].is_null() ? "" : row[0], text = row[4];
+    const TextRules rules{row[1] == "last", row[2], row[3]};
+    const auto answer = AnswerExtractor(kind, pattern, rules).extract(text);
+    EXPECT_EQ(answer ? json(*answer) : json(nullptr), row[5]) << row.dump();
+    found += answer.has_value();
+    last += rules.last && answer != AnswerExtractor(kind, pattern, {false, row[2], row[3]}).extract(text);
+  }
+  EXPECT_GT(found, 500);
+  EXPECT_GT(last, 20) << "rows in which the last match is another one than the first";
 }
 
 TEST(Answer, AGoldValueThatWouldBeMisreadIsRefused) {

@@ -131,6 +131,23 @@ TEST_F(CorpusTest, BlocksAreTheSameWhereverTheReaderStands) {
   EXPECT_TRUE(whole.block(static_cast<std::int64_t>(all.size()), 1).empty());
 }
 
+TEST_F(CorpusTest, EndsBehindSoManyRecords) {
+  const std::vector<std::filesystem::path> files = {save(good(0) + "\nbroken\n" + good(1) + "\n", "a.jsonl"),
+                                                    save(good(2) + "\n" + good(3) + "\n", "b.jsonl")};
+  CorpusReader corpus = skipping(files);
+  corpus.end_after(3);
+  EXPECT_EQ(instructions(corpus), (std::vector<std::string>{"q0", "q1", "q2"}));
+  EXPECT_EQ(corpus.block(1, 10).size(), 2u);
+  EXPECT_EQ(corpus.block(3, 10).size(), 0u);
+  CorpusReader shorter({files[1]}, {});
+  shorter.end_after(1);
+  EXPECT_EQ(shorter.block(0, 10).size(), 1u);
+  EXPECT_EQ(shorter.block(1, 10).size(), 0u);
+  CorpusReader longer({files[1]}, {});
+  longer.end_after(100);
+  EXPECT_EQ(instructions(longer).size(), 2u);
+}
+
 TEST_F(CorpusTest, AnEmptyCorpusHasNoRecords) {
   for (const char* text : {"", "\n\n \n", "\xef\xbb\xbf"}) {
     CorpusReader lines({save(text, "x.jsonl"), save(text, "x.json"), save("[]", "y.json")}, {});

@@ -63,14 +63,15 @@ TEST(GlobalBatches, CoverEveryEpochAndKeepTheLast) {
 
 TEST(Cutoff, TruncatesAndDrops) {
   CutoffCount count;
-  const auto kept =
-      apply_cutoff({example(5, 2), example(9, 2), example(9, 6), example(9, 5), example(6, 6)}, 6, count);
+  std::vector<Example> examples = {example(5, 2), example(9, 2), example(9, 6), example(9, 5), example(6, 6)};
+  for (std::size_t i = 0; i < examples.size(); ++i) examples[i].record = static_cast<std::int64_t>(10 + i);
+  const auto kept = apply_cutoff(examples, 6, count);
   ASSERT_EQ(kept.size(), 4u);
   EXPECT_EQ(kept[1].ids.size(), 6u);
   EXPECT_EQ(kept[1].target_tokens(), 4);
   EXPECT_EQ(kept[2].target_tokens(), 1);
   EXPECT_EQ(count.truncated, 2);
-  EXPECT_EQ(count.dropped, 1);
+  EXPECT_THAT(count.dropped, ElementsAre(12));
 }
 
 TEST(MicroBatches, AreTheFewestOfLikeSize) {
