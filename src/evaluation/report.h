@@ -17,12 +17,13 @@ struct ReportSystem {
   std::string label;  // for people: "best single (sells)"
   std::int64_t correct = 0, items = 0;
   bool ours = false;  // the run's own expert; the others are what it is compared with
+  std::optional<std::int64_t> nothing_found = std::nullopt;  // generations without an answer; null: not known
 };
 
 struct ReportAdapter {
   std::string name;
   double perplexity = 0, accuracy = 0;
-  std::optional<double> perplexity_se, accuracy_se;
+  std::optional<double> perplexity_se, accuracy_se, exp_mean_nll;
   std::optional<double> place;
   bool candidate = false, expert = false;
   /// Shares of resampled sets of shots in which it does at least as well as the best (compare_with_best).
@@ -70,7 +71,8 @@ struct ReportSelection {
   std::int64_t by_ngram = 0;        // of these: not equal to a shot or an evaluation item, but near in words
   std::string policy;
   double threshold = 0;
-  /// (place from 1, similarity) by descending similarity: sample_curve of the whole corpus.
+  /// (place from 1, similarity) by descending similarity: sample_curve of the corpus without what was
+  /// removed.
   std::vector<std::pair<std::int64_t, float>> curve;
   std::vector<float> similarity;   // of the retrieved, in walk order
   std::vector<std::uint8_t> kept;  // of the retrieved
@@ -101,6 +103,7 @@ struct ReportData {
   std::string run, task, version, config_path;
   std::vector<std::pair<std::string, std::string>> settings;
   std::vector<ReportSystem> systems;
+  std::optional<double> chance;  // accuracy of a guess; null: not known
   std::optional<ReportBank> bank;
   std::optional<ReportSimilarity> similarity;
   std::optional<ReportSelection> selection;

@@ -50,22 +50,42 @@ double axis_end(const ReportBank& bank) {
       end = std::max(end, adapter.perplexity);
     }
   }
+  if (bank.base && std::isfinite(bank.base->perplexity)) {
+    // A base that is worse than all adapters belongs on the axis as long as it leaves them room enough.
+    constexpr double kMostStretch = 2.5;
+    const double spread = end - sorted.front();
+    if (spread == 0 || bank.base->perplexity - sorted.front() <= kMostStretch * spread) {
+      end = std::max(end, bank.base->perplexity);
+    }
+  }
   return end;
+}
+
+/// The base and the adapters.
+std::vector<const ReportAdapter*> all_of(const ReportBank& bank) {
+  std::vector<const ReportAdapter*> all;
+  for (const ReportAdapter& adapter : bank.adapters) {
+    all.push_back(&adapter);
+  }
+  if (bank.base) {
+    all.push_back(&*bank.base);
+  }
+  return all;
 }
 
 /// Room at the right for the adapters beyond the axis.
 double gutter_of(const ReportBank& bank, double end, double width) {
   double widest = 0;
-  for (const ReportAdapter& adapter : bank.adapters) {
-    widest = adapter.perplexity > end ? std::max(widest, text_width(adapter.name)) : widest;
+  for (const ReportAdapter* adapter : all_of(bank)) {
+    widest = adapter->perplexity > end ? std::max(widest, text_width(adapter->name)) : widest;
   }
   return std::clamp(widest + 30, 70.0, 0.21 * width + 10);
 }
 
 double axis_start(const ReportBank& bank, double end) {
-  double start = bank.base && bank.base->perplexity <= end ? bank.base->perplexity : end;
-  for (const ReportAdapter& adapter : bank.adapters) {
-    start = std::min(start, adapter.perplexity);
+  double start = end;
+  for (const ReportAdapter* adapter : all_of(bank)) {
+    start = std::min(start, adapter->perplexity);
   }
   return start;
 }
@@ -170,8 +190,8 @@ class BankPicture {
         height_(width < kNarrow ? 400 : 440),
         end_(axis_end(bank)),
         start_(axis_start(bank, end_)),
-        beyond_(std::any_of(bank.adapters.begin(), bank.adapters.end(),
-                            [&](const ReportAdapter& a) { return a.perplexity > end_; })),
+        beyond_(
+            std::ranges::any_of(all_of(bank), [&](const ReportAdapter* a) { return a->perplexity > end_; })),
         gutter_(beyond_ ? gutter_of(bank, end_, width) : 14),
         frame_{40, 12, width - gutter_, height_ - 46},
         x_(make_x()),
@@ -193,7 +213,10 @@ class BankPicture {
     for (const Dot& dot : dots) {
       svg_.circle(dot.x, dot.y, dot.adapter->expert ? 6 : 4.5, dot_class(*dot.adapter), tip_of(*dot.adapter));
     }
-    draw_base();
+    if (bank_.base) {
+      dots.push_back(dot_of(*bank_.base));
+      draw_base(dots.back());
+    }
     draw_labels(dots);
     return svg_.str();
   }
@@ -201,15 +224,15 @@ class BankPicture {
  private:
   double low_accuracy() const {
     double low = 1;
-    for (const ReportAdapter& adapter : bank_.adapters) {
-      low = std::min(low, adapter.accuracy);
+    for (const ReportAdapter* adapter : all_of(bank_)) {
+      low = std::min(low, adapter->accuracy);
     }
     return std::max(0.0, std::floor(low * 10) / 10);
   }
   double high_accuracy() const {
     double high = 0;
-    for (const ReportAdapter& adapter : bank_.adapters) {
-      high = std::max(high, adapter.accuracy);
+    for (const ReportAdapter* adapter : all_of(bank_)) {
+      high = std::max(high, adapter->accuracy);
     }
     return std::min(1.0, std::ceil(high * 10 + 0.01) / 10);
   }
@@ -231,7 +254,10 @@ class BankPicture {
     const std::vector<std::string> labels = tick_labels(ticks, x_.logarithmic());
     for (std::size_t i = 0; i < ticks.size(); ++i) {
       svg_.line(x_(ticks[i]), frame_.top, x_(ticks[i]), frame_.bottom, "grid");
-      svg_.text(x_(ticks[i]), frame_.bottom + 17, labels[i], Anchor::middle, "tick");
+      const bool touches_beyond = beyond_ && x_(ticks[i]) + text_width(labels[i]) / 2 > frame_.right;
+      if (!touches_beyond) {
+        svg_.text(x_(ticks[i]), frame_.bottom + 17, labels[i], Anchor::middle, "tick");
+      }
     }
     svg_.text((frame_.left + frame_.right) / 2, height_ - 8,
               x_.logarithmic() ? "perplexity of the shots, lower is better (log)"
@@ -240,15 +266,13 @@ class BankPicture {
     svg_.text(frame_.left + 7, frame_.top + 15, "accuracy, %", Anchor::start, "axis label");
   }
 
-  void draw_base() {
-    if (!bank_.base || bank_.base->perplexity > end_) {
-      return;
+  /// The mark, and where the base is on the axis a line: what lies left of it is better than no adapter.
+  void draw_base(const Dot& base) {
+    if (!base.beyond) {
+      svg_.line(base.x, frame_.top, base.x, frame_.bottom, "reference");
     }
-    const double x = x_(bank_.base->perplexity),
-                 y = y_(std::clamp(bank_.base->accuracy, low_accuracy(), high_accuracy()));
-    svg_.line(x, frame_.top, x, frame_.bottom, "reference");
-    svg_.path(fmt::format("M{:.1f} {:.1f}l6 6l-6 6l-6 -6z", x, y - 6), "base-mark", tip_of(*bank_.base));
-    svg_.text(x + 5, frame_.bottom - 6, "base", Anchor::start, "tick label");
+    svg_.path(fmt::format("M{:.1f} {:.1f}l6 6l-6 6l-6 -6z", base.x, base.y - 6), "base-mark",
+              tip_of(*base.adapter));
   }
 
   Dot dot_of(const ReportAdapter& adapter) const {
@@ -260,10 +284,11 @@ class BankPicture {
     Labels labels({frame_.left + 2, frame_.top + 20, frame_.right - 2, frame_.bottom - 2}, dots);
     std::vector<Dot> beyond;
     for (auto dot = dots.rbegin(); dot != dots.rend(); ++dot) {
+      const bool base = is_base(*dot->adapter);
       if (dot->beyond) {
         beyond.push_back(*dot);
-      } else if (dot->adapter->candidate || dot->adapter->expert) {
-        labels.place(svg_, *dot, dot->adapter->expert ? "label strong" : "label");
+      } else if (base || dot->adapter->candidate || dot->adapter->expert) {
+        labels.place(svg_, *dot, base ? "tick label" : dot->adapter->expert ? "label strong" : "label");
       }
     }
     draw_beyond(beyond);
@@ -288,6 +313,8 @@ class BankPicture {
       last += 2 * kLineHeight;
     }
   }
+
+  bool is_base(const ReportAdapter& adapter) const { return bank_.base && &adapter == &*bank_.base; }
 
   const ReportBank& bank_;
   double width_, height_, end_, start_;

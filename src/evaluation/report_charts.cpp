@@ -50,7 +50,8 @@ std::string colour_class(std::size_t index) {
   return fmt::format("c{}", index % 8);
 }
 
-std::string systems_chart(const std::vector<ReportSystem>& systems, double width) {
+std::string systems_chart(const std::vector<ReportSystem>& systems, std::optional<double> chance,
+                          double width) {
   const bool narrow = width < kNarrow;
   const double row = narrow ? 46 : 34, top = 8, label = narrow ? 0 : 230;
   const double bottom = top + row * static_cast<double>(systems.size());
@@ -58,6 +59,9 @@ std::string systems_chart(const std::vector<ReportSystem>& systems, double width
   Svg svg(width, bottom + 26, "Accuracy of the systems",
           "Dots are accuracies, bars their 95 % Wilson intervals");
   draw_percent_axis(svg, x, top, bottom);
+  if (chance) {
+    svg.line(x(*chance), top, x(*chance), bottom, "reference");
+  }
   for (std::size_t i = 0; i < systems.size(); ++i) {
     const ReportSystem& system = systems[i];
     const double y = top + row * (static_cast<double>(i) + (narrow ? 0.72 : 0.5)), share = share_of(system);

@@ -1,6 +1,7 @@
 // The pictures of the report, each at a width of its own so that phones get readable labels.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,8 +9,9 @@
 
 namespace rocket::report {
 
-/// Accuracies with 95 % intervals, one row a system.
-std::string systems_chart(const std::vector<ReportSystem>& systems, double width);
+/// Accuracies with 95 % intervals, one row a system; a line at the accuracy of a guess where it is known.
+std::string systems_chart(const std::vector<ReportSystem>& systems, std::optional<double> chance,
+                          double width);
 
 /// Perplexity against accuracy of the bank; adapters far beyond the others stand in a margin at the right.
 std::string bank_chart(const ReportBank& bank, double width);

@@ -44,8 +44,9 @@ std::string key(const std::vector<std::pair<std::string, std::string>>& entries)
   return html + "</ul>\n";
 }
 
-Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {
-  html_ = "<div class=\"scroll\"><table>\n<thead><tr>";
+Table::Table(std::vector<Column> columns, On phones)
+    : columns_(std::move(columns)), stacked_(phones == On::phones_stacked) {
+  html_ = fmt::format("<div class=\"scroll\"><table{}>\n<thead><tr>", stacked_ ? " class=\"stacked\"" : "");
   for (const Column& column : columns_) {
     html_ += fmt::format("<th scope=\"col\"{}>{}</th>", column.words ? " class=\"words\"" : "", column.title);
   }
@@ -56,7 +57,8 @@ void Table::row(const std::vector<std::string>& cells, std::string_view css) {
   html_ += fmt::format("<tr{}><th scope=\"row\">{}</th>",
                        css.empty() ? "" : fmt::format(" class=\"{}\"", css), cells[0]);
   for (std::size_t i = 1; i < cells.size(); ++i) {
-    html_ += fmt::format("<td{}>{}</td>", columns_[i].words ? " class=\"words\"" : "", cells[i]);
+    html_ += fmt::format("<td{}{}>{}</td>", columns_[i].words ? " class=\"words\"" : "",
+                         stacked_ ? fmt::format(" data-title=\"{}\"", columns_[i].title) : "", cells[i]);
   }
   html_ += "</tr>\n";
 }

@@ -34,12 +34,17 @@ struct Column {
 /// A table whose cells are HTML already; the first cell of a row is its heading.
 class Table {
  public:
-  explicit Table(std::vector<Column> columns);
+  /// On phones a wide table is scrolled, or each row becomes its heading with the cells under it, each with
+  /// the title of its column.
+  enum class On { phones_scrolled, phones_stacked };
+
+  explicit Table(std::vector<Column> columns, On phones = On::phones_scrolled);
   void row(const std::vector<std::string>& cells, std::string_view css = "");
   std::string str() const;
 
  private:
   std::vector<Column> columns_;
+  bool stacked_;
   std::string html_;
 };
 

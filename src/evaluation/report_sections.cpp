@@ -91,21 +91,33 @@ std::string result_section(const ReportData& data) {
   if (data.systems.empty()) {
     return missing("Result", "evaluate", data);
   }
-  Table table({{"system"}, {"correct"}, {"items"}, {"accuracy"}, {"standard error"}, {"95\u00A0% interval"}});
+  Table table({{"system"},
+               {"correct"},
+               {"items"},
+               {"accuracy"},
+               {"standard error"},
+               {"95\u00A0% interval"},
+               {"no answer found"}},
+              Table::On::phones_stacked);
   for (const ReportSystem& system : data.systems) {
     const double share = share_of(system);
     const auto [low, high] = wilson_interval(system.correct, system.items);
     const double se =
         system.items > 0 ? std::sqrt(share * (1 - share) / static_cast<double>(system.items)) : 0;
     table.row({escape(system.label), grouped(system.correct), grouped(system.items), percent(share),
-               fmt::format("{:.1f}", 100 * se), fmt::format("{:.1f} – {:.1f}", 100 * low, 100 * high)},
+               fmt::format("{:.1f}", 100 * se), fmt::format("{:.1f} – {:.1f}", 100 * low, 100 * high),
+               system.nothing_found ? grouped(*system.nothing_found) : "–"},
               system.ours ? "ours" : "");
   }
+  const std::string chance =
+      data.chance ? fmt::format(" A guess would be right in {}: the dotted line.", percent(*data.chance))
+                  : "";
   return section(
       "Result",
       "Exact match on the evaluation set. A dot is a system's accuracy, the bar its 95\u00A0% interval "
-      "(Wilson): where bars overlap widely, the order of the two systems may be chance.",
-      figure_of([&](double width) { return systems_chart(data.systems, width); }) + table.str());
+      "(Wilson): where bars overlap widely, the order of the two systems may be chance." +
+          chance,
+      figure_of([&](double width) { return systems_chart(data.systems, data.chance, width); }) + table.str());
 }
 
 namespace {
@@ -155,6 +167,7 @@ std::vector<std::string> adapter_row(const ReportAdapter& adapter) {
                                                 : "";
   return {escape(adapter.name) + badge,
           with_error(figure(adapter.perplexity), adapter.perplexity_se, false),
+          adapter.exp_mean_nll ? figure(*adapter.exp_mean_nll) : "–",
           with_error(percent(adapter.accuracy), adapter.accuracy_se, true),
           adapter.place ? fmt::format("{:g}", *adapter.place) : "–",
           sureness(adapter.perplexity_share),
@@ -168,10 +181,12 @@ std::string bank_table(const ReportBank& bank) {
   });
   Table table({{"adapter"},
                {"perplexity"},
+               {"exp of mean nll"},
                {"accuracy"},
                {"sum of places"},
                {"as good by perplexity"},
-               {"by accuracy"}});
+               {"by accuracy"}},
+              Table::On::phones_stacked);
   if (bank.base) {
     table.row(adapter_row(*bank.base));
   }
@@ -211,6 +226,9 @@ std::string bank_section(const ReportData& data) {
   ReportBank drawn = bank;
   for (ReportAdapter& adapter : drawn.adapters) {
     adapter.name = affixes.strip(adapter.name);
+  }
+  if (drawn.base) {
+    drawn.base->name = "base";
   }
   std::string body = figure_of([&](double width) { return bank_chart(drawn, width); });
   body += key({{"round k-accent", "expert"},

@@ -158,8 +158,10 @@ std::string records_section(const ReportData& data) {
           : "records from all along it were taken";
   return section(
       "The records that were chosen",
-      fmt::format("The curve is the whole corpus by similarity to the shots; {} (policy {}).", what,
-                  escape(selection.policy)),
+      fmt::format("The curve is the corpus by similarity to the shots, without the records that were removed "
+                  "first; {} (policy "
+                  "{}).",
+                  what, escape(selection.policy)),
       body + counts_of(selection) + sources_of(selection) + plane_of(selection) + examples_of(selection));
 }
 

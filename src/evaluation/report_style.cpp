@@ -113,7 +113,14 @@ svg .part { stroke: var(--card); stroke-width: .6; }
   .phone { display: block; }
   .pair { grid-template-columns: 1fr; }
   th, td { padding: 6px 7px; }
-  tbody th { white-space: normal; min-width: 7.5em; overflow-wrap: anywhere; }
+  tbody th { white-space: normal; min-width: 7.5em; overflow-wrap: break-word; }
+  .stacked thead { display: none; }
+  .stacked, .stacked tbody { display: block; }
+  .stacked tr { display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 10px 0; border-bottom: 1px solid var(--rule); }
+  .stacked th, .stacked td { padding: 0; border: 0; }
+  .stacked tbody th { flex: 1 0 100%; overflow-wrap: anywhere; }
+  .stacked td { text-align: left; }
+  .stacked td::before { content: attr(data-title); display: block; color: var(--muted); font-size: 12px; }
 }
 @media print {
   :root { --page: #fff; }

@@ -6,31 +6,40 @@
 #include <map>
 
 #include "base/version.h"
+#include "pipeline/job_spec.h"
 #include "pipeline/report_selection.h"
 #include "pipeline/results.h"
 #include "pipeline/run_tables.h"
+#include "scoring/chance.h"
 #include "selection/bootstrap.h"
+#include "selection/heavy_shots.h"
 #include "store/hdf5.h"
 
 namespace rocket {
 
 namespace {
 
-std::vector<ReportSystem> systems_of(const RunDirectory& run) {
-  const StoredEvaluation result = read_evaluation_result(run);
+std::vector<ReportSystem> systems_of(const RunDirectory& run, const StoredEvaluation& result) {
   std::vector<ReportSystem> systems;
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
-    const auto begin = result.correct.begin() + static_cast<std::ptrdiff_t>(s) * result.items;
-    systems.push_back({result.systems[s], system_label(run, result.systems[s]),
-                       std::count(begin, begin + result.items, 1), result.items,
-                       result.systems[s] == "expert"});
+    systems.push_back({result.systems[s], system_label(run, result.systems[s]), result.correct_of(s),
+                       result.items, result.systems[s] == "expert", result.nothing_found(s)});
   }
   return systems;
 }
 
-ReportAdapter adapter_of(const AdapterStanding& s) {
-  return {s.adapter, s.perplexity, s.accuracy, s.perplexity_se, s.accuracy_se,
-          s.place,   s.candidate,  s.expert,   std::nullopt,    std::nullopt};
+ReportAdapter adapter_of(const AdapterStanding& s, double exp_mean_nll) {
+  return {.name = s.adapter,
+          .perplexity = s.perplexity,
+          .accuracy = s.accuracy,
+          .perplexity_se = s.perplexity_se,
+          .accuracy_se = s.accuracy_se,
+          .exp_mean_nll = exp_mean_nll,
+          .place = s.place,
+          .candidate = s.candidate,
+          .expert = s.expert,
+          .perplexity_share = std::nullopt,
+          .accuracy_share = std::nullopt};
 }
 
 ReportBank bank_of(const BankScores& scores, const ExpertChoice& choice, std::uint64_t seed) {
@@ -39,7 +48,7 @@ ReportBank bank_of(const BankScores& scores, const ExpertChoice& choice, std::ui
   bank.notes = choice.notes;
   const std::vector<BootstrapShare> against_best = compare_with_best(scores, seed);
   for (std::size_t i = 0; i < choice.standings.size(); ++i) {
-    ReportAdapter adapter = adapter_of(choice.standings[i]);
+    ReportAdapter adapter = adapter_of(choice.standings[i], exp_mean_nll(scores, i));
     if (i == 0) {
       bank.base = adapter;
       continue;
@@ -94,9 +103,11 @@ ReportLoad load_of(const H5Reader& file) {
 std::vector<ReportJob> jobs_of(const RunDirectory& run) {
   std::vector<ReportJob> jobs;
   const Shown table = run_table(run, "jobs");
-  for (const auto& row : std::get<Table>(table).rows)
+  for (const auto& row : std::get<Table>(table).rows) {
+    if (row[1] == "absent" && !job_spec(row[0]).in_chain) continue;
     jobs.push_back(
         {row[0], row[1], row[4].is_null() ? std::nullopt : std::optional<double>(row[4].get<double>())});
+  }
   return jobs;
 }
 
@@ -124,7 +135,11 @@ ReportData gather_report(const Session& session) {
   data.config_path = session.config_file;
   data.settings = settings_of(session.config);
   data.jobs = jobs_of(run);
-  if (fs::exists(run.file("evaluate.h5"))) data.systems = systems_of(run);
+  if (fs::exists(run.file("evaluate.h5"))) {
+    const StoredEvaluation result = read_evaluation_result(run);
+    data.systems = systems_of(run, result);
+    data.chance = chance_level(result.offered);
+  }
   if (fs::exists(run.file("experts.json"))) {
     const BankScores scores = read_scores(run).bank;
     const ExpertChoice choice = read_expert_choice(run);

@@ -125,6 +125,20 @@ std::optional<ReportPlane> plane_of(const Walk& walk, const H5Reader& embed) {
   return drawn;
 }
 
+/// What is left to retrieve from. `removed`: corpus indices, ascending.
+std::vector<float> without(std::vector<float> similarity, const std::vector<std::int64_t>& removed) {
+  std::size_t next = 0, kept = 0;
+  for (std::size_t i = 0; i < similarity.size(); ++i) {
+    if (next < removed.size() && removed[next] == static_cast<std::int64_t>(i)) {
+      ++next;
+      continue;
+    }
+    similarity[kept++] = similarity[i];
+  }
+  similarity.resize(kept);
+  return similarity;
+}
+
 }  // namespace
 
 ReportSelection report_selection(const Session& session) {
@@ -132,11 +146,12 @@ ReportSelection report_selection(const Session& session) {
   const Walk walk = read_walk(select);
   const Origins origins = read_origins(session, walk);
   ReportSelection part;
+  const auto removed = select.read<std::int64_t>("decontaminated");
   auto corpus = embed.read<float>("similarity");
   part.records = static_cast<std::int64_t>(corpus.size());
-  part.curve = sample_curve(std::move(corpus));
+  part.curve = sample_curve(without(std::move(corpus), removed));
   part.skipped = skipped_records(session.run);
-  part.decontaminated = select.shape("decontaminated").at(0);
+  part.decontaminated = static_cast<std::int64_t>(removed.size());
   if (select.has("decontaminated_ngram")) part.by_ngram = select.shape("decontaminated_ngram").at(0);
   part.policy = session.config.selection.policy;
   part.threshold = session.config.selection.threshold;

@@ -83,9 +83,10 @@ ReportData full_report() {
   data.version = "0.1.0";
   data.config_path = "configs/x.yaml";
   data.settings = {{"task.k", "50"}};
-  data.systems = {{"expert", "expert", 260, 300, true},
-                  {"base", "base", 92, 300},
+  data.systems = {{"expert", "expert", 260, 300, true, 0},
+                  {"base", "base", 92, 300, false, 41},
                   {"best_single", "best single", 109, 300}};
+  data.chance = 0.25;
   data.bank = some_bank();
   data.similarity =
       ReportSimilarity{{"a", "b", "c"}, {1, 0, 1}, {1, 0.1, -0.25, 0.1, 1, 0.3, -0.25, 0.3, 1}, -0.25};
@@ -186,10 +187,24 @@ TEST(Report, EveryPartMayBeMissing) {
   }
 }
 
+/// The cells of the first row of a table with this heading.
+std::vector<std::string> cells_of(const std::string& page, const std::string& heading) {
+  const std::size_t row = page.find("<th scope=\"row\">" + heading + "</th>");
+  EXPECT_NE(row, std::string::npos) << heading;
+  const std::string cells = page.substr(row, page.find("</tr>", row) - row);
+  const std::regex cell("<td[^>]*>([^<]*)</td>");
+  std::vector<std::string> found;
+  for (std::sregex_iterator it(cells.begin(), cells.end(), cell), end; it != end; ++it)
+    found.push_back((*it)[1]);
+  return found;
+}
+
 TEST(Report, ShowsTheResult) {
   const std::string page = render_report(full_report());
-  EXPECT_THAT(page, HasSubstr("<tr class=\"ours\"><th scope=\"row\">expert</th><td>260</td><td>300</td>"
-                              "<td>86.7\u00A0%</td><td>2.0</td><td>82.4 – 90.1</td></tr>"));
+  EXPECT_THAT(cells_of(page, "expert"), ElementsAre("260", "300", "86.7\u00A0%", "2.0", "82.4 – 90.1", "0"));
+  EXPECT_THAT(cells_of(page, "base"), testing::Contains("41"));
+  EXPECT_THAT(cells_of(page, "best single"), testing::Contains("–")) << "of an older file it is not known";
+  EXPECT_THAT(page, HasSubstr("A guess would be right in 25.0\u00A0%"));
   EXPECT_THAT(page, HasSubstr("<dt>Over the base</dt><dd>+56.0<small>"));
   EXPECT_THAT(page, HasSubstr("7 of 40 adapters cannot be told from the best by perplexity, 40 by accuracy"));
   EXPECT_THAT(page, HasSubstr("<td>67</td>"));  // kept records
@@ -234,6 +249,97 @@ TEST(TrainingChart, AnUpdateOfFewRecordsDoesNotLiftTheStrongLine) {
                top = bottom - last_height(jump, "raw");
   EXPECT_NEAR(mean / top, 0.1 + 0.9 * 10 / 2010, 0.003);
   EXPECT_EQ(last_height(flat, "raw"), last_height(flat, "curve"));
+}
+
+/// Where the diamond of the base is.
+std::pair<double, double> base_mark(const std::string& picture) {
+  const std::regex mark("<path d=\"M([0-9.]+) ([0-9.]+)l6 6l-6 6l-6 -6z\" class=\"base-mark\"");
+  std::smatch found;
+  EXPECT_TRUE(std::regex_search(picture, found, mark)) << "no mark of the base";
+  return found.empty() ? std::pair(0.0, 0.0) : std::pair(std::stod(found[1]), std::stod(found[2]) + 6);
+}
+
+struct Circle {
+  double x, y;
+};
+std::vector<Circle> circles(const std::string& picture) {
+  const std::regex dot("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"");
+  std::vector<Circle> found;
+  for (std::sregex_iterator it(picture.begin(), picture.end(), dot), end; it != end; ++it)
+    found.push_back({std::stod((*it)[1]), std::stod((*it)[2])});
+  return found;
+}
+
+TEST(BankChart, ShowsABaseThatIsWorseThanAllAdapters) {
+  for (const double width : {920.0, 330.0}) {
+    ReportBank bank = some_bank();  // adapters from 1.05 to 1.15
+    bank.base->perplexity = 1.30;
+    bank.base->accuracy = 0.0;
+    const std::string near = report::bank_chart(bank, width);
+    for (const Circle& dot : circles(near)) EXPECT_LT(dot.x, base_mark(near).first);
+    EXPECT_THAT(near, HasSubstr("class=\"reference\""));
+    EXPECT_LT(base_mark(near).first, width - 14) << "on the axis";
+    bank.base->perplexity = 14.5;
+    const std::string far = report::bank_chart(bank, width);
+    for (const Circle& dot : circles(far)) EXPECT_LT(dot.x, base_mark(far).first);
+    EXPECT_THAT(far, Not(HasSubstr("class=\"reference\""))) << "beyond the axis";
+    EXPECT_THAT(far, HasSubstr(">14.50<"));
+  }
+}
+
+TEST(BankChart, ShowsTheBaseAtItsAccuracy) {
+  ReportBank bank = some_bank();
+  for (ReportAdapter& adapter : bank.adapters) adapter.accuracy = 0.6 + 0.3 * adapter.accuracy;
+  bank.base->accuracy = 0.1;
+  const std::string picture = report::bank_chart(bank, 920);
+  for (const Circle& dot : circles(picture)) EXPECT_GT(base_mark(picture).second, dot.y + 50);
+}
+
+TEST(BankChart, TheLabelOfTheBaseCoversNoDot) {
+  ReportBank bank = some_bank();
+  // Dots along the line of the base, down to the axis, where its label was.
+  for (std::size_t i = 0; i < 12; ++i) {
+    bank.adapters[i].perplexity = bank.base->perplexity + 0.0015 * static_cast<double>(i % 4);
+    bank.adapters[i].accuracy = 0.02 * static_cast<double>(i);
+  }
+  bank.base->name = "base";
+  const std::string picture = report::bank_chart(bank, 920);
+  const std::regex label(
+      "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"(middle|start)\" class=\"tick label\">base<");
+  std::smatch found;
+  ASSERT_TRUE(std::regex_search(picture, found, label));
+  const double half = report::text_width("base") / 2, y = std::stod(found[2]) - 4;
+  const double x = std::stod(found[1]) + (found[3] == "start" ? half : 0);
+  for (const Circle& dot : circles(picture))
+    EXPECT_TRUE(std::abs(dot.x - x) > half + 4 || std::abs(dot.y - y) > 9) << dot.x << " " << dot.y;
+}
+
+TEST(BankChart, NoTickTouchesTheWordBeyond) {
+  for (const double width : {920.0, 330.0}) {
+    for (int i = 0; i < 60; ++i) {
+      ReportBank bank = some_bank();
+      bank.adapters[7].perplexity = 1.12 + 0.002 * i;  // moves the end of the axis
+      bank.adapters[7].expert = true;
+      bank.adapters[3].perplexity = 40;
+      const std::string picture = report::bank_chart(bank, width);
+      const std::regex text(
+          "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"(middle|start)\" class=\"tick\">([^<]*)<");
+      double beyond = 0, line = 0;
+      std::vector<std::pair<double, double>> ends;  // of the labels: right end, line
+      for (std::sregex_iterator it(picture.begin(), picture.end(), text), end; it != end; ++it) {
+        if ((*it)[4].str().starts_with("beyond")) {
+          beyond = std::stod((*it)[1]);
+          line = std::stod((*it)[2]);
+        } else if ((*it)[3] == "middle") {
+          ends.emplace_back(std::stod((*it)[1]) + report::text_width((*it)[4].str()) / 2,
+                            std::stod((*it)[2]));
+        }
+      }
+      ASSERT_GT(beyond, 0);
+      EXPECT_GE(ends.size(), 2u);
+      for (const auto& [right, y] : ends) EXPECT_TRUE(y != line || right + 4 < beyond) << i;
+    }
+  }
 }
 
 TEST(BankChart, LabelsDoNotHideEachOther) {
