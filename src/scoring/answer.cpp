@@ -229,9 +229,13 @@ std::string AnswerExtractor::as_text(std::string_view text) const {
 
 std::string AnswerExtractor::gold(std::string_view answer) const {
   check_gold(kind_, answer);
-  if (const auto value = extract(answer)) return *value;
-  if (kind_ == AnswerKind::regex) return as_text(to_utf8_lossy(answer));
-  fail_data("answer '{}': there is no {} in it", answer, name_of(kind_));
+  auto value = extract(answer);
+  if (!value && kind_ == AnswerKind::regex) value = as_text(to_utf8_lossy(answer));
+  if (!value) fail_data("answer '{}': there is no {} in it", answer, name_of(kind_));
+  if (value->empty() && kind_ != AnswerKind::code)
+    fail_data("answer '{}': nothing is left of it to compare{}", answer,
+              rules_.ignore_punctuation ? " without punctuation (task.ignore_punctuation)" : "");
+  return *value;
 }
 
 }  // namespace rocket

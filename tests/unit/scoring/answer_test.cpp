@@ -131,6 +131,14 @@ TEST(Answer, AGoldValueOutsideItsPatternIsTakenWhole) {
   EXPECT_FALSE(AnswerExtractor(AnswerKind::exact, "").takes_whole("x"));
 }
 
+TEST(Answer, AGoldValueOfWhichNothingIsLeftIsRefused) {
+  const AnswerExtractor bare(AnswerKind::exact, "", {.ignore_punctuation = true});
+  EXPECT_THAT(message_of(ExitCode::data, [&] { bare.gold("?!"); }), HasSubstr("task.ignore_punctuation"));
+  const AnswerExtractor regex(AnswerKind::regex, "=(x*)");
+  EXPECT_THAT(message_of(ExitCode::data, [&] { regex.gold("a="); }), HasSubstr("'a=': nothing is left"));
+  EXPECT_THAT(message_of(ExitCode::data, [&] { regex.gold(" "); }), HasSubstr("nothing is left"));
+}
+
 // tests/parity/make_answer_reference.py
 TEST(Answer, TextIsComparedAsLmEvaluationHarnessDoes) {
   std::ifstream file("tests/data/answers_text.json");
