@@ -273,7 +273,7 @@ std::vector<Circle> circles(const std::string& picture) {
 TEST(BankChart, ShowsABaseThatIsWorseThanAllAdapters) {
   for (const double width : {920.0, 330.0}) {
     ReportBank bank = some_bank();  // adapters from 1.05 to 1.15
-    bank.base->perplexity = 1.30;
+    bank.base->perplexity = 1.25;
     bank.base->accuracy = 0.0;
     const std::string near = report::bank_chart(bank, width);
     for (const Circle& dot : circles(near)) EXPECT_LT(dot.x, base_mark(near).first);
@@ -336,7 +336,7 @@ TEST(BankChart, NoTickTouchesTheWordBeyond) {
         }
       }
       ASSERT_GT(beyond, 0);
-      EXPECT_GE(ends.size(), 2u);
+      EXPECT_GE(ends.size(), 1u);
       for (const auto& [right, y] : ends) EXPECT_TRUE(y != line || right + 4 < beyond) << i;
     }
   }
