@@ -29,6 +29,7 @@ struct Findings {
   at::Device device{at::kCPU};
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
   std::vector<AdapterFacts> bank;
+  std::string turns_left_out;  // of the corpus' chats
 };
 
 void check_base_and_bank(const Session& session, Findings& found) {
@@ -82,9 +83,13 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat,
                 at::Device(at::kMeta));
   found.encoder_parameters = EncoderWeights(config.encoder.path).parameters();
-  CorpusReader corpus = open_corpus(config, [&](const SkippedRecord&) { ++found.skipped; });
+  std::string first;
+  CorpusReader corpus = open_corpus(config, [&](const SkippedRecord& skipped) {
+    if (++found.skipped == 1) first = fmt::format("{}:{}: {}", skipped.file, skipped.line, skipped.reason);
+  });
   for (Record record; corpus.next(record);) ++found.records;
-  if (found.records == 0 && config.selection.policy != "none") fail_data("corpus.records: no records");
+  require_records(config, found.records, first);
+  found.turns_left_out = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
 }
 
 /// What evaluate compares: the mixture and its rivals.
@@ -167,6 +172,7 @@ std::string check_chain(const Session& session) {
   check_task(session, found);
   check_corpus_and_encoder(session, found);
   std::string text = render(plan(session.config, found), TableFormat::text) + "\n" + memory(session, found);
+  if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
   for (const std::string& note : found.notes) text += fmt::format("note: {}\n", note);
   return text;
 }

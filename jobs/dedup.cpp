@@ -50,10 +50,12 @@ FieldNames field_names(const std::vector<std::string>& pairs) {
   for (const std::string& pair : pairs) {
     const std::size_t equals = pair.find('=');
     const std::string ours = pair.substr(0, equals);
-    if (equals == std::string::npos ||
-        (ours != "instruction" && ours != "input" && ours != "output" && ours != "messages"))
-      fail_config("--field {}: expected OURS=THEIRS, where OURS is instruction, input, output or messages",
-                  pair);
+    if (equals == std::string::npos || (ours != "instruction" && ours != "input" && ours != "output" &&
+                                        ours != "messages" && ours != "system" && ours != "history"))
+      fail_config(
+          "--field {}: expected OURS=THEIRS, where OURS is instruction, input, output, messages, system or "
+          "history",
+          pair);
     names[ours] = pair.substr(equals + 1);
   }
   return names;
@@ -73,6 +75,7 @@ std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, bool long
   std::vector<std::int64_t> order, length;
   on_root(comm, [&] {
     for (Record record; records.next(record);) length.push_back(longest_first ? length_of(record) : 0);
+    if (length.empty()) fail_data("dedup: the files hold no records");
     order.resize(length.size());
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length[a] > length[b]; });

@@ -49,7 +49,7 @@ class Rationalizer {
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         generate_(text_.generate_options(config_)) {
-    if (shots_.empty()) fail_data("{}: no shots", config_.task.shots);
+    if (shots_.empty()) fail_data("{}: no records", config_.task.shots);
     if (config_.rationalize.hint.find("{answer}") == std::string::npos)
       fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'",
                   config_.location("rationalize.hint"), config_.rationalize.hint);
@@ -157,11 +157,13 @@ bool lacks_target(const OpenShot& shot, const Rationale& rationale) {
 }
 
 /// The shot as it stands in its file, under the names of the file, with what was found.
-std::string line_of(const OpenShot& shot, const FieldNames& fields, const Rationale& rationale) {
+std::string line_of(const OpenShot& shot, const RunConfig& config, const Rationale& rationale) {
+  const FieldNames& fields = config.task.fields;
   JsonValue object = shot.object;
   const auto& [text, source] = rationale;
   if (source == kGenerated || source == kHinted) set_field(object, fields, "rationale", text);
-  if (lacks_target(shot, rationale)) set_output(object, fields, *shot.question.record.answer);
+  if (lacks_target(shot, rationale))
+    set_output(object, fields, *shot.question.record.answer, task_turns(config));
   if (source != kGiven || !is_marked(object)) set_field(object, {}, "rationale_source", source);
   return to_json(object);
 }
@@ -178,7 +180,7 @@ void gather(const Session& session, const Rationalizer& work) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const OpenShot& shot = work.shots()[work.first(unit) + i];
       const Rationale rationale{texts[i], sources[i]};
-      lines += line_of(shot, session.config.task.fields, rationale) + "\n";
+      lines += line_of(shot, session.config, rationale) + "\n";
       bare += lacks_target(shot, rationale);
       ++counts[rationale.source];
     }

@@ -52,14 +52,21 @@ TrainingOptions adapter_training(const RunConfig& config) {
 }
 
 TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
-  CorpusReader reader(expand_globs(config.adapter.records), config.adapter.fields, OnError::stop, {},
-                      Outputs::optional);
+  const auto& a = config.adapter;
+  std::int64_t skipped = 0;
+  const auto skip = [&](const SkippedRecord& record) {
+    if (++skipped == 1)
+      log::warn("{}:{}: {}: left out (adapter.on_error)", record.file, record.line, record.reason);
+  };
+  CorpusReader reader(expand_globs(a.records), a.fields, a.on_error == "skip" ? OnError::skip : OnError::stop,
+                      skip, Outputs::or_rationale, turns_setting(a.turns));
   TrainingSet set;
-  for (Record record; reader.next(record);) {
-    if (!record.rationale) require_output(record, "adapter.fields");
-    set.add(text.example(record), place(record));
-  }
-  if (set.examples.empty()) fail_data("adapter.records: no records");
+  for (Record record; reader.next(record);) set.add(text.example(record), place(record));
+  if (skipped > 1) log::warn("adapter.records: {} broken records left out", skipped);
+  if (const std::string left = reader.turns_left_out().describe("adapter.turns", a.turns); !left.empty())
+    log::info("adapter.records: {}", left);
+  if (set.examples.empty())
+    fail_data("adapter.records: no records in {}{}", a.records.front(), a.records.size() > 1 ? ", ..." : "");
   return set;
 }
 

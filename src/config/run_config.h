@@ -64,6 +64,7 @@ struct RunConfig {
     std::string take = "first";
     bool ignore_case = false, ignore_punctuation = false;
     FieldMap fields;
+    std::string turns = "first";
     std::optional<std::int64_t> limit;
   } task;
 
@@ -74,6 +75,7 @@ struct RunConfig {
   struct Corpus {
     std::vector<std::string> records;
     FieldMap fields;
+    std::string turns = "first";
     std::string on_error = "stop";
     std::optional<std::int64_t> limit;
   } corpus;
@@ -140,6 +142,8 @@ struct RunConfig {
   struct Adapter {
     std::vector<std::string> records;
     FieldMap fields;
+    std::string turns = "first";
+    std::string on_error = "stop";
     std::string name = "adapter";
     std::int64_t rank = 16;
     double alpha = 32;

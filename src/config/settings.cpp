@@ -57,6 +57,8 @@ std::vector<Setting> run_settings() {
        {},
        "for answers exact and regex: the 32 ASCII punctuation characters are removed before comparing"},
       {"task.fields", AT(task.fields), {}, "ours: theirs, e.g. {instruction: question, rationale: answer}"},
+      {"task.turns", AT(task.turns), one_of({"first", "last"}),
+       "which question of a chat is asked; its answer is the output"},
       {"task.limit", AT(task.limit), at_least(1), "only the first n evaluation items are used; null: all"},
 
       {"prompt.template", AT(prompt.choice), one_of({"alpaca", "llama2", "chatml", "plain"}),
@@ -67,8 +69,11 @@ std::vector<Setting> run_settings() {
       {"corpus.fields",
        AT(corpus.fields),
        {},
-       "ours: theirs, as in task.fields; of chats (messages: theirs) the first user turn is the instruction, "
-       "behind a system turn and a blank line, and the first assistant turn the output"},
+       "ours: theirs, as in task.fields; of chats (messages: theirs) the user turn is the instruction, "
+       "behind "
+       "the system text and a blank line"},
+      {"corpus.turns", AT(corpus.turns), one_of({"first", "last", "all"}),
+       "which assistant turns of a chat are outputs, each behind the turns before it; all: a record each"},
       {"corpus.on_error", AT(corpus.on_error), one_of({"stop", "skip"}),
        "at a broken record; skip: leave it out and list it in RUN/skipped.jsonl"},
       {"corpus.limit", AT(corpus.limit), at_least(1),
@@ -172,6 +177,9 @@ std::vector<Setting> training_settings() {
        "for train-adapter: a list of files as in corpus.records; the target is the rationale where there is "
        "one"},
       {"adapter.fields", AT(adapter.fields), {}, "ours: theirs, as in task.fields"},
+      {"adapter.turns", AT(adapter.turns), one_of({"first", "last", "all"}), "as in corpus.turns"},
+      {"adapter.on_error", AT(adapter.on_error), one_of({"stop", "skip"}),
+       "at a broken record; skip: leave it out, count it and name the first"},
       {"adapter.name", AT(adapter.name), {}, "the adapter is written to RUN/adapter/<name>"},
       {"adapter.rank", AT(adapter.rank), at_least(1), "r of A [r, d_in] and B [d_out, r]"},
       {"adapter.alpha", AT(adapter.alpha), {.min = 0, .above_min = true}, "see adapter.scaling"},
@@ -253,8 +261,8 @@ const std::vector<std::string>& known_keys() {
 }
 
 const std::vector<std::string>& record_fields() {
-  static const std::vector<std::string> fields = {"instruction", "input", "output",  "rationale",
-                                                  "answer",      "tests", "messages"};
+  static const std::vector<std::string> fields = {"instruction", "input",    "output", "rationale", "answer",
+                                                  "tests",       "messages", "system", "history"};
   return fields;
 }
 

@@ -150,7 +150,8 @@ class Reader {
                                   fmt::join(known, ", ")));
         return false;
       }
-      if (text.empty()) problems_.add(where, key, "must not be empty");
+      const bool may_be_none = name == "system" || name == "history";  // read wherever a file has them
+      if (text.empty() && !may_be_none) problems_.add(where, key, "must not be empty");
       return fields.emplace(name, std::move(text)).second;
     });
     if (good) out = std::move(fields);

@@ -39,9 +39,13 @@ class SkippedFile {
   std::int64_t lines_ = 0;
 };
 
-std::int64_t count(CorpusReader corpus) {
+/// Reads a corpus to its end and says what of its chats is left out.
+std::int64_t count(CorpusReader corpus, const RunConfig& config) {
   std::int64_t records = 0;
   for (Record record; corpus.next(record);) ++records;
+  if (const std::string text = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
+      !text.empty())
+    log::info("corpus: {}", text);
   return records;
 }
 
@@ -49,8 +53,8 @@ std::int64_t count(CorpusReader corpus) {
 
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
   const OnError on_error = config.corpus.on_error == "skip" ? OnError::skip : OnError::stop;
-  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields, on_error,
-                      std::move(skipped));
+  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields, on_error, std::move(skipped),
+                      Outputs::required, turns_setting(config.corpus.turns));
   if (config.corpus.limit) corpus.end_after(*config.corpus.limit);
   return corpus;
 }
@@ -58,15 +62,31 @@ CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped
 std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
   if (config.corpus.limit)
     log::info("corpus: corpus.limit is {}: at most so many records are read", *config.corpus.limit);
-  if (config.corpus.on_error == "stop") return count(open_corpus(config));
+  if (config.corpus.on_error == "stop") {
+    const std::int64_t records = count(open_corpus(config), config);
+    require_records(config, records, "");
+    return records;
+  }
   const fs::path path = run.file("skipped.jsonl");
   SkippedFile list(path);
-  const std::int64_t records =
-      count(open_corpus(config, [&](const SkippedRecord& skipped) { list.add(skipped); }));
+  std::string first;
+  const auto skip = [&](const SkippedRecord& skipped) {
+    if (list.lines() == 0) first = fmt::format("{}:{}: {}", skipped.file, skipped.line, skipped.reason);
+    list.add(skipped);
+  };
+  const std::int64_t records = count(open_corpus(config, skip), config);
   list.commit();
   log::info("corpus: {} records, {} broken ones left out{}", records, list.lines(),
             list.lines() > 0 ? fmt::format(", listed in {}", path.string()) : "");
+  require_records(config, records, first);
   return records;
+}
+
+void require_records(const RunConfig& config, std::int64_t records, const std::string& first_skipped) {
+  if (records > 0 || config.selection.policy == "none") return;
+  fail_data("corpus.records: no records in {} files ({}{}){}", expand_globs(config.corpus.records).size(),
+            config.corpus.records.front(), config.corpus.records.size() > 1 ? ", ..." : "",
+            first_skipped.empty() ? "" : "; all were left out, the first for: " + first_skipped);
 }
 
 std::int64_t skipped_records(const RunDirectory& run) {
@@ -78,7 +98,9 @@ Contaminated contaminated_records(const RunConfig& config) {
   const auto& rule = config.selection;
   Decontamination protected_records(rule.decontaminate == "ngram" ? std::optional(rule.ngram) : std::nullopt);
   for (const std::string& file : {config.task.shots, config.task.evaluation})
-    for_each_record(file, config.task.fields, [&](Record&& record) { protected_records.protect(record); });
+    for_each_record(
+        file, config.task.fields, [&](Record&& record) { protected_records.protect(record); },
+        turns_setting(config.task.turns, true));
   CorpusReader corpus = open_corpus(config);
   Contaminated found;
   std::int64_t index = 0;

@@ -19,6 +19,10 @@ CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped
 /// {"file": ..., "line": ..., "reason": ...} each, and counted in the log.
 std::int64_t count_records(const RunConfig& config, const RunDirectory& run);
 
+/// Throws data (65) for a corpus of no records, unless the policy is `none`. `first_skipped`: the first
+/// record that was left out, with its reason; empty: none was.
+void require_records(const RunConfig& config, std::int64_t records, const std::string& first_skipped);
+
 /// Lines of RUN/skipped.jsonl; 0 where there is none.
 std::int64_t skipped_records(const RunDirectory& run);
 

@@ -18,9 +18,13 @@ const std::vector<JobSpec>& job_specs() {
       "training.micro_batch_tokens", "training.cutoff",       "training.warmup",
       "training.schedule",           "training.weight_decay", "training.clip",
       "training.lora_dropout",       "training.reduction",    "seed"};
-  static const std::vector<std::string> answer = {"task.fields",      "task.answer",
-                                                  "task.pattern",     "task.take",
-                                                  "task.ignore_case", "task.ignore_punctuation"};
+  static const std::vector<std::string> answer = {"task.fields",
+                                                  "task.turns",
+                                                  "task.answer",
+                                                  "task.pattern",
+                                                  "task.take",
+                                                  "task.ignore_case",
+                                                  "task.ignore_punctuation"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
@@ -35,8 +39,9 @@ const std::vector<JobSpec>& job_specs() {
       {"experts", 1, {"experts", "seed"}, {}, {"score"}, {"experts.json"}},
       {"embed",
        3,
-       {"task.k", "task.fields", "corpus.fields", "corpus.on_error", "corpus.limit", "encoder.pooling",
-        "encoder.prefix", "encoder.max_length", "encoder.dtype", "encoder.store"},
+       {"task.k", "task.fields", "task.turns", "corpus.fields", "corpus.turns", "corpus.on_error",
+        "corpus.limit", "encoder.pooling", "encoder.prefix", "encoder.max_length", "encoder.dtype",
+        "encoder.store"},
        {Input::encoder, Input::corpus, Input::shots},
        {},
        {"embed.h5"},
@@ -44,7 +49,7 @@ const std::vector<JobSpec>& job_specs() {
        true},
       {"select",
        2,
-       {"task.fields", "selection", "seed"},
+       {"task.fields", "task.turns", "selection", "seed"},
        {Input::evaluation},
        {"embed"},
        {"select.h5", "selected.jsonl"}},
@@ -65,9 +70,10 @@ const std::vector<JobSpec>& job_specs() {
       {"export", 1, {}, {}, {"finetune"}, {"expert"}},
       {.name = "train-adapter",
        .version = 2,
-       .settings = with({"base.dtype", "prompt", "adapter.fields", "adapter.name", "adapter.rank",
-                         "adapter.alpha", "adapter.scaling", "adapter.targets"},
-                        training),
+       .settings =
+           with({"base.dtype", "prompt", "adapter.fields", "adapter.turns", "adapter.on_error",
+                 "adapter.name", "adapter.rank", "adapter.alpha", "adapter.scaling", "adapter.targets"},
+                training),
        .inputs = {Input::base, Input::adapter_records},
        .outputs = {"adapter", "adapter_training.h5", "adapter_checkpoints"},
        .in_chain = false,

@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "evaluation/sandbox.h"
 #include "model/device.h"
 #include "pipeline/options.h"
+#include "text/unicode.h"
 
 namespace rocket {
 
@@ -25,10 +27,15 @@ Question checked_question(Record record, const AnswerExtractor& extractor) {
 std::vector<Question> read_questions(const fs::path& file, const RunConfig& config,
                                      const AnswerExtractor& extractor, std::optional<std::int64_t> at_most) {
   std::vector<Question> questions;
-  for (Record& record : read_records(file, config.task.fields)) {
+  TurnCounts left_out;
+  for (Record& record : read_records(file, config.task.fields, task_turns(config))) {
     if (at_most && static_cast<std::int64_t>(questions.size()) == *at_most) break;
+    left_out += record.turns;
     questions.push_back(checked_question(std::move(record), extractor));
   }
+  if (questions.empty()) fail_data("{}: no records", file.string());
+  if (const std::string text = left_out.describe("task.turns", config.task.turns); !text.empty())
+    log::info("{}: {}", file.string(), text);
   return questions;
 }
 
@@ -54,6 +61,10 @@ std::string note_on_golds(const std::vector<Question>& questions, const std::str
                      whole, questions.size());
 }
 
+Turns task_turns(const RunConfig& config) {
+  return turns_setting(config.task.turns, true);
+}
+
 AnswerExtractor ready_extractor(const RunConfig& config) {
   AnswerExtractor extractor = answer_extractor(config);
   if (extractor.kind() == AnswerKind::code) require_sandbox();
@@ -66,7 +77,7 @@ std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor&
     fail_data("{}: task.k is {}, but the file holds {} shots", config.task.shots, config.task.k,
               shots.size());
   for (const Question& shot : shots) {
-    if (shot.record.target().empty())
+    if (fold_white_space(shot.record.target()).empty())
       fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on",
                 place(shot.record));
   }
@@ -75,7 +86,7 @@ std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor&
 
 std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<OpenShot> shots;
-  RecordReader reader(config.task.shots, config.task.fields);
+  RecordReader reader(config.task.shots, config.task.fields, task_turns(config));
   while (reader.advance()) {
     JsonValue object;
     Record record = reader.read(object);
@@ -85,9 +96,7 @@ std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtra
 }
 
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
-  std::vector<Question> items = read_questions(config.task.evaluation, config, extractor, config.task.limit);
-  if (items.empty()) fail_data("{}: no evaluation items", config.task.evaluation);
-  return items;
+  return read_questions(config.task.evaluation, config, extractor, config.task.limit);
 }
 
 Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,

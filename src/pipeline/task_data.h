@@ -20,6 +20,9 @@ namespace rocket {
 /// Where a record stands, for messages: "file:line".
 std::string place(const Record& record);
 
+/// Which question of a chat is asked.
+Turns task_turns(const RunConfig& config);
+
 /// A record with the gold value of its answer in canonical form.
 struct Question {
   Record record;

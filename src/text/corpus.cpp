@@ -11,12 +11,13 @@ struct CorpusReader::Position {
 };
 
 CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error,
-                           Listener skipped, Outputs outputs)
+                           Listener skipped, Outputs outputs, Turns turns)
     : files_(std::move(files)),
       fields_(std::move(fields)),
       on_error_(on_error),
       skipped_(std::move(skipped)),
       outputs_(outputs),
+      turns_(turns),
       position_(std::make_unique<Position>()) {
 }
 CorpusReader::CorpusReader(CorpusReader&&) noexcept = default;
@@ -31,7 +32,7 @@ RecordReader* CorpusReader::advance() {
   if (limit_ && position_->index >= *limit_) return nullptr;
   for (; position_->file < files_.size(); ++position_->file) {
     if (!position_->reader)
-      position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_);
+      position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_, turns_);
     if (position_->reader->advance()) return position_->reader.get();
     position_->reader.reset();
   }
@@ -39,10 +40,12 @@ RecordReader* CorpusReader::advance() {
 }
 
 /// False for a broken record that is to be left out.
-bool CorpusReader::read(RecordReader& reader, Record& record) const {
+bool CorpusReader::read(RecordReader& reader, Record& record) {
   try {
     record = reader.read();
-    if (outputs_ == Outputs::required) require_output(record);
+    counts_ += record.turns;
+    if (outputs_ == Outputs::required || (outputs_ == Outputs::or_rationale && !record.rationale))
+      require_output(record, outputs_ == Outputs::required ? "corpus.fields" : "adapter.fields");
     return true;
   } catch (const Error& e) {
     if (on_error_ == OnError::stop || e.code() != ExitCode::data) throw;
@@ -65,7 +68,8 @@ bool CorpusReader::next(Record& record) {
 std::vector<Record> CorpusReader::block(std::int64_t first, std::int64_t count) {
   if (first < position_->index) *position_ = Position{};
   Record record;
-  while (position_->index < first && on_error_ == OnError::stop && advance()) ++position_->index;
+  const bool one_a_value = on_error_ == OnError::stop && turns_ != Turns::all;
+  while (one_a_value && position_->index < first && advance()) ++position_->index;
   while (position_->index < first && next(record)) {
   }
   std::vector<Record> records;

@@ -19,8 +19,8 @@ enum class OnError {
   skip,  // it is left out and gets no index; a file that is damaged as a whole still stops
 };
 
-/// Whether a record must have an output.
-enum class Outputs { required, optional };
+/// Whether a record must have an output; or_rationale: or else a rationale.
+enum class Outputs { required, or_rationale, optional };
 
 /// A record that was left out.
 struct SkippedRecord {
@@ -36,7 +36,7 @@ class CorpusReader {
 
   /// `skipped` is told of each record that is left out, in order, each time that it is passed.
   CorpusReader(std::vector<std::filesystem::path> files, FieldNames fields, OnError on_error = OnError::stop,
-               Listener skipped = {}, Outputs outputs = Outputs::required);
+               Listener skipped = {}, Outputs outputs = Outputs::required, Turns turns = Turns::first);
   CorpusReader(CorpusReader&&) noexcept;
   ~CorpusReader();
 
@@ -47,15 +47,19 @@ class CorpusReader {
   /// required output.
   bool next(Record& record);
 
+  /// Of the chats that next() and block() have read so far; what is read twice counts twice.
+  const TurnCounts& turns_left_out() const { return counts_; }
+
   /// Records [first, first + count) of the corpus, fewer at its end. Going forward continues from where the
   /// reader stands; going back starts from the first file. With OnError::skip every record on the way is
-  /// parsed, because a broken one has no index. Throws as next() does.
+  /// parsed, because a broken one has no index, and with Turns::all, because a chat has several. Throws as
+  /// next() does.
   std::vector<Record> block(std::int64_t first, std::int64_t count);
 
  private:
   struct Position;
   RecordReader* advance();
-  bool read(RecordReader& reader, Record& record) const;
+  bool read(RecordReader& reader, Record& record);
 
   std::vector<std::filesystem::path> files_;
   FieldNames fields_;
@@ -63,6 +67,8 @@ class CorpusReader {
   Listener skipped_;
   Outputs outputs_;
   std::optional<std::int64_t> limit_;
+  Turns turns_;
+  TurnCounts counts_;
   std::unique_ptr<Position> position_;
 };
 

@@ -39,12 +39,19 @@ std::string question_of(const Record& record) {
   return record.instruction + "\n" + record.input;
 }
 
-/// The record as it would be without its system turn.
-Record without_system(const Record& record) {
-  Record bare;
-  bare.instruction = record.instruction.substr(record.system_bytes);
-  bare.input = record.input;
-  return bare;
+/// Whether `is` holds of the question of a record: with all that stands before it, without the system text,
+/// or alone.
+template <class F>
+bool any_question(const Record& record, F&& is) {
+  if (is(record)) return true;
+  for (const std::size_t bytes : {record.system_bytes, record.context_bytes}) {
+    if (bytes == 0) continue;
+    Record bare;
+    bare.instruction = record.instruction.substr(bytes);
+    bare.input = record.input;
+    if (is(bare)) return true;
+  }
+  return false;
 }
 
 bool is_in_word(char32_t c) {
@@ -108,8 +115,7 @@ void Decontamination::protect(const Record& record) {
 
 Overlap Decontamination::overlap(const Record& record) const {
   const auto is_protected = [&](const Record& r) { return keys_.contains(hash_of(decontamination_key(r))); };
-  if (is_protected(record) || (record.system_bytes > 0 && is_protected(without_system(record))))
-    return Overlap::equal;
+  if (any_question(record, is_protected)) return Overlap::equal;
   return n_ && shares_words(record) ? Overlap::ngram : Overlap::none;
 }
 
@@ -120,7 +126,7 @@ bool Decontamination::shares_words(const Record& record) const {
            any_ngram(words, words.size(),
                      [&](const Hash128& hash) { return short_questions_.contains(hash); });
   };
-  if (is_short_one(record) || (record.system_bytes > 0 && is_short_one(without_system(record)))) return true;
+  if (any_question(record, is_short_one)) return true;
   const auto words = decontamination_words(question_of(record) + "\n" + record.output);
   return any_ngram(words, static_cast<std::size_t>(*n_),
                    [&](const Hash128& hash) { return ngrams_.contains(hash); });

@@ -24,7 +24,7 @@ std::vector<std::string> decontamination_words(std::string_view text);
 
 enum class Overlap {
   none,
-  equal,  // the key of a protected record, with or without the system turn in front
+  equal,  // the key of a protected record, with or without system text and earlier turns in front
   ngram,  // n words in a row of a protected one
 };
 

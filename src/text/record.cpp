@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/input_files.h"
 #include "formats/value_reader.h"
-#include "text/conversation.h"
+#include "text/unicode.h"
 
 namespace rocket {
 namespace {
@@ -58,11 +58,8 @@ class Fields {
   Fields(const JsonValue& object, const FieldNames& names, const std::string& place)
       : object_(object), names_(names), place_(place) {}
 
-  /// nullptr if absent or null.
-  const JsonValue* find(const std::string& ours) const {
-    const JsonValue* found = follow(object_, theirs(ours));
-    return found && found->kind != Kind::null ? found : nullptr;
-  }
+  /// nullptr if absent or null, or mapped to nothing.
+  const JsonValue* find(const std::string& ours) const { return find_named(theirs(ours)); }
 
   std::optional<std::string> text(const std::string& ours) const {
     const JsonValue* found = find(ours);
@@ -82,14 +79,43 @@ class Fields {
   /// Where the turns of a chat are; empty: this is a record with an instruction of its own.
   std::string chat() const {
     const std::string key = chat_key();
-    const JsonValue* turns = key.empty() ? nullptr : follow(object_, key);
-    return turns && turns->kind != Kind::null ? key : "";
+    return find_named(key) ? key : "";
   }
 
-  std::optional<Conversation> conversation() const {
+  std::optional<Conversation> conversation(Turns turns) const {
     const std::string key = chat();
     if (key.empty()) return std::nullopt;
-    return read_conversation(*follow(object_, key), fmt::format("{}: key '{}'", place_, key));
+    return read_conversation(*follow(object_, key), fmt::format("{}: key '{}'", place_, key), turns);
+  }
+
+  /// Of a chat `turn` is its system turn; empty: there is none.
+  std::string system(const std::string& turn) const {
+    std::string text = turn;
+    const bool mapped = names_.contains("system");
+    for (const std::string& key :
+         mapped ? std::vector{theirs("system")} : std::vector<std::string>{"system", "system_prompt"}) {
+      const JsonValue* found = find_named(key);
+      if (!found) continue;
+      if (found->kind != Kind::string)
+        fail_data("{}: system: key '{}': expected a string, got {} (fields: {{system: \"\"}} reads none)",
+                  place_, key, name_of(found->kind));
+      if (found->text.empty() || found->text == text) continue;
+      if (!text.empty())
+        fail_data(
+            "{}: key '{}' holds another system text than {}: map one, e.g. fields: {{system: {}}}, or none "
+            "with "
+            "{{system: \"\"}}",
+            place_, key, turn.empty() ? "key 'system'" : "the chat's system turn", key);
+      text = found->text;
+    }
+    return text;
+  }
+
+  std::vector<Turn> history() const {
+    const JsonValue* found = find("history");
+    if (!found) return {};
+    return read_history(*found, fmt::format("{}: history: key '{}' (fields: {{history: \"\"}} reads none)",
+                                            place_, theirs("history")));
   }
 
   std::optional<std::string> answer() const {
@@ -115,6 +141,11 @@ class Fields {
  private:
   const std::string& theirs(const std::string& ours) const { return mapped(names_, ours); }
 
+  const JsonValue* find_named(const std::string& key) const {
+    const JsonValue* found = key.empty() ? nullptr : follow(object_, key);
+    return found && found->kind != Kind::null ? found : nullptr;
+  }
+
   /// Where the chat is; empty: in no place, because there is an instruction and no mapping names the chat.
   std::string chat_key() const {
     const bool has_instruction = find("instruction") != nullptr;
@@ -125,7 +156,7 @@ class Fields {
       return theirs("messages");
     }
     if (has_instruction) return "";
-    const JsonValue *messages = object_.find("messages"), *conversations = object_.find("conversations");
+    const JsonValue *messages = find_named("messages"), *conversations = find_named("conversations");
     if (messages && conversations)
       fail_data(
           "{}: both 'messages' and 'conversations' are there: say which holds the chat, e.g. "
@@ -152,30 +183,23 @@ class Fields {
   const std::string& place_;
 };
 
-/// The question and the answer of a chat as those of an instruction.
-void take(Conversation&& chat, Record& record) {
-  if (!chat.system.empty()) {
-    record.instruction = std::move(chat.system) + "\n\n";
-    record.system_bytes = record.instruction.size();
-  }
-  record.instruction += chat.user;
-  record.has_output = chat.assistant.has_value();
-  record.output = std::move(chat.assistant).value_or("");
+/// The instruction of a record: its question behind the system text and the earlier turns.
+void set_question(Record& record, const std::string& system, const std::vector<Turn>& before,
+                  const std::string& question) {
+  if (!system.empty()) record.instruction = system + "\n\n";
+  record.system_bytes = record.instruction.size();
+  record.instruction += with_history(before, question);
+  record.context_bytes = record.instruction.size() - question.size();
 }
 
-Record parse_record(const JsonValue& value, const FieldNames& names, const std::string& place) {
-  if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
-  const Fields fields(value, names, place);
+void set_output(Record& record, std::optional<std::string> output) {
+  record.has_output = output.has_value();
+  record.output = std::move(output).value_or("");
+}
+
+/// What the turns of a chat do not give.
+Record fields_beside_turns(const Fields& fields) {
   Record record;
-  if (auto chat = fields.conversation()) {
-    take(*std::move(chat), record);
-  } else {
-    record.instruction = fields.instruction();
-    record.input = fields.text("input").value_or("");
-    auto output = fields.text("output");
-    record.has_output = output.has_value();
-    record.output = std::move(output).value_or("");
-  }
   record.rationale = fields.text("rationale");
   if (record.rationale && record.rationale->empty()) record.rationale.reset();
   record.answer = fields.answer();
@@ -183,23 +207,57 @@ Record parse_record(const JsonValue& value, const FieldNames& names, const std::
   return record;
 }
 
+std::vector<Record> records_of_chat(Conversation&& chat, const Fields& fields) {
+  const std::string system = fields.system(chat.system);
+  const std::vector<Turn> history = fields.history();
+  std::vector<Record> records;
+  for (Exchange& exchange : chat.exchanges) {
+    std::vector<Turn> before = history;
+    std::ranges::move(exchange.before, std::back_inserter(before));
+    records.push_back(fields_beside_turns(fields));
+    set_question(records.back(), system, before, exchange.user);
+    set_output(records.back(), std::move(exchange.assistant));
+  }
+  records.front().turns = chat.counts;
+  return records;
+}
+
+std::vector<Record> parse_records(const JsonValue& value, const FieldNames& names, Turns turns,
+                                  const std::string& place) {
+  if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
+  const Fields fields(value, names, place);
+  if (auto chat = fields.conversation(turns)) return records_of_chat(*std::move(chat), fields);
+  Record record = fields_beside_turns(fields);
+  const std::string question = fields.instruction();
+  set_question(record, fields.system(""), fields.history(), question);
+  record.input = fields.text("input").value_or("");
+  set_output(record, fields.text("output"));
+  return {std::move(record)};
+}
+
 /// What a record may be made of, by the names of the file.
 std::vector<std::string> paths_of(const FieldNames& names) {
   std::vector<std::string> paths = {"conversations"};
-  for (const char* ours : {"instruction", "input", "output", "rationale", "answer", "tests", "messages"})
+  for (const char* ours :
+       {"instruction", "input", "output", "rationale", "answer", "tests", "messages", "system", "history"})
     paths.push_back(mapped(names, ours));
+  if (!names.contains("system")) paths.push_back("system_prompt");
   return paths;
 }
 
 }  // namespace
 
-RecordReader::RecordReader(const fs::path& file, FieldNames fields)
-    : file_(file.string()), fields_(std::move(fields)), values_(open_values(file, paths_of(fields_))) {
+RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns)
+    : file_(file.string()),
+      fields_(std::move(fields)),
+      turns_(turns),
+      values_(open_values(file, paths_of(fields_))) {
 }
 RecordReader::~RecordReader() = default;
 
 bool RecordReader::advance() {
-  return values_->advance();
+  at_more_ = !more_.empty();
+  return at_more_ || values_->advance();
 }
 
 std::int64_t RecordReader::line() const {
@@ -212,11 +270,17 @@ Record RecordReader::read() {
 }
 
 Record RecordReader::read(JsonValue& whole) {
-  const std::string place = fmt::format("{}:{}", file_, line());
-  whole = values_->value(place);
-  Record record = parse_record(whole, fields_, place);
-  record.file = file_;
-  record.line = line();
+  if (!at_more_) {
+    const std::string place = fmt::format("{}:{}", file_, line());
+    whole = values_->value(place);
+    for (Record& record : parse_records(whole, fields_, turns_, place)) {
+      record.file = file_;
+      record.line = line();
+      more_.push_back(std::move(record));
+    }
+  }
+  Record record = std::move(more_.front());
+  more_.pop_front();
   return record;
 }
 
@@ -229,14 +293,20 @@ void set_field(JsonValue& object, const FieldNames& fields, const std::string& o
     add_member(object, theirs, json_string(text));
 }
 
-void set_output(JsonValue& object, const FieldNames& fields, const std::string& text) {
+void set_output(JsonValue& object, const FieldNames& fields, const std::string& text, Turns turns) {
   const std::string place;
   const std::string chat = Fields(object, fields, place).chat();
   if (chat.empty()) return set_field(object, fields, "output", text);
-  set_assistant_turn(*follow(object, chat), text);
+  set_assistant_turn(*follow(object, chat), text, turns);
 }
 
 void require_output(const Record& record, std::string_view fields_setting) {
+  if (!record.has_output && record.turns.marked > 0)
+    fail_data("{}:{}: no output: its {} assistant turns are marked not to be trained on or hold tool calls",
+              record.file, record.line, record.turns.marked);
+  if (record.has_output && fold_white_space(to_utf8_lossy(record.output)).empty())
+    fail_data("{}:{}: the output is {}: there is nothing to learn from it", record.file, record.line,
+              record.output.empty() ? "empty" : "white space only");
   if (!record.has_output)
     fail_data(
         "{}:{}: no 'output' (of a chat: no assistant turn), which a record to train on needs; {} maps other "
@@ -244,15 +314,16 @@ void require_output(const Record& record, std::string_view fields_setting) {
         record.file, record.line, fields_setting);
 }
 
-void for_each_record(const fs::path& file, const FieldNames& fields,
-                     const std::function<void(Record&&)>& use) {
-  RecordReader reader(file, fields);
+void for_each_record(const fs::path& file, const FieldNames& fields, const std::function<void(Record&&)>& use,
+                     Turns turns) {
+  RecordReader reader(file, fields, turns);
   while (reader.advance()) use(reader.read());
 }
 
-std::vector<Record> read_records(const fs::path& file, const FieldNames& fields) {
+std::vector<Record> read_records(const fs::path& file, const FieldNames& fields, Turns turns) {
   std::vector<Record> records;
-  for_each_record(file, fields, [&](Record&& record) { records.push_back(std::move(record)); });
+  for_each_record(
+      file, fields, [&](Record&& record) { records.push_back(std::move(record)); }, turns);
   return records;
 }
 

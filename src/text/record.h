@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -11,19 +12,22 @@
 #include <string_view>
 #include <vector>
 
+#include "text/conversation.h"
+
 namespace rocket {
 
 class ValueReader;
-struct JsonValue;
 
 struct Record {
   std::string instruction, input, output;
-  std::size_t system_bytes = 0;  // of the instruction: a chat's system turn and the blank line behind it
-  bool has_output = false;       // false: the file has none; `output` is then empty
+  /// Of the instruction: the system text and the blank line behind it; all that stands before the question.
+  std::size_t system_bytes = 0, context_bytes = 0;
+  bool has_output = false;  // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;
   std::vector<std::string> tests;  // code tasks
   std::string file;                // where it stands, for messages
   std::int64_t line = 0;           // from 1; of Parquet the row
+  TurnCounts turns;                // of the chat that begins with this record
 
   /// What a model is trained and scored on: the rationale if there is one, else the output.
   const std::string& target() const { return rationale ? *rationale : output; }
@@ -40,30 +44,37 @@ using FieldNames = std::map<std::string, std::string>;
 /// and `tests` may be absent or null, and an empty rationale is none. `answer` may be a number (taken as it
 /// is written in the file) or a boolean ("true", "false"). Other fields are ignored.
 ///
-/// A record without `instruction` is a chat: the list `messages` or `conversations` (conversation.h). Its
-/// first user turn is the instruction, behind a system turn and a blank line if there is one; the first
-/// assistant turn is the output; `input` is empty. Where the field names say where `messages` are, they go
-/// before an instruction.
+/// A record without `instruction` is a chat: the list `messages` or `conversations` (conversation.h). `turns`
+/// says which assistant turn is the output; the user turn before it is the instruction, `input` is empty.
+/// Where the field names say where `messages` are, they go before an instruction.
+///
+/// In front of the instruction, of a chat's too, come the system text and a blank line, and the earlier turns
+/// (with_history). The system text is the chat's system turn, or the field `system`, by default `system` or
+/// `system_prompt`; earlier turns are those of the chat and, before them, of the field `history`. A field
+/// that is mapped to "" is not read.
 class RecordReader {
  public:
   /// Throws data (65): the file cannot be read.
-  RecordReader(const std::filesystem::path& file, FieldNames fields);
+  RecordReader(const std::filesystem::path& file, FieldNames fields, Turns turns = Turns::first);
   ~RecordReader();
-  /// Steps to the next record without looking at what it holds; false at the end. Throws data (65): the
-  /// file is damaged.
+  /// Steps to the next record without looking at what it holds; false at the end. With Turns::all a chat has
+  /// several, once its first one was read. Throws data (65): the file is damaged.
   bool advance();
   std::int64_t line() const;
   /// The record, once after each step. Throws data (65) "<file>:<line>: ...": no JSON, no object, a missing
   /// or wrongly typed field, invalid UTF-8; the next record can still be read.
   Record read();
   /// The same; `whole` becomes the object of the file with all its fields (of Parquet: with the columns that
-  /// a record is made of).
+  /// a record is made of). Not with Turns::all.
   Record read(JsonValue& whole);
 
  private:
   std::string file_;
   FieldNames fields_;
+  Turns turns_;
   std::unique_ptr<ValueReader> values_;
+  std::deque<Record> more_;  // of the chat that was read; the first one is current if `at_more_`
+  bool at_more_ = false;
 };
 
 /// Puts `text` where an object of a file with these field names keeps `ours`; at its end where it has none.
@@ -71,17 +82,19 @@ void set_field(JsonValue& object, const FieldNames& fields, const std::string& o
 
 /// The same of what a record's `output` is read from: a field or, of a chat, the assistant's turn. `object`
 /// is one that was read.
-void set_output(JsonValue& object, const FieldNames& fields, const std::string& text);
+void set_output(JsonValue& object, const FieldNames& fields, const std::string& text,
+                Turns turns = Turns::first);
 
-/// Throws data (65) naming the record's place if the file gives it no output: a record to train on cannot do
-/// without. `fields_setting` is what maps other names.
+/// Throws data (65) naming the record's place if the file gives it no output, or a blank one: a record to
+/// train on cannot do without. `fields_setting` is what maps other names.
 void require_output(const Record& record, std::string_view fields_setting = "corpus.fields");
 
 /// Calls `use` for each record in file order; throws as RecordReader does.
 void for_each_record(const std::filesystem::path& file, const FieldNames& fields,
-                     const std::function<void(Record&&)>& use);
+                     const std::function<void(Record&&)>& use, Turns turns = Turns::first);
 
-std::vector<Record> read_records(const std::filesystem::path& file, const FieldNames& fields);
+std::vector<Record> read_records(const std::filesystem::path& file, const FieldNames& fields,
+                                 Turns turns = Turns::first);
 
 /// Files that `patterns` name (base/input_files.h): order as listed, sorted by bytes within a pattern. Throws
 /// config (78) with what is wrong with a pattern.

@@ -18,8 +18,11 @@ class ConversationTest : public ::testing::Test {
     rocket::testing::save_text(scratch_ / "x.jsonl", record.dump() + "\n");
     return scratch_ / "x.jsonl";
   }
-  Record read(const json& record, const FieldNames& fields = {}) {
-    const auto records = read_records(save(record), fields);
+  std::vector<Record> read_all(const json& record, Turns turns) {
+    return read_records(save(record), {}, turns);
+  }
+  Record read(const json& record, const FieldNames& fields = {}, Turns turns = Turns::first) {
+    const auto records = read_records(save(record), fields, turns);
     EXPECT_EQ(records.size(), 1u);
     return records.at(0);
   }
@@ -125,6 +128,127 @@ TEST_F(ConversationTest, SaysWhichOfTwoIsRead) {
              {{"instruction", "question"}, {"messages", "talk"}});
 }
 
+const char* kDialogue = "User: q1\n\nAssistant: a1\n\nUser: q2";
+
+json marked(const char* key, const json& value, const char* text = "draft") {
+  json assistant = turn("assistant", text);
+  assistant[key] = value;
+  return assistant;
+}
+
+TEST_F(ConversationTest, ChoosesTheLastOrEveryAnswer) {
+  const json talk = chat({turn("system", "s"), turn("user", "q1"), turn("assistant", "a1"),
+                          turn("user", "q2"), turn("assistant", "a2"), turn("user", "q3")});
+  const Record first = read(talk);
+  EXPECT_EQ(first.instruction, "s\n\nq1");
+  EXPECT_EQ(first.turns.not_chosen, 1);
+  const Record last = read(talk, {}, Turns::last);
+  EXPECT_EQ(last.instruction, "s\n\n" + std::string(kDialogue));
+  EXPECT_EQ(last.system_bytes, 3u);
+  EXPECT_EQ(last.instruction.substr(last.context_bytes), "q2");
+  EXPECT_EQ(last.output, "a2");
+  EXPECT_EQ(last.turns.not_chosen, 1);
+  EXPECT_EQ(last.turns.unanswered, 1);
+  const auto all = read_all(talk, Turns::all);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].instruction, "s\n\nq1");
+  EXPECT_EQ(all[0].output, "a1");
+  EXPECT_EQ(all[1].instruction, last.instruction);
+  EXPECT_EQ(all[1].output, "a2");
+  EXPECT_EQ(all[1].line, 1);
+  EXPECT_EQ(all[0].turns.not_chosen + all[1].turns.not_chosen, 0);
+  const Record question = read(talk, {}, Turns::last_question);
+  EXPECT_EQ(question.instruction.substr(question.context_bytes), "q3");
+  EXPECT_FALSE(question.has_output);
+}
+
+// As ms-swift (loss), axolotl (train, training) and OpenAI (weight) mean it.
+TEST_F(ConversationTest, AMarkedTurnIsNeverAnOutput) {
+  const std::pair<const char*, json> marks[] = {{"weight", 0},    {"weight", 0.0},     {"loss", false},
+                                                {"train", false}, {"training", false}, {"loss", 0}};
+  for (const auto& [key, no] : marks) {
+    SCOPED_TRACE(key);
+    const json draft = marked(key, no);
+    const Record alone = read(chat({turn("user", "q"), draft}));
+    EXPECT_EQ(alone.instruction, "q");
+    EXPECT_FALSE(alone.has_output);
+    expect_error([&] { require_output(alone); }, ExitCode::data, {"x.jsonl:1: no output", "marked"});
+    const json talk =
+        chat({turn("user", "q1"), marked(key, no, "a1"), turn("user", "q2"), turn("assistant", "a2")});
+    for (const Turns turns : {Turns::first, Turns::last, Turns::all}) {
+      const auto records = read_all(talk, turns);
+      ASSERT_EQ(records.size(), 1u);
+      EXPECT_EQ(records[0].instruction, kDialogue);
+      EXPECT_EQ(records[0].output, "a2");
+      EXPECT_EQ(records[0].turns.marked, 1);
+    }
+  }
+  EXPECT_EQ(read(chat({turn("user", "q"), marked("weight", 1)})).output, "draft");
+  EXPECT_EQ(read(chat({turn("user", "q"), marked("train", nullptr)})).output, "draft");
+  EXPECT_FALSE(read(chat({turn("user", "q"), marked("tool_calls", {{{"name", "f"}}})})).has_output);
+  expect_bad(chat({turn("user", "q"), marked("weight", 0.5)}),
+             {"message 2: 'weight': expected true, false, 1 or 0"});
+  expect_bad(chat({turn("user", "q"), marked("loss", "no")}), {"'loss': expected true"});
+  expect_bad(chat({turn("user", "q"), marked("train_detail", {{{"train", false}}})}), {"'train_detail'"});
+}
+
+TEST_F(ConversationTest, JoinsPartsOfText) {
+  const auto part = [](const char* text) {
+    return json{{"type", "text"}, {"text", text}, {"image_url", nullptr}};
+  };
+  const Record record = read(
+      chat({turn("user", {part("Which "), part("metal?")}), turn("assistant", json::array({part("a")}))}));
+  EXPECT_EQ(record.instruction, "Which metal?");
+  EXPECT_EQ(record.output, "a");
+  expect_bad(chat({turn("user", {part("a"), {{"type", "image_url"}, {"image_url", "x"}}})}),
+             {"a part of type 'image_url'"});
+  expect_bad(chat({turn("user", json::array({"a"}))}), {"'content'", "parts"});
+  expect_bad(chat({turn("user", json::array())}), {"'content'", "got a list"});
+}
+
+TEST_F(ConversationTest, ReadsTheOtherNameWhereOneIsNull) {
+  const json turns = {turn("user", "q"), turn("assistant", "a")};
+  EXPECT_EQ(read({{"messages", turns}, {"conversations", nullptr}}).output, "a");
+  EXPECT_EQ(read({{"messages", nullptr}, {"conversations", turns}}).output, "a");
+}
+
+TEST_F(ConversationTest, PutsASystemColumnInFront) {
+  const json turns = {said("human", "q"), said("gpt", "a")};
+  for (const char* name : {"system", "system_prompt"}) {
+    EXPECT_EQ(read({{name, "s"}, {"conversations", turns}}).instruction, "s\n\nq");
+    EXPECT_EQ(read({{name, ""}, {"conversations", turns}}).instruction, "q");
+    EXPECT_EQ(read({{name, nullptr}, {"conversations", turns}}).instruction, "q");
+  }
+  const json both = {said("system", "s"), said("human", "q"), said("gpt", "a")};
+  EXPECT_EQ(read({{"system", "s"}, {"conversations", both}}).instruction, "s\n\nq");
+  expect_bad({{"system", "t"}, {"conversations", both}}, {"key 'system'", "another system text", "map one"});
+  EXPECT_EQ(read({{"system", "t"}, {"conversations", both}}, {{"system", ""}}).instruction, "s\n\nq");
+}
+
+TEST_F(ConversationTest, RefusesTurnsOutOfOrderWhereTheyAreRead) {
+  const json user = turn("user", "q"), assistant = turn("assistant", "a"), system = turn("system", "s");
+  const auto file = save(chat({user, assistant, assistant}));
+  expect_error([&] { read_records(file, {}, Turns::last); }, ExitCode::data, {"message 3", "behind another"});
+  save(chat({user, assistant, system, user, assistant}));
+  expect_error([&] { read_records(file, {}, Turns::all); }, ExitCode::data,
+               {"message 3", "a system turn behind"});
+  save(chat({user, assistant, turn("tool", "x")}));
+  expect_error([&] { read_records(file, {}, Turns::last); }, ExitCode::data, {"message 3: role 'tool'"});
+}
+
+TEST_F(ConversationTest, AnOutputIsSetWhereTheTurnIsRead) {
+  const auto set = [](const json& object, Turns turns) {
+    JsonValue value = parse_json_value(object.dump(), "x");
+    set_output(value, {}, "new", turns);
+    return json::parse(to_json(value));
+  };
+  const json q = turn("user", "q"), a = turn("assistant", "a"), fresh = turn("assistant", "new");
+  EXPECT_EQ(set(chat({q, a, q, a}), Turns::last_question), chat({q, a, q, fresh}));
+  EXPECT_EQ(set(chat({q, a, q}), Turns::last_question), chat({q, a, q, fresh}));
+  EXPECT_EQ(set(chat({q, marked("loss", false)}), Turns::first),
+            chat({q, {{"role", "assistant"}, {"content", "new"}, {"loss", nullptr}}}));
+}
+
 TEST_F(ConversationTest, RefusesOddChats) {
   const json user = turn("user", "q"), assistant = turn("assistant", "a"), system = turn("system", "s");
   expect_bad({{"messages", "[]"}}, {"key 'messages': expected a list of messages, got a string"});
@@ -137,7 +261,7 @@ TEST_F(ConversationTest, RefusesOddChats) {
   expect_bad(chat({turn("tool", "x"), user}), {"message 1: role 'tool': expected system, user or assistant"});
   expect_bad(chat({user, turn("assistant", nullptr)}), {"message 2: 'content': expected a string, got null"});
   expect_bad(chat({turn("user", json::array({{{"type", "image"}}})), assistant}),
-             {"'content'", "got a list"});
+             {"'content'", "a part of type 'image'"});
   expect_bad(chat({{{"role", "user"}}}), {"message 1: no 'content'"});
   expect_bad(chat({{{"content", "q"}}}), {"message 1: no 'role'"});
   expect_bad(chat({{{"role", 1}, {"content", "q"}}}), {"'role': expected a string, got a number"});

@@ -109,7 +109,7 @@ TEST_F(CorpusTest, ADamagedFileStopsAlsoWhereRecordsAreSkipped) {
     expect_error([&] { instructions(corpus); }, ExitCode::data, {name});
   }
   CorpusReader absent = skipping({scratch_ / "absent.jsonl"});
-  expect_error([&] { instructions(absent); }, ExitCode::data, {"absent.jsonl", "cannot be opened"});
+  expect_error([&] { instructions(absent); }, ExitCode::data, {"absent.jsonl", "does not exist"});
 }
 
 TEST_F(CorpusTest, BlocksAreTheSameWhereverTheReaderStands) {
@@ -154,6 +154,45 @@ TEST_F(CorpusTest, AnEmptyCorpusHasNoRecords) {
     EXPECT_TRUE(instructions(lines).empty());
     EXPECT_TRUE(lines.block(0, 5).empty());
   }
+}
+
+TEST_F(CorpusTest, WithAllTurnsAChatHasARecordForEachOutput) {
+  const auto chat = [](int i, int outputs) {
+    std::string turns;
+    for (int t = 0; t < outputs; ++t)
+      turns += fmt::format(R"({}{{"role":"user","content":"q{}.{}"}},{{"role":"assistant","content":"a"}})",
+                           t ? "," : "", i, t);
+    return R"({"messages":[)" + turns + "]}\n";
+  };
+  std::string text;
+  for (int i = 0; i < 9; ++i) text += chat(i, 1 + i % 3);
+  const auto file = save(text, "x.jsonl");
+  for (const OnError on_error : {OnError::stop, OnError::skip}) {
+    CorpusReader corpus({file}, {}, on_error, {}, Outputs::required, Turns::all);
+    const auto all = instructions(corpus);
+    ASSERT_EQ(all.size(), 18u);
+    EXPECT_EQ(all[1], "q1.0");
+    EXPECT_EQ(all[2], "User: q1.0\n\nAssistant: a\n\nUser: q1.1");
+    for (const std::int64_t first : {13, 4, 2, 17}) {
+      const auto block = corpus.block(first, 2);
+      ASSERT_FALSE(block.empty());
+      EXPECT_EQ(block[0].instruction, all[static_cast<std::size_t>(first)]);
+    }
+  }
+  CorpusReader firsts({file}, {});
+  EXPECT_EQ(instructions(firsts).size(), 9u);
+  EXPECT_EQ(firsts.turns_left_out().not_chosen, 9);
+  EXPECT_THAT(firsts.turns_left_out().describe("corpus.turns", "first"),
+              HasSubstr("9 assistant turns of chats are no outputs (corpus.turns: first)"));
+}
+
+TEST_F(CorpusTest, ABlankOutputIsABrokenRecord) {
+  CorpusReader corpus =
+      skipping({save(good(0) + "\n{\"instruction\":\"\",\"output\":\"\"}\n" + good(2), "x.jsonl")});
+  EXPECT_EQ(instructions(corpus).size(), 2u);
+  ASSERT_EQ(skipped_.size(), 1u);
+  EXPECT_EQ(skipped_[0].line, 2);
+  EXPECT_THAT(skipped_[0].reason, HasSubstr("the output is empty"));
 }
 
 TEST_F(CorpusTest, ArraysAreStreamed) {

@@ -78,6 +78,19 @@ TEST(DecontaminationTest, LooksBehindASystemTurn) {
   EXPECT_EQ(ngram.overlap(chat), Overlap::none);
 }
 
+TEST(DecontaminationTest, LooksBehindEarlierTurns) {
+  Decontamination exact, ngram(8);
+  for (Decontamination* rule : {&exact, &ngram}) rule->protect(question("What is the  capital", "of Peru?"));
+  const std::string context = "Be kind.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: ";
+  Record chat = question(context + "what is the capital of peru?");
+  chat.system_bytes = 10;
+  EXPECT_EQ(exact.overlap(chat), Overlap::none);
+  chat.context_bytes = context.size();
+  EXPECT_EQ(exact.overlap(chat), Overlap::equal);
+  chat.instruction = context + "what is the capital of peru";
+  EXPECT_EQ(ngram.overlap(chat), Overlap::ngram);
+}
+
 TEST(DecontaminationTest, TakesAnyBytes) {
   Decontamination rule(1);
   rule.protect(

@@ -278,6 +278,74 @@ TEST_F(RecordTest, FieldsTakeOtherNamesAndPaths) {
   EXPECT_FALSE(read(R"({"q":{"text":"Q"},"choices":["x"]})", fields)[0].has_output);
 }
 
+// LLaMA-Factory's alpaca form: pairs in front of the instruction, a system text in front of all.
+TEST_F(RecordTest, SystemAndHistoryStandInFrontOfTheInstruction) {
+  const auto one = [&](const std::string& text, const FieldNames& fields = {}) {
+    return read(text, fields).at(0);
+  };
+  const Record record = one(
+      R"({"instruction":"And lead?","input":"","output":"No.","history":[["Which floats?","Lithium."]],"system":"Be brief."})");
+  EXPECT_EQ(record.instruction, "Be brief.\n\nUser: Which floats?\n\nAssistant: Lithium.\n\nUser: And lead?");
+  EXPECT_EQ(record.system_bytes, 11u);
+  EXPECT_EQ(record.instruction.substr(record.context_bytes), "And lead?");
+  EXPECT_EQ(one(R"({"system_prompt":"s","question":"q","response":"a"})", {{"instruction", "question"}})
+                .instruction,
+            "s\n\nq");
+  EXPECT_EQ(one(R"({"instruction":"q","sys":"s"})", {{"system", "sys"}}).instruction, "s\n\nq");
+  EXPECT_EQ(one(R"({"instruction":"q","system":"s","system_prompt":"s"})").instruction, "s\n\nq");
+  for (const char* none : {R"("history":[],"system":"")", R"("history":null,"system":null)"})
+    EXPECT_EQ(one(R"({"instruction":"q",)" + std::string(none) + "}").instruction, "q");
+  EXPECT_EQ(
+      one(R"({"instruction":"q","history":5,"system":[]})", {{"system", ""}, {"history", ""}}).instruction,
+      "q");
+  const std::string turns = R"([{"role":"user","content":"a"},{"role":"assistant","content":"b"}])";
+  EXPECT_EQ(one(R"({"instruction":"q","history":)" + turns + "}").instruction,
+            "User: a\n\nAssistant: b\n\nUser: q");
+  EXPECT_EQ(one(R"({"history":[["a","b"]],"messages":[{"role":"user","content":"q"}]})").instruction,
+            "User: a\n\nAssistant: b\n\nUser: q");
+  expect_bad(R"({"instruction":"q","system":"s","system_prompt":"t"})", 1,
+             {"'system_prompt'", "another system text"});
+  expect_bad(R"({"instruction":"q","system":["s"]})", 1, {"key 'system': expected a string, got a list"});
+  expect_bad(R"({"instruction":"q","history":"a"})", 1, {"history: key 'history'", "got a string"});
+  expect_bad(R"({"instruction":"q","history":[["a"]]})", 1, {"item 1: expected a pair"});
+  expect_bad(R"({"instruction":"q","history":[["a",null]]})", 1, {"item 1: expected a pair"});
+  expect_bad(R"({"instruction":"q","history":[{"role":"user","content":"a"}]})", 1, {"no answer"});
+  expect_bad(R"({"instruction":"q","history":[{"role":"assistant","content":"a"}]})", 1, {"in turn"});
+}
+
+TEST_F(RecordTest, ARecordToTrainOnHasAnOutputThatIsNotBlank) {
+  for (const char* output : {"", " ", "\\n\\t", "\u00a0"})
+    for (const Record& record : read(R"({"instruction":"q","output":")" + std::string(output) + "\"}"))
+      expect_error([&] { require_output(record); }, ExitCode::data,
+                   {"x.jsonl:1: the output is", "nothing to learn"});
+}
+
+TEST_F(RecordTest, AFileOfAnotherKindIsNamedHoweverItIsPacked) {
+  const std::string page = "<!doctype html><html>", packed_page = [&] {
+    std::string frame(ZSTD_compressBound(page.size()), '\0');
+    frame.resize(ZSTD_compress(frame.data(), frame.size(), page.data(), page.size(), 3));
+    return frame;
+  }();
+  expect_error([&] { read_records(save(page), {}); }, ExitCode::data,
+               {"x.jsonl: expected JSON or JSONL, found an HTML page"});
+  expect_error([&] { read_records(save(packed_page, "x.jsonl.zst"), {}); }, ExitCode::data,
+               {"found an HTML page"});
+  expect_error([&] { read_records(save(page, "x.parquet"), {}); }, ExitCode::data,
+               {"expected Parquet, found an HTML page"});
+  expect_error([&] { read_records(save(page, "x.jsonl.gz"), {}); }, ExitCode::data,
+               {"ends in .gz, found an HTML page"});
+  expect_error([&] { read_records(save("", "x.jsonl.gz"), {}); }, ExitCode::data,
+               {"ends in .gz, found an empty file"});
+}
+
+TEST_F(RecordTest, AnArrayOfObjectsIsReadUnderAnyName) {
+  const std::string array = "[{\"instruction\":\"a\"},\n {\"instruction\":\"b\"}]\n";
+  EXPECT_EQ(read(array).size(), 2u);
+  EXPECT_EQ(read("[\n" + array.substr(1)).size(), 2u);
+  expect_bad(array + "{\"instruction\":\"c\"}", 3, {"behind the end of the array"});
+  expect_bad("[1]\n[2]", 1, {"expected an object, got a list"});
+}
+
 TEST_F(RecordTest, StopsAtAnExceptionOfTheUser) {
   const auto path = save("{\"instruction\":\"a\"}\n{\"instruction\":\"b\"}\nbroken");
   int seen = 0;
