@@ -1,4 +1,5 @@
 #include <arrow/array.h>
+#include <arrow/extension_type.h>
 #include <arrow/io/file.h>
 #include <arrow/record_batch.h>
 #include <arrow/scalar.h>
@@ -52,7 +53,7 @@ class Cells {
       case arrow::Type::DICTIONARY:
         return coded(static_cast<const arrow::DictionaryArray&>(array), row);
       case arrow::Type::EXTENSION:
-        return read(*static_cast<const arrow::ExtensionArray&>(array).storage(), row);
+        return extended(static_cast<const arrow::ExtensionArray&>(array), row);
       default:
         return plain(array, row);
     }
@@ -85,6 +86,14 @@ class Cells {
       fail_data("{}: column '{}': entry {} of a dictionary of {}", place_, column_, index,
                 array.dictionary()->length());
     return read(*array.dictionary(), index);
+  }
+
+  /// Text that is marked as JSON holds the value that it describes: lists of mixed content are written so.
+  JsonValue extended(const arrow::ExtensionArray& array, std::int64_t row) const {
+    JsonValue stored = read(*array.storage(), row);
+    const auto& type = static_cast<const arrow::ExtensionType&>(*array.type());
+    if (type.extension_name() != "arrow.json" || stored.kind != Kind::string) return stored;
+    return parse_json_value(stored.text, fmt::format("{}: column '{}': JSON", place_, column_));
   }
 
   JsonValue plain(const arrow::Array& array, std::int64_t row) const {

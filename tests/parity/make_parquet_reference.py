@@ -73,6 +73,12 @@ def chats():
     write("share_gpt", pa.table({"conversations": pa.array(share), "score": [0.5] * 40}), all_of)
     nested = pa.table({"data": pa.array([{"turns": turns, "n": 1} for turns in rows])})
     write("nested", nested, all_of)
+    # As `datasets` writes lists of mixed content: each turn is a text of the extension type arrow.json.
+    parts = [[{**turn, "content": [{"type": "text", "text": turn["content"]}]} if j == 0 else turn for j, turn in enumerate(turns)]
+             for turns in rows[:5]]
+    texts = pa.array([[json.dumps(turn) for turn in turns] for turns in parts])
+    marked = pa.ListArray.from_arrays(texts.offsets, pa.ExtensionArray.from_storage(pa.json_(), texts.values))
+    write("json_text", pa.table({"messages": marked}), all_of[:5])
 
 
 def broken():

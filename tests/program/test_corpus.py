@@ -1,13 +1,19 @@
 """The corpus as users have it: broken lines, several files and forms, chats, contamination by runs of words."""
+import bz2
+import glob
 import gzip
+import io
 import json
+import os
 import pathlib
+import pickle
 import re
 import subprocess
+import tarfile
 import tempfile
 import unittest
 
-from small_world import LAB, differences, make_world, rocket
+from small_world import LAB, ROCKET, differences, environment, make_world, rocket
 
 import test_bad_input as bad
 
@@ -105,13 +111,87 @@ class CorpusTest(unittest.TestCase):
     def test_an_empty_corpus_is_an_error_unless_none_is_chosen(self):
         config, run = self.world("empty", lambda folder, records: (folder / "corpus.jsonl").write_text("\n[]\n{\n"),
                                  corpus__on_error="skip")
-        rocket("embed", config)
+        for job in ("embed", "check"):
+            done = rocket(job, config, check=False)
+            self.assertEqual(done.returncode, bad.DATA, done.stderr)
+            self.assertIn("no records in 1 files", done.stderr)
+            self.assertIn("the first for: ", done.stderr)
         self.assertEqual(len(lines_of(run / "skipped.jsonl")), 2)
-        done = rocket("select", config, check=False)
-        self.assertEqual(done.returncode, bad.DATA, done.stderr)
         bad.edit_config(config, "selection.policy", "none")
-        rocket("select", config, "--fresh")
+        self.embed_and_select(config)
         self.assertEqual((run / "selected.jsonl").read_text(), "")
+
+    def test_patterns_find_all_folders_and_pipes_are_refused(self):
+        def scatter(folder, records):
+            for i, name in enumerate(("a.jsonl", "x/b.jsonl", "x/y/c.jsonl")):
+                (folder / "deep" / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "deep" / name).write_text("".join(json.dumps(r) + "\n" for r in records[40 * i:40 * i + 40]))
+        config, _ = self.world("deep", scatter)
+        deep = self.folder / "deep" / "deep"
+        found = sorted(glob.glob(f"{deep}/**/*.jsonl", recursive=True))
+        self.assertEqual(len(found), 3)
+        self.assertIn("120 records", rocket("check", config, "--set", f"corpus.records=[{deep}/**/*.jsonl]").stdout)
+        os.mkfifo(deep / "pipe.jsonl")
+        (deep / "x" / "gone.jsonl").symlink_to("nowhere.jsonl")
+        for setting, what in ((f"corpus.records=[{deep}/*.jsonl]", "is a pipe"), (f"task.shots={deep}/pipe.jsonl", "is a pipe"),
+                              (f"task.evaluation={deep}/pipe.jsonl", "is a pipe"), (f"corpus.records=[{deep}/x/*.jsonl]", "which does not exist"),
+                              (f"corpus.records=['{deep}/**.jsonl']", "component of its own"), (f"corpus.records=[{deep}/x/y*]", "folders only")):
+            done = rocket("check", config, "--set", setting, check=False)
+            self.assertEqual(done.returncode, bad.CONFIG, (setting, done.stderr))
+            self.assertIn(what, done.stderr)
+        line = f"{ROCKET} dedup <(cat {found[0]}) --encoder {LAB}/encoder"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment(), timeout=300)
+        self.assertEqual(done.returncode, bad.CONFIG, done.stderr)
+        self.assertIn("is a pipe", done.stderr)
+        (deep / "empty.jsonl").write_text("\n")
+        done = rocket("dedup", deep / "empty.jsonl", "--encoder", LAB / "encoder", check=False)
+        self.assertEqual(done.returncode, bad.DATA, done.stderr)
+        self.assertIn("no records", done.stderr)
+
+    def test_files_of_other_kinds_are_named(self):
+        config, _ = self.world("kinds")
+        text = '{"instruction": "a", "output": "b"}\n'
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            entry = tarfile.TarInfo("a.jsonl")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+        for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", bz2.compress(text.encode()), "bzip2"),
+                                    ("c.jsonl.gz", archive.getvalue(), "a tar archive"), ("d.jsonl", pickle.dumps([text]), "pickle"),
+                                    ("e.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+                                    ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: no valid JSON at byte 32: NaN"),
+                                    ("g.json", json.dumps({"instruction": "a", "output": "b"}, indent=1).encode(), "one whole object a line"),
+                                    ("h.csv", b"instruction,output\na,b\n", "looks like CSV")):
+            path = self.folder / name
+            path.write_bytes(content)
+            done = rocket("embed", config, "--set", f"corpus.records=[{path}]", check=False)
+            self.assertEqual(done.returncode, bad.DATA, (name, done.stderr))
+            self.assertIn(what, done.stderr)
+
+    def test_turns_of_chats_are_chosen_and_the_others_counted(self):
+        def chats(folder, records):
+            with open(folder / "corpus.jsonl", "w", encoding="utf-8") as file:
+                for i in range(0, 120, 2):
+                    turns = [{"role": role, "content": text} for r in records[i:i + 2]
+                             for role, text in (("user", r["instruction"]), ("assistant", r["output"]))]
+                    turns[1].update({"loss": False} if i % 4 else {})
+                    file.write(json.dumps({"system_prompt": "Be short.", "conversations": turns}) + "\n")
+        found = {}
+        for turns in ("first", "last", "all"):
+            config, run = self.world(turns, chats, corpus__turns=turns, selection__threshold=1)
+            said = self.embed_and_select(config)
+            found[turns] = lines_of(run / "selected.jsonl"), said
+        self.assertIn("30 assistant turns of chats are no outputs (corpus.turns: first), 30 assistant turns are marked", found["first"][1])
+        self.assertIn("30 assistant turns of chats are no outputs (corpus.turns: last)", found["last"][1])
+        self.assertNotIn("are no outputs", found["all"][1])
+        records = lines_of(LAB / "corpus.jsonl")[:120]
+        for line in found["last"][0]:
+            earlier, now = records[2 * line["record"]], records[2 * line["record"] + 1]
+            self.assertEqual(line["instruction"], f"Be short.\n\nUser: {earlier['instruction']}\n\nAssistant: {earlier['output']}"
+                                                  f"\n\nUser: {now['instruction']}")
+            self.assertEqual(line["output"], now["output"])
+        self.assertLess(max(line["record"] for line in found["last"][0]), 60)
+        self.assertGreater(max(line["record"] for line in found["all"][0]), 60)
 
     def test_records_that_share_words_with_the_task_go_first(self):
         def contaminate(folder, records):

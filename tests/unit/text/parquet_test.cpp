@@ -60,6 +60,16 @@ TEST_F(ParquetTest, FollowsPathsIntoStructs) {
     EXPECT_EQ(records[i].instruction, expected[i]["instruction"]);
 }
 
+TEST_F(ParquetTest, ReadsTurnsThatAreTextOfJson) {
+  const json expected = json::parse(read_file(kData + "json_text.json"));
+  const auto records = read_records(kData + "json_text.parquet", {});
+  ASSERT_EQ(records.size(), expected.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    EXPECT_EQ(records[i].instruction, expected[i]["instruction"]);
+    EXPECT_EQ(records[i].output, expected[i]["output"]);
+  }
+}
+
 TEST_F(ParquetTest, AnswersMayBeNumbersAndBooleans) {
   using Answers = std::vector<std::string>;
   EXPECT_EQ(answers("ints"), (Answers{"1", "-2", "3"}));
