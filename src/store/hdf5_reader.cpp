@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -23,6 +25,9 @@ struct StoredPart {
   std::string file, dataset;
   Rows rows;
 };
+
+// Parts that are open at once: few, as a process may open few files. Rows are mostly read in order.
+constexpr std::size_t kOpenParts = 16;
 
 // Finished files are never reopened for writing, so locks only add a way to fail (Lustre, NFS).
 H5Handle access_without_locks() {
@@ -183,18 +188,63 @@ struct H5Reader::File {
   std::vector<StoredPart> parts(const H5Handle& dataset, const std::string& name, const Shape& shape) const;
 
   template <class T>
-  void append_part(const StoredPart& part, Shape shape, Rows rows, std::vector<T>& out) const;
+  void append_part(const StoredPart& part, const Shape& shape, Rows rows, std::vector<T>& out) const;
+
+  // A data set that has been read from, opened and looked at once: rows are read in many small pieces.
+  // `source` is a part's own file.
+  struct OpenSet {
+    std::unique_ptr<File> source;
+    H5Handle dataset;
+    Shape shape;
+    bool is_virtual = false;
+    std::vector<StoredPart> parts;  // of a virtual one
+  };
+  const OpenSet& opened(const std::string& name) const;
+  const OpenSet& opened_part(const StoredPart& part, Shape shape) const;
 
   template <class T>
-  std::vector<T> read(const H5Handle& dataset, const std::string& name, const Shape& shape, Rows rows) const;
+  std::vector<T> read(const OpenSet& set, const std::string& name, Rows rows) const;
+
+  mutable std::map<std::string, OpenSet> sets;
+  mutable std::map<std::pair<std::string, std::string>, OpenSet> part_sets;  // by file and data set
 };
+
+const H5Reader::File::OpenSet& H5Reader::File::opened(const std::string& name) const {
+  const auto known = sets.find(name);
+  if (known != sets.end()) return known->second;
+  OpenSet set{.dataset = open(name)};
+  set.shape = shape(set.dataset, name);
+  set.is_virtual = is_virtual(set.dataset);
+  if (set.is_virtual)
+    set.parts = parts(set.dataset, name, set.shape);
+  else
+    check_stored(set.dataset, name,
+                 static_cast<std::int64_t>(values_of(set.shape, set.shape.empty() ? 1 : set.shape[0])));
+  return sets.emplace(name, std::move(set)).first->second;
+}
+
+// `shape` is that of the virtual data set.
+const H5Reader::File::OpenSet& H5Reader::File::opened_part(const StoredPart& part, Shape shape) const {
+  const std::pair key(part.file, part.dataset);
+  const auto known = part_sets.find(key);
+  if (known != part_sets.end()) return known->second;
+  if (part_sets.size() >= kOpenParts) part_sets.clear();
+  auto source = std::make_unique<File>(path.parent_path() / part.file);
+  H5Handle dataset = source->open(part.dataset);
+  shape[0] = part.rows.count;
+  const Shape found = source->shape(dataset, part.dataset);
+  if (found != shape) {
+    source->fail_set(part.dataset, "expected shape {}, got {}", shape_text(shape), shape_text(found));
+  }
+  source->check_stored(dataset, part.dataset, static_cast<std::int64_t>(values_of(shape, shape[0])));
+  return part_sets.emplace(key, OpenSet{std::move(source), std::move(dataset), shape}).first->second;
+}
 
 // Rows of a data set whose values lie in this very file.
 template <class T>
 void H5Reader::File::append_stored(const H5Handle& dataset, const std::string& name, const Shape& shape,
                                    Rows rows, std::vector<T>& out) const {
   check_type<T>(dataset, name);
-  check_stored(dataset, name, static_cast<std::int64_t>(values_of(shape, shape.empty() ? 1 : shape[0])));
   const std::size_t at = out.size();
   out.resize(at + values_of(shape, rows.count));
   if (out.size() == at) {
@@ -238,35 +288,30 @@ std::vector<StoredPart> H5Reader::File::parts(const H5Handle& dataset, const std
 
 // `shape` is that of the whole, `rows` are wanted of it; those of this part are added.
 template <class T>
-void H5Reader::File::append_part(const StoredPart& part, Shape shape, Rows rows, std::vector<T>& out) const {
+void H5Reader::File::append_part(const StoredPart& part, const Shape& shape, Rows rows,
+                                 std::vector<T>& out) const {
   const std::int64_t first = std::max(rows.first, part.rows.first);
   const std::int64_t end = std::min(rows.first + rows.count, part.rows.first + part.rows.count);
   if (first >= end) {
     return;
   }
-  const File source(path.parent_path() / part.file);
-  const H5Handle dataset = source.open(part.dataset);
-  shape[0] = part.rows.count;
-  const Shape found = source.shape(dataset, part.dataset);
-  if (found != shape) {
-    source.fail_set(part.dataset, "expected shape {}, got {}", shape_text(shape), shape_text(found));
-  }
-  source.append_stored(dataset, part.dataset, shape, {first - part.rows.first, end - first}, out);
+  const OpenSet& set = opened_part(part, shape);
+  set.source->append_stored(set.dataset, part.dataset, set.shape, {first - part.rows.first, end - first},
+                            out);
 }
 
 // Virtual data sets are put together here and not by HDF5, which takes a part that is missing, or that it
 // cannot open because too many files are, for one of fill values.
 template <class T>
-std::vector<T> H5Reader::File::read(const H5Handle& dataset, const std::string& name, const Shape& shape,
-                                    Rows rows) const {
+std::vector<T> H5Reader::File::read(const OpenSet& set, const std::string& name, Rows rows) const {
   std::vector<T> out;
-  if (!is_virtual(dataset)) {
-    append_stored(dataset, name, shape, rows, out);
+  if (!set.is_virtual) {
+    append_stored(set.dataset, name, set.shape, rows, out);
     return out;
   }
-  check_type<T>(dataset, name);
-  for (const StoredPart& part : parts(dataset, name, shape)) {
-    append_part(part, shape, rows, out);
+  check_type<T>(set.dataset, name);
+  for (const StoredPart& part : set.parts) {
+    append_part(part, set.shape, rows, out);
   }
   return out;
 }
@@ -287,9 +332,8 @@ Shape H5Reader::shape(const std::string& name) const {
 
 template <class T>
 std::vector<T> H5Reader::read(const std::string& name) const {
-  const H5Handle dataset = file_->open(name);
-  const Shape shape = file_->shape(dataset, name);
-  return file_->read<T>(dataset, name, shape, {0, shape.empty() ? 1 : shape[0]});
+  const File::OpenSet& set = file_->opened(name);
+  return file_->read<T>(set, name, {0, set.shape.empty() ? 1 : set.shape[0]});
 }
 
 template <class T>
@@ -306,12 +350,12 @@ std::vector<T> H5Reader::read(const std::string& name, const Shape& expected) co
 
 template <class T>
 std::vector<T> H5Reader::read_rows(const std::string& name, std::int64_t first, std::int64_t count) const {
-  const H5Handle dataset = file_->open(name);
-  const Shape shape = file_->shape(dataset, name);
+  const File::OpenSet& set = file_->opened(name);
+  const Shape& shape = set.shape;
   if (shape.empty() || first < 0 || count < 0 || first > shape[0] || count > shape[0] - first) {
     file_->fail_set(name, "no {} rows at row {}: its shape is {}", count, first, shape_text(shape));
   }
-  return file_->read<T>(dataset, name, shape, {first, count});
+  return file_->read<T>(set, name, {first, count});
 }
 
 std::vector<std::string> H5Reader::read_strings(const std::string& name) const {
