@@ -106,6 +106,8 @@ class Cells {
     if (!scalar.ok()) fail_data("{}: column '{}': {}", place_, column_, scalar.status().message());
     std::string written = scalar.ValueUnsafe()->ToString();
     if (written == "nan") return {};  // how data frames write a missing number
+    if (written == "inf" || written == "-inf")
+      fail_data("{}: column '{}': infinity has no place in a record", place_, column_);
     return {number ? Kind::number : Kind::boolean, std::move(written), {}, {}};
   }
 
@@ -168,7 +170,8 @@ class ParquetReader : public ValueReader {
     std::vector<int> leaves;
     for (int i = 0; i < schema.num_columns(); ++i) {
       const std::string& column = schema.GetColumnRoot(i)->name();
-      if (std::ranges::any_of(paths, [&](const std::string& path) { return leads_into(path, column); }))
+      if (paths.empty() ||
+          std::ranges::any_of(paths, [&](const std::string& path) { return leads_into(path, column); }))
         leaves.push_back(i);
     }
     if (leaves.empty())

@@ -174,6 +174,17 @@ std::vector<Turn> pair_of(const JsonValue& pair, const std::string& place) {
   return {{Role::user, pair.items[0].text}, {Role::assistant, pair.items[1].text}};
 }
 
+void append_said(const JsonValue& value, std::string& text) {
+  if (value.kind == Kind::null) return;
+  if (value.kind == Kind::array) {
+    for (const JsonValue& part : value.items) append_said(part, text);
+    return;
+  }
+  const JsonValue* part = value.find("text");
+  const JsonValue& said = part && part->kind == Kind::string ? *part : value;
+  text += (text.empty() ? "" : "\n") + (said.kind == Kind::string ? said.text : to_json(said));
+}
+
 }  // namespace
 
 Turns turns_setting(std::string_view name, bool of_task) {
@@ -198,6 +209,17 @@ std::string TurnCounts::describe(std::string_view setting, std::string_view valu
   add(not_chosen, fmt::format("assistant turns of chats are no outputs ({}: {})", setting, value));
   add(marked, "assistant turns are marked not to be trained on or hold tool calls");
   add(unanswered, "questions at the end of chats have no answer");
+  return text;
+}
+
+std::string conversation_text(const JsonValue& turns) {
+  std::string text;
+  for (const JsonValue& turn : turns.items) {
+    if (turn.kind != Kind::object) append_said(turn, text);
+    for (const char* key : {keys_of(turn).text, "tool_calls", "function_call"}) {
+      if (const JsonValue* value = turn.find(key)) append_said(*value, text);
+    }
+  }
   return text;
 }
 

@@ -72,6 +72,10 @@ std::vector<Turn> read_history(const JsonValue& history, const std::string& plac
 /// earlier turns the question alone.
 std::string with_history(const std::vector<Turn>& before, const std::string& question);
 
+/// What is said in all turns of a chat, also in those that read_conversation does not look at, a line each:
+/// texts as they are, tool calls and whatever else is no text as JSON.
+std::string conversation_text(const JsonValue& turns);
+
 /// Makes `text` the output that read_conversation reads, of turns that it has read.
 void set_assistant_turn(JsonValue& turns, const std::string& text, Turns which = Turns::first);
 

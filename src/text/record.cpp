@@ -222,11 +222,23 @@ std::vector<Record> records_of_chat(Conversation&& chat, const Fields& fields) {
   return records;
 }
 
+/// What is said in a chat, and in the columns beside it.
+std::string whole_chat(const Fields& fields, const JsonValue& turns) {
+  std::string text = fields.system("");
+  if (!text.empty()) text += "\n";
+  for (const Turn& turn : fields.history()) text += turn.text + "\n";
+  return text + conversation_text(turns);
+}
+
 std::vector<Record> parse_records(const JsonValue& value, const FieldNames& names, Turns turns,
                                   const std::string& place) {
   if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
   const Fields fields(value, names, place);
-  if (auto chat = fields.conversation(turns)) return records_of_chat(*std::move(chat), fields);
+  if (auto chat = fields.conversation(turns)) {
+    std::vector<Record> records = records_of_chat(*std::move(chat), fields);
+    records.front().whole_chat = whole_chat(fields, *follow(value, fields.chat()));
+    return records;
+  }
   Record record = fields_beside_turns(fields);
   const std::string question = fields.instruction();
   set_question(record, fields.system(""), fields.history(), question);

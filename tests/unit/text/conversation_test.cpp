@@ -56,6 +56,21 @@ TEST_F(ConversationTest, TakesTheFirstQuestionAndItsAnswer) {
   EXPECT_EQ(record.system_bytes, 0u);
 }
 
+TEST_F(ConversationTest, HoldsWhatIsSaidInAllTurns) {
+  EXPECT_EQ(read(chat({turn("system", "s"), turn("user", "q"), turn("assistant", "a"), turn("user", "q2"),
+                       turn("assistant", "a2")}))
+                .whole_chat,
+            "s\nq\na\nq2\na2");
+  EXPECT_EQ(read({{"conversations", {said("human", "q"), said("gpt", "a"), said("human", "q2")}}}).whole_chat,
+            "q\na\nq2");
+  json call = turn("assistant", nullptr);
+  call["tool_calls"] = {{{"name", "add"}}};
+  const json parts = {{{"type", "text"}, {"text", "one"}}, {{"type", "image"}, {"url", "x"}}};
+  EXPECT_EQ(read(chat({turn("user", "q"), turn("assistant", "a"), turn("user", parts), call})).whole_chat,
+            "q\na\none\n{\"type\":\"image\",\"url\":\"x\"}\n{\"name\":\"add\"}");
+  EXPECT_EQ(read({{"instruction", "q"}, {"output", "a"}}).whole_chat, "");
+}
+
 TEST_F(ConversationTest, PutsTheSystemTurnInFront) {
   for (const char* role : {"system", "developer"}) {
     const Record record = read(chat({turn(role, "be kind"), turn("user", "q"), turn("assistant", "a")}));
