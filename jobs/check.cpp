@@ -10,7 +10,10 @@
 #include "jobs.h"
 #include "model/device.h"
 #include "model/encoder.h"
+#include "model/threads.h"
 #include "pipeline/corpus_data.h"
+#include "pipeline/known_blocks.h"
+#include "pipeline/long_texts.h"
 #include "pipeline/options.h"
 #include "pipeline/table.h"
 #include "pipeline/task_data.h"
@@ -30,6 +33,7 @@ struct Findings {
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
   std::vector<AdapterFacts> bank;
   std::string turns_left_out;  // of the corpus' chats
+  std::string long_texts;      // what is said of texts beyond the encoder's length; empty: there are none
 };
 
 void check_base_and_bank(const Session& session, Findings& found) {
@@ -76,9 +80,19 @@ void check_task(const Session& session, Findings& found) {
     if (!note.empty()) found.notes.push_back(note);
 }
 
+/// Tokenises what would be embedded of the records.
+void count_lengths(const RunConfig& config, const EncoderTokenizer& tokenizer,
+                   const std::vector<Record>& records, LongTextCount& lengths) {
+  std::vector<std::uint8_t> is_long(records.size());
+  on_threads(static_cast<std::int64_t>(records.size()), [&](std::int64_t i) {
+    is_long[i] = tokenizer.tokens(embedded_text(config.encoder.prefix, records[i])).is_long;
+  });
+  for (std::size_t i = 0; i < records.size(); ++i) lengths.add(records[i].file, is_long[i] != 0);
+}
+
 void check_corpus_and_encoder(const Session& session, Findings& found) {
   const RunConfig& config = session.config;
-  load_tokenizer(config.encoder.path);
+  const EncoderTokenizer tokenizer = configured_encoder_tokenizer(config);
   // As the base: on the CPU the encoder would be read and packed.
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat,
                 at::Device(at::kMeta));
@@ -87,7 +101,16 @@ void check_corpus_and_encoder(const Session& session, Findings& found) {
   CorpusReader corpus = open_corpus(config, [&](const SkippedRecord& skipped) {
     if (++found.skipped == 1) first = fmt::format("{}:{}: {}", skipped.file, skipped.line, skipped.reason);
   });
-  for (Record record; corpus.next(record);) ++found.records;
+  LongTextCount lengths;
+  std::vector<Record> block = read_records(config.task.shots, config.task.fields, task_turns(config));
+  block.resize(found.shots);
+  count_lengths(config, tokenizer, block, lengths);
+  do {
+    block = corpus.block(found.records, records_per_block);
+    count_lengths(config, tokenizer, block, lengths);
+    found.records += static_cast<std::int64_t>(block.size());
+  } while (!block.empty());
+  found.long_texts = lengths.describe(tokenizer);
   require_records(config, found.records, first);
   found.turns_left_out = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
 }
@@ -154,6 +177,7 @@ std::string memory(const Session& session, const Findings& f) {
     text +=
         "bank: larger than bank.memory, so only its headers were checked here; score reads every value "
         "before it begins\n";
+  if (!f.long_texts.empty()) text += "encoder: " + f.long_texts + "\n";
   if (const std::string note = note_on_bases(f.bank, config.base.path); !note.empty())
     text += "note: " + note + "\n";
   const std::int64_t base_bytes =

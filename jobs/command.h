@@ -12,7 +12,8 @@ namespace rocket {
 struct DedupRequest {
   std::vector<std::string> files, fields;                // fields: OURS=THEIRS
   std::string encoder, keep = "first", output, dropped;  // output empty: stdout
-  std::optional<std::string> pooling, prefix, device;
+  std::string text = "whole", prefix, long_texts = "cut";
+  std::optional<std::string> pooling, device;
   std::optional<std::int64_t> max_length;
   double threshold = 0.9;
 };

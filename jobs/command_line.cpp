@@ -143,11 +143,19 @@ void add_dedup(CLI::App& app, Command& command) {
       ->type_name("OURS=THEIRS")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  sub->add_option("--prefix", to.prefix, "In front of every text (default: as encoder.prefix)")
-      ->type_name("TEXT");
+  sub->add_option(
+         "--text", to.text,
+         "What is compared: whole (all turns of a chat; instruction, input, output, rationale), question "
+         "(without answers; of a chat the first question) or labelled (as `rocket embed` has it)")
+      ->check(CLI::IsMember({"whole", "question", "labelled"}))
+      ->capture_default_str();
+  sub->add_option("--prefix", to.prefix, "In front of every text (default: nothing)")->type_name("TEXT");
   sub->add_option("--max-length", to.max_length, "Tokens of a text (default: as encoder.max_length)")
       ->check(CLI::Range(3, 1 << 30))
       ->type_name("TOKENS");
+  sub->add_option("--long", to.long_texts, "As encoder.long, for texts beyond that length")
+      ->check(CLI::IsMember({"cut", "head_tail", "windows"}))
+      ->capture_default_str();
   sub->add_option("--pooling", to.pooling, "auto, cls or mean (default: auto)")
       ->check(CLI::IsMember({"auto", "cls", "mean"}))
       ->type_name("");

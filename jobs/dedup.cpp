@@ -1,4 +1,6 @@
 // The dedup alone: files of records in, one record of each group of near ones out. Exact over all pairs.
+#include <fmt/ranges.h>
+
 #include <chrono>
 #include <cmath>
 #include <fstream>
@@ -16,10 +18,13 @@
 #include "comm/mpi_comm.h"
 #include "formats/byte_stream.h"
 #include "formats/json_lines.h"
+#include "formats/value_reader.h"
 #include "jobs.h"
 #include "model/device.h"
 #include "model/text_embedder.h"
 #include "model/threads.h"
+#include "pipeline/corpus_data.h"
+#include "pipeline/long_texts.h"
 #include "pipeline/task_data.h"
 #include "selection/near_walk.h"
 #include "selection/shared_rows.h"
@@ -61,20 +66,34 @@ FieldNames field_names(const std::vector<std::string>& pairs) {
   return names;
 }
 
-/// Characters of the record's texts.
-std::int64_t length_of(const Record& record) {
-  std::int64_t length = 0;
-  for (const std::string* text : {&record.instruction, &record.input, &record.output})
-    length += static_cast<std::int64_t>(count_characters(*text));
-  return length;
+/// What --text compares of a record, behind the prefix.
+std::string compared_text(const Record& record, const DedupRequest& request) {
+  if (request.text == "labelled") return embedded_text(request.prefix, record);
+  std::vector<std::string_view> parts;
+  if (request.text == "question")
+    parts = {record.instruction, record.input};
+  else if (record.whole_chat.empty())
+    parts = {record.instruction, record.input, record.output};
+  else
+    parts = {record.whole_chat};
+  if (request.text == "whole" && record.rationale) parts.push_back(*record.rationale);
+  std::erase(parts, "");
+  return fmt::format("{}{}", request.prefix, fmt::join(parts, "\n"));
 }
 
 /// Collective. The records in the order in which they are walked; the first pass, which also finds any broken
-/// line.
-std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, bool longest_first) {
+/// line. On root `files` becomes what each file holds.
+std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, const DedupRequest& request,
+                                     std::vector<RecordsOfFile>& files) {
   std::vector<std::int64_t> order, length;
   on_root(comm, [&] {
-    for (Record record; records.next(record);) length.push_back(longest_first ? length_of(record) : 0);
+    for (Record record; records.next(record);) {
+      const bool longest_first = request.keep == "longest";
+      length.push_back(
+          longest_first ? static_cast<std::int64_t>(count_characters(compared_text(record, request))) : 0);
+      if (files.empty() || files.back().file != record.file) files.push_back({record.file});
+      ++files.back().records;
+    }
     if (length.empty()) fail_data("dedup: the files hold no records");
     order.resize(length.size());
     std::iota(order.begin(), order.end(), 0);
@@ -83,17 +102,26 @@ std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, bool long
   return broadcast_values(comm, order);
 }
 
-/// Vectors of records [first, end); the next block is read and tokenised while one is computed.
-std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream, const std::string& prefix,
-                              std::int64_t first, std::int64_t end) {
-  using Tokens = std::vector<std::vector<TokenId>>;
+/// A long text: its record and the number of its text (long_text_number).
+struct LongText {
+  std::int64_t record = 0, number = 0;
+};
+
+/// Vectors of records [first, end); the next block is read and tokenised while one is computed. Adds those of
+/// long texts to `long_texts`.
+std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream, const DedupRequest& request,
+                              std::int64_t first, std::int64_t end, std::vector<LongText>& long_texts) {
+  using Tokens = std::vector<EncoderTokens>;
   std::vector<float> vectors;
   one_ahead<Tokens>(
       [&]() -> std::optional<Tokens> {
         Tokens texts;
-        for (const Record& record : stream.block(first, std::min(block_size, end - first)))
-          texts.push_back(embedder.tokens(embedded_text(prefix, record)));
-        first += static_cast<std::int64_t>(texts.size());
+        for (const Record& record : stream.block(first, std::min(block_size, end - first))) {
+          const std::string text = compared_text(record, request);
+          texts.push_back(embedder.tokenizer().tokens(text));
+          if (texts.back().is_long) long_texts.push_back({first, long_text_number(true, text)});
+          ++first;
+        }
         return texts.empty() ? std::nullopt : std::optional(std::move(texts));
       },
       [&](Tokens texts) {
@@ -108,26 +136,40 @@ std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream
 
 /// Embeds this rank's units.
 SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, CorpusReader stream,
-                      const std::string& prefix, std::int64_t records) {
+                      const DedupRequest& request, std::int64_t records, std::vector<LongText>& long_texts) {
   SharedRows rows(embedder.dimension(), unit_size);
   const std::int64_t units = (records + unit_size - 1) / unit_size;
   Progress progress("embed", "units", (units - comm.rank() + comm.size() - 1) / comm.size(), 0);
   for (std::int64_t unit = comm.rank(); unit < units; unit += comm.size()) {
     const std::int64_t first = unit * unit_size;
-    rows.put(unit, embed_unit(embedder, stream, prefix, first, std::min(records, first + unit_size)));
+    rows.put(unit,
+             embed_unit(embedder, stream, request, first, std::min(records, first + unit_size), long_texts));
     progress.advance();
   }
   return rows;
 }
 
+/// Collective. [records] the number of each record's text, 0 where it is not long.
+std::vector<std::int64_t> all_long_texts(Comm& comm, const std::vector<LongText>& mine,
+                                         std::int64_t records) {
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(records), 0);
+  for (const std::string& theirs : comm.gather_all(bytes_of(mine))) {
+    for (const LongText& text : values_of<LongText>(theirs)) numbers.at(text.record) = text.number;
+  }
+  return numbers;
+}
+
 /// Collective. For each record who dropped it, or -1.
 std::vector<std::int64_t> compare(Comm& comm, const SharedRows& rows, std::span<const std::int64_t> order,
-                                  std::int64_t dimension, double threshold) {
+                                  std::span<const std::int64_t> long_texts, std::int64_t dimension,
+                                  double threshold) {
   NearWalk walk(dimension, threshold, NearWalk::References::kept, on_threads);
   Progress progress("compare", "records", static_cast<std::int64_t>(order.size()), 0);
   for (std::size_t first = 0; first < order.size(); first += walk_size) {
     const auto block = order.subspan(first, std::min<std::size_t>(walk_size, order.size() - first));
-    walk.take(comm, rows.gather(comm, block), std::numeric_limits<std::int64_t>::max());
+    std::vector<std::int64_t> numbers;
+    for (const std::int64_t record : block) numbers.push_back(long_texts[record]);
+    walk.take(comm, rows.gather(comm, block), std::numeric_limits<std::int64_t>::max(), numbers);
     progress.advance(static_cast<std::int64_t>(block.size()));
   }
   std::vector<std::int64_t> dropped_by(order.size(), -1);
@@ -169,18 +211,13 @@ class Lines {
   std::ofstream file_;
 };
 
-/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as a
-/// record of ours.
+/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as an
+/// object of all its columns.
 template <class F>
-void for_each_text(const fs::path& file, const FieldNames& fields, F&& use) {
+void for_each_text(const fs::path& file, F&& use) {
   if (is_parquet(file)) {
-    for_each_record(file, fields, [&](Record&& record) {
-      use(
-          nlohmann::ordered_json{
-              {"instruction", record.instruction}, {"input", record.input}, {"output", record.output}}
-              .dump(),
-          record.line);
-    });
+    for (const auto rows = open_values(file, {}); rows->advance();)
+      use(to_json(rows->value(fmt::format("{}:{}", file.string(), rows->line()))), rows->line());
     return;
   }
   JsonTexts texts(file);
@@ -194,12 +231,22 @@ void for_each_text(const fs::path& file, const FieldNames& fields, F&& use) {
   }
 }
 
+/// Root only. Whatever a row of Parquet holds is written as JSON: throws data (65) for a column that cannot
+/// be, before anything is computed.
+void check_columns(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) {
+    if (!is_parquet(file)) continue;
+    in_context("dedup writes all columns of a row as JSON",
+               [&] { for_each_text(file, [](const std::string&, std::int64_t) {}); });
+  }
+}
+
 /// Root only. The files once more.
-void write_results(const std::vector<fs::path>& files, const FieldNames& fields,
-                   std::span<const std::int64_t> dropped_by, Lines& kept, std::optional<Lines>& dropped) {
+void write_results(const std::vector<fs::path>& files, std::span<const std::int64_t> dropped_by, Lines& kept,
+                   std::optional<Lines>& dropped) {
   std::size_t index = 0;
   for (const fs::path& file : files) {
-    for_each_text(file, fields, [&](const std::string& text, std::int64_t line) {
+    for_each_text(file, [&](const std::string& text, std::int64_t line) {
       if (index == dropped_by.size())
         fail_data("{}: the file has grown since it was read first", file.string());
       const std::int64_t record = static_cast<std::int64_t>(index), by = dropped_by[index++];
@@ -219,11 +266,19 @@ void write_results(const std::vector<fs::path>& files, const FieldNames& fields,
   if (dropped) dropped->commit();
 }
 
+/// Root only.
+void report_long_texts(const LongTextCount& count, const EncoderTokenizer& tokenizer) {
+  if (count.long_ones() == 0) return;
+  log::warn("dedup: {}; such a record is dropped only for an equal text",
+            count.describe(tokenizer, "--long"));
+}
+
 TextEmbedder open_embedder(const DedupRequest& request, const RunConfig& defaults, int rank_on_node) {
   if (!fs::is_directory(request.encoder)) fail_config("--encoder {}: no such model folder", request.encoder);
   return TextEmbedder(request.encoder,
                       {.pooling = request.pooling.value_or(defaults.encoder.pooling),
-                       .max_length = request.max_length.value_or(defaults.encoder.max_length)},
+                       .max_length = request.max_length.value_or(defaults.encoder.max_length),
+                       .long_texts = long_texts_setting(request.long_texts)},
                       choose_device(request.device.value_or(defaults.device), rank_on_node));
 }
 
@@ -246,23 +301,25 @@ void dedup(Comm& comm, const DedupRequest& request) {
   on_root(comm, [&] {
     kept.emplace(request.output);
     if (!request.dropped.empty()) dropped.emplace(request.dropped);
+    check_columns(files);
   });
   // Unlike those of a run's corpus they may lack an output.
   const auto open_records = [&] { return CorpusReader(files, fields, OnError::stop, {}, Outputs::optional); };
-  const std::vector<std::int64_t> order = walk_order(comm, open_records(), request.keep == "longest");
+  std::vector<RecordsOfFile> counted;  // on root
+  const std::vector<std::int64_t> order = walk_order(comm, open_records(), request, counted);
   const auto records = static_cast<std::int64_t>(order.size());
   const Clock embedding;
   std::optional<SharedRows> rows;
-  agree(comm, [&] {
-    rows.emplace(embed_mine(comm, *embedder, open_records(), request.prefix.value_or(defaults.encoder.prefix),
-                            records));
-  });
+  std::vector<LongText> mine;
+  agree(comm, [&] { rows.emplace(embed_mine(comm, *embedder, open_records(), request, records, mine)); });
+  const std::vector<std::int64_t> long_texts = all_long_texts(comm, mine, records);
+  on_root(comm, [&] { report_long_texts(LongTextCount(counted, long_texts), embedder->tokenizer()); });
   const double embedding_seconds = embedding.seconds();
   const Clock comparing;
   const std::vector<std::int64_t> dropped_by =
-      compare(comm, *rows, order, embedder->dimension(), request.threshold);
+      compare(comm, *rows, order, long_texts, embedder->dimension(), request.threshold);
   const double comparing_seconds = comparing.seconds();
-  on_root(comm, [&] { write_results(files, fields, dropped_by, *kept, dropped); });
+  on_root(comm, [&] { write_results(files, dropped_by, *kept, dropped); });
   const auto stand = std::count(dropped_by.begin(), dropped_by.end(), -1);
   log::info(
       "dedup: {} records, {} kept, {} dropped in {:.1f} s (embedding {:.1f}, comparing {:.1f}), threshold "

@@ -7,6 +7,7 @@
 #include "jobs.h"
 #include "model/threads.h"
 #include "pipeline/corpus_data.h"
+#include "pipeline/long_texts.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "store/hdf5.h"
@@ -45,6 +46,7 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
     source = {corpus.at(0), corpus.at(1), [&](std::int64_t first, std::int64_t count) {
                 return file->read_rows<float>("embedding", first, count);
               }};
+    source.long_texts = file->read<std::int64_t>("long_text", {corpus.at(0)});
     shots = file->read<float>("shot_embedding", {-1, corpus.at(1)});
   });
   return choose_records(session.comm, source, shots,
@@ -52,8 +54,10 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
                         selection_options(session.config), on_threads);
 }
 
-/// The kept records in walk order, their texts read in one pass over the corpus.
-std::vector<SelectedRecord> kept_records(const RunConfig& config, const CuratedSet& set) {
+/// The kept records in walk order, their texts read in one pass over the corpus. On the way says how many of
+/// the retrieved records are long, by their numbers in embed.h5.
+std::vector<SelectedRecord> kept_records(const RunConfig& config, const CuratedSet& set,
+                                         const std::vector<std::int64_t>& long_texts) {
   std::vector<SelectedRecord> selected;
   std::map<std::int64_t, std::size_t> wanted;
   for (std::size_t i = 0; i < set.retrieved.size(); ++i) {
@@ -61,10 +65,19 @@ std::vector<SelectedRecord> kept_records(const RunConfig& config, const CuratedS
     wanted[set.retrieved[i]] = selected.size();
     selected.push_back({set.retrieved[i], set.similarity[i], {}});
   }
+  LongTextCount lengths;
+  std::vector<bool> retrieved(long_texts.size(), false);
+  for (const std::int64_t index : set.retrieved) retrieved[index] = true;
   for_each_indexed(config, [&](std::int64_t index, Record&& record) {
+    if (retrieved.at(index)) lengths.add(record.file, long_texts[index] != 0);
     if (const auto place = wanted.find(index); place != wanted.end())
       selected[place->second].record = std::move(record);
   });
+  if (lengths.long_ones() > 0)
+    log::info(
+        "select: {} of the {} records looked at are longer than the encoder reads at once ({}). Such a "
+        "record is dropped only for an equal text",
+        lengths.long_ones(), lengths.texts(), lengths.by_file());
   return selected;
 }
 
@@ -86,7 +99,8 @@ JobEnd select(JobContext& context) {
   const Contaminated removed = removed_records(session);
   const CuratedSet set = choose(session, removed.records);
   on_root(session.comm, [&] {
-    write_selected(session.run, kept_records(session.config, set));
+    const auto long_texts = H5Reader(session.run.file("embed.h5")).read<std::int64_t>("long_text");
+    write_selected(session.run, kept_records(session.config, set, long_texts));
     write_selection(session.run, set, removed);
     log::info("select: {} looked at, {} kept, {} removed as equal to a shot or an evaluation item{}",
               set.retrieved.size(), std::count(set.kept.begin(), set.kept.end(), 1),

@@ -85,9 +85,14 @@ struct RunConfig {
     std::string pooling = "auto";
     std::string prefix = "Represent the following sentence for similar task retrieval: ";
     std::int64_t max_length = 1024;
+    std::string long_texts = "cut";
     std::string dtype = "float32";
     std::string store = "float32";
   } encoder;
+
+  struct Embed {
+    std::string from;
+  } embed;
 
   struct Scoring {
     std::int64_t max_new_tokens = 256;

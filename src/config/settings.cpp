@@ -88,9 +88,14 @@ std::vector<Setting> run_settings() {
        "in front of every text, whatever prompts the encoder's own files name; e5 wants \"passage: \""},
       {"encoder.max_length", AT(encoder.max_length), at_least(3),
        "tokens of a text, specials included; the encoder's own limit holds too"},
+      {"encoder.long", AT(encoder.long_texts), one_of({"cut", "head_tail", "windows"}),
+       "of a text beyond that length: its first tokens, half of them from its end, or the mean of windows"},
       {"encoder.dtype", AT(encoder.dtype), one_of({"float32", "bfloat16"}), "in which the encoder computes"},
       {"encoder.store", AT(encoder.store), one_of({"float32", "float16"}),
        "of the embeddings in embed.h5; float16 is half the size, with three digits"},
+
+      {"embed.from", AT(embed.from), path(),
+       "a run directory whose vectors of the same texts are taken over; its encoder must be the same"},
   };
 }
 

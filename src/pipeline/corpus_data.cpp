@@ -40,13 +40,16 @@ class SkippedFile {
 };
 
 /// Reads a corpus to its end and says what of its chats is left out.
-std::int64_t count(CorpusReader corpus, const RunConfig& config) {
-  std::int64_t records = 0;
-  for (Record record; corpus.next(record);) ++records;
+std::vector<RecordsOfFile> count(CorpusReader corpus, const RunConfig& config) {
+  std::vector<RecordsOfFile> files;
+  for (Record record; corpus.next(record);) {
+    if (files.empty() || files.back().file != record.file) files.push_back({record.file});
+    ++files.back().records;
+  }
   if (const std::string text = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
       !text.empty())
     log::info("corpus: {}", text);
-  return records;
+  return files;
 }
 
 }  // namespace
@@ -59,13 +62,19 @@ CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped
   return corpus;
 }
 
-std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
+std::int64_t total(const std::vector<RecordsOfFile>& files) {
+  std::int64_t records = 0;
+  for (const RecordsOfFile& file : files) records += file.records;
+  return records;
+}
+
+std::vector<RecordsOfFile> count_records(const RunConfig& config, const RunDirectory& run) {
   if (config.corpus.limit)
     log::info("corpus: corpus.limit is {}: at most so many records are read", *config.corpus.limit);
   if (config.corpus.on_error == "stop") {
-    const std::int64_t records = count(open_corpus(config), config);
-    require_records(config, records, "");
-    return records;
+    std::vector<RecordsOfFile> files = count(open_corpus(config), config);
+    require_records(config, total(files), "");
+    return files;
   }
   const fs::path path = run.file("skipped.jsonl");
   SkippedFile list(path);
@@ -74,12 +83,12 @@ std::int64_t count_records(const RunConfig& config, const RunDirectory& run) {
     if (list.lines() == 0) first = fmt::format("{}:{}: {}", skipped.file, skipped.line, skipped.reason);
     list.add(skipped);
   };
-  const std::int64_t records = count(open_corpus(config, skip), config);
+  std::vector<RecordsOfFile> files = count(open_corpus(config, skip), config);
   list.commit();
-  log::info("corpus: {} records, {} broken ones left out{}", records, list.lines(),
+  log::info("corpus: {} records, {} broken ones left out{}", total(files), list.lines(),
             list.lines() > 0 ? fmt::format(", listed in {}", path.string()) : "");
-  require_records(config, records, first);
-  return records;
+  require_records(config, total(files), first);
+  return files;
 }
 
 void require_records(const RunConfig& config, std::int64_t records, const std::string& first_skipped) {

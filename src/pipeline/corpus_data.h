@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "config/run_config.h"
@@ -14,10 +15,18 @@ namespace rocket {
 /// corpus index means the same record everywhere. `skipped` is told what corpus.on_error leaves out.
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped = {});
 
+/// How many records of a file have an index.
+struct RecordsOfFile {
+  std::string file;
+  std::int64_t records = 0;
+};
+std::int64_t total(const std::vector<RecordsOfFile>& files);
+
 /// Root only. Reads the whole corpus once, which also finds any broken record before work starts; returns how
-/// many records have an index. With corpus.on_error skip the others are listed in RUN/skipped.jsonl, a line
-/// {"file": ..., "line": ..., "reason": ...} each, and counted in the log.
-std::int64_t count_records(const RunConfig& config, const RunDirectory& run);
+/// many records of each file have an index, in the order of their indices. With corpus.on_error skip the
+/// others are listed in RUN/skipped.jsonl, a line {"file": ..., "line": ..., "reason": ...} each, and counted
+/// in the log.
+std::vector<RecordsOfFile> count_records(const RunConfig& config, const RunDirectory& run);
 
 /// Throws data (65) for a corpus of no records, unless the policy is `none`. `first_skipped`: the first
 /// record that was left out, with its reason; empty: none was.

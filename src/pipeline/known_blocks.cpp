@@ -8,11 +8,15 @@
 
 namespace rocket {
 
-KnownBlocks::KnownBlocks(const fs::path& folder, const std::string& encoder, std::int64_t dimension) {
+KnownBlocks::KnownBlocks(const std::vector<fs::path>& folders, const std::string& encoder,
+                         std::int64_t dimension) {
   std::vector<fs::path> files;
   std::error_code absent;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent))
-    files.push_back(entry.path());
+  for (const fs::path& folder : folders) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent)) {
+      if (entry.path().extension() == ".h5") files.push_back(entry.path());
+    }
+  }
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     try {
@@ -36,9 +40,11 @@ void KnownBlocks::add(const fs::path& file, const std::string& encoder, std::int
   files_.push_back(file);
 }
 
-std::vector<float> KnownBlocks::read(const std::string& block, std::int64_t rows) const {
+BlockRows KnownBlocks::read(const std::string& block, std::int64_t rows) const {
   const Place& place = places_.at(block);
-  return H5Reader(files_[place.file]).read_rows<float>("embedding", place.first_row, rows);
+  const H5Reader part(files_[place.file]);
+  return {part.read_rows<float>("embedding", place.first_row, rows),
+          part.read_rows<std::int64_t>("long_text", place.first_row, rows)};
 }
 
 }  // namespace rocket

@@ -2,6 +2,7 @@
 // changed or longer corpus computes only what is new.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -16,17 +17,23 @@ namespace fs = std::filesystem;
 /// texts.
 inline constexpr std::int64_t records_per_block = 256;
 
+/// What a block's texts were made into.
+struct BlockRows {
+  std::vector<float> vectors;            // [rows, d]
+  std::vector<std::int64_t> long_texts;  // [rows] long_text_number() of each
+};
+
 /// Parts that hold vectors have the attribute `encoder` (a hash of all that makes a vector of a text) and the
-/// data sets `embedding` [rows, d] and `block` [blocks], the hashes of their texts.
+/// data sets `embedding` [rows, d], `long_text` [rows] and `block` [blocks], the hashes of their texts.
 class KnownBlocks {
  public:
-  /// Looks through the parts of `folder`, which need not exist. Those of another encoder count for nothing,
-  /// and so does a file that cannot be read: its blocks are computed again.
-  KnownBlocks(const fs::path& folder, const std::string& encoder, std::int64_t dimension);
+  /// Looks through the parts of the folders, which need not exist. Those of another encoder count for
+  /// nothing, and so does a file that cannot be read: its blocks are computed again.
+  KnownBlocks(const std::vector<fs::path>& folders, const std::string& encoder, std::int64_t dimension);
 
   bool has(const std::string& block) const { return places_.contains(block); }
-  /// The vectors of a block that it has, of `rows` texts. One thread at a time.
-  std::vector<float> read(const std::string& block, std::int64_t rows) const;
+  /// A block that it has, of `rows` texts. One thread at a time.
+  BlockRows read(const std::string& block, std::int64_t rows) const;
 
  private:
   struct Place {

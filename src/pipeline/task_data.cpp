@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "evaluation/sandbox.h"
 #include "model/device.h"
+#include "pipeline/long_texts.h"
 #include "pipeline/options.h"
 #include "text/unicode.h"
 
@@ -184,10 +185,16 @@ Decoder configured_base(const RunConfig& config, int rank_on_node) {
   return Decoder::load(config.base.path, compute_type(config), choose_device(config.device, rank_on_node));
 }
 
+EncoderTokenizer configured_encoder_tokenizer(const RunConfig& config) {
+  return EncoderTokenizer(config.encoder.path, config.encoder.max_length,
+                          long_texts_setting(config.encoder.long_texts));
+}
+
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {
   return TextEmbedder(config.encoder.path,
                       {.pooling = config.encoder.pooling,
                        .max_length = config.encoder.max_length,
+                       .long_texts = long_texts_setting(config.encoder.long_texts),
                        .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat},
                       choose_device(config.device, rank_on_node));
 }

@@ -95,5 +95,7 @@ std::string embedded_text(const std::string& prefix, const Record& record);
 
 /// The encoder of the configuration, on this rank's device.
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node);
+/// Its tokenizer alone.
+EncoderTokenizer configured_encoder_tokenizer(const RunConfig& config);
 
 }  // namespace rocket

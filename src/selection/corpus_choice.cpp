@@ -20,6 +20,8 @@ namespace {
 constexpr double kDistanceGrid = 1e9;
 // Rows that are read and walked at once.
 constexpr std::size_t kWalkRows = 4096;
+// Rows that are read for nothing cost less than one more reading.
+constexpr std::int64_t kRowsBetween = 64;
 // Rows that a thread judges at once.
 constexpr std::int64_t kSlice = 128;
 
@@ -176,7 +178,8 @@ void decide(const NearWalk& walk, CuratedSet& set) {
   }
 }
 
-/// Vectors of some records in the given order; neighbours in the corpus are read together, up to a block.
+/// Vectors of some records in the given order; those that lie close together in the corpus are read together,
+/// up to a block, with the few rows between them.
 std::vector<float> gather(const EmbeddingSource& source, std::span<const RankedRecord> records) {
   std::vector<std::pair<std::int64_t, std::size_t>> wanted;
   for (std::size_t i = 0; i < records.size(); ++i) {
@@ -184,17 +187,18 @@ std::vector<float> gather(const EmbeddingSource& source, std::span<const RankedR
   }
   std::sort(wanted.begin(), wanted.end());
   const auto dimension = static_cast<std::size_t>(source.dimension);
-  const auto block = static_cast<std::size_t>(block_of(source));
+  const std::int64_t block = block_of(source);
   std::vector<float> result(records.size() * dimension);
   for (std::size_t first = 0; first < wanted.size();) {
     std::size_t end = first + 1;
-    while (end < wanted.size() && wanted[end].first == wanted[end - 1].first + 1 && end - first < block) {
+    const std::int64_t begin = wanted[first].first;
+    while (end < wanted.size() && wanted[end].first - wanted[end - 1].first <= kRowsBetween &&
+           wanted[end].first - begin < block) {
       ++end;
     }
-    const std::vector<float> rows =
-        read_rows(source, wanted[first].first, static_cast<std::int64_t>(end - first));
+    const std::vector<float> rows = read_rows(source, begin, wanted[end - 1].first + 1 - begin);
     for (std::size_t i = first; i < end; ++i) {
-      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>((i - first) * dimension), dimension,
+      std::copy_n(rows.begin() + (wanted[i].first - begin) * source.dimension, dimension,
                   result.begin() + static_cast<std::ptrdiff_t>(wanted[i].second * dimension));
     }
     first = end;
@@ -221,6 +225,16 @@ std::vector<float> gather(Comm& comm, const EmbeddingSource& source, std::span<c
   return result;
 }
 
+/// As NearWalk::take has them, of some records.
+std::vector<std::int64_t> long_texts_of(const EmbeddingSource& source,
+                                        std::span<const RankedRecord> records) {
+  std::vector<std::int64_t> numbers;
+  if (source.long_texts.empty()) return numbers;
+  for (const RankedRecord& record : records)
+    numbers.push_back(source.long_texts[static_cast<std::size_t>(record.record)]);
+  return numbers;
+}
+
 /// Collective. Looks at records in order until they end or `most` are kept.
 CuratedSet walk(Comm& comm, const Corpus& corpus, std::span<const RankedRecord> order, std::int64_t most) {
   NearWalk walk(corpus.source.dimension, corpus.options.threshold,
@@ -230,8 +244,8 @@ CuratedSet walk(Comm& comm, const Corpus& corpus, std::span<const RankedRecord> 
   std::size_t looked_at = 0;
   while (looked_at < order.size() && walk.kept() < most) {
     const std::span<const RankedRecord> rest = order.subspan(looked_at);
-    looked_at +=
-        walk.take(comm, gather(comm, corpus.source, rest.first(std::min(kWalkRows, rest.size()))), most);
+    const std::span<const RankedRecord> next = rest.first(std::min(kWalkRows, rest.size()));
+    looked_at += walk.take(comm, gather(comm, corpus.source, next), most, long_texts_of(corpus.source, next));
   }
   CuratedSet set;
   append(order.first(looked_at), set);

@@ -29,6 +29,7 @@ struct EmbeddingSource {
   /// Rows [first, first + count), row-major.
   std::function<std::vector<float>(std::int64_t first, std::int64_t count)> rows;
   std::int64_t block = 4096;  // rows asked for at a time; what is chosen does not depend on it
+  std::vector<std::int64_t> long_texts = {};  // [records] as NearWalk::take has them; empty: none is long
 };
 
 struct CuratedSet {
@@ -40,9 +41,10 @@ struct CuratedSet {
 
 /// Collective; the result is the same on all ranks, and for any number of them. `excluded[r]` marks records
 /// removed by decontamination. Two records are near if the cosine of their stored vectors, in float32, is
-/// above float32(threshold). In memory: a block, C numbers, and the references of the walk spread over the
-/// ranks (repr_filter: R numbers). Throws config (78) for a threshold outside (-1, 1] or retrieve < 1; unless
-/// policy is none, data (65) for a corpus of which nothing is left, or a vector that is not finite.
+/// above float32(threshold); those of long texts if the texts are equal (near_walk.h). In memory: a block, C
+/// numbers, and the references of the walk spread over the ranks (repr_filter: R numbers). Throws config (78)
+/// for a threshold outside (-1, 1] or retrieve < 1; unless policy is none, data (65) for a corpus of which
+/// nothing is left, or a vector that is not finite.
 CuratedSet choose_records(Comm& comm, const EmbeddingSource& corpus, std::span<const float> shots_KD,
                           std::int64_t shots, const std::vector<bool>& excluded,
                           const SelectionOptions& options, const ForEach& for_each = one_by_one);

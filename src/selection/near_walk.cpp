@@ -30,10 +30,13 @@ void one_by_one(std::int64_t count, const std::function<void(std::int64_t)>& wor
 /// Rows on their way through the walk.
 struct NearWalk::Block {
   std::span<const float> rows_BD;
+  std::span<const std::int64_t> long_text_B;  // or empty
   std::vector<std::int64_t> near;  // [B] position of the first near reference from before the block, or -1
   std::vector<std::int64_t> candidates;  // rows of the block that may become references
   /// For band b of the candidates [kBand, b + 1] words: which candidates of this and earlier bands are near.
   std::vector<std::vector<std::uint64_t>> bands;
+
+  std::int64_t long_text(std::size_t b) const { return long_text_B.empty() ? 0 : long_text_B[b]; }
 
   /// The first of the candidates marked in `standing` that is near candidate c; -1 if none is.
   std::int64_t first_near(std::int64_t c, const std::vector<std::uint64_t>& standing) const {
@@ -56,7 +59,8 @@ NearWalk::NearWalk(std::int64_t dimension, double threshold, References referenc
       mine_(dimension) {
 }
 
-std::size_t NearWalk::take(Comm& comm, std::span<const float> rows_BD, std::int64_t most_kept) {
+std::size_t NearWalk::take(Comm& comm, std::span<const float> rows_BD, std::int64_t most_kept,
+                           std::span<const std::int64_t> long_text_B) {
   const auto dimension = static_cast<std::size_t>(dimension_);
   const std::size_t rows = rows_BD.size() / dimension;
   std::size_t taken = 0;
@@ -64,15 +68,17 @@ std::size_t NearWalk::take(Comm& comm, std::span<const float> rows_BD, std::int6
     const std::int64_t block =
         std::clamp(reference_count_ / kReferencesPerRow, kSmallestBlock, kLargestBlock);
     const std::size_t count = std::min(static_cast<std::size_t>(block), rows - taken);
-    taken += take_block(comm, rows_BD.subspan(taken * dimension, count * dimension), most_kept);
+    Block next{.rows_BD = rows_BD.subspan(taken * dimension, count * dimension)};
+    if (!long_text_B.empty()) next.long_text_B = long_text_B.subspan(taken, count);
+    taken += take_block(comm, std::move(next), most_kept);
   }
   return taken;
 }
 
-std::size_t NearWalk::take_block(Comm& comm, std::span<const float> rows, std::int64_t most_kept) {
-  Block block{rows, near_references(comm, rows), {}, {}};
+std::size_t NearWalk::take_block(Comm& comm, Block block, std::int64_t most_kept) {
+  block.near = near_references(comm, block.rows_BD);
   for (std::size_t b = 0; b < block.near.size(); ++b) {
-    if (block.near[b] < 0 || references_ == References::seen) {
+    if (block.long_text(b) == 0 && (block.near[b] < 0 || references_ == References::seen)) {
       block.candidates.push_back(static_cast<std::int64_t>(b));
     }
   }
@@ -142,7 +148,9 @@ std::size_t NearWalk::settle(Comm& comm, const Block& block, std::int64_t most_k
   std::size_t b = 0, c = 0;
   for (; b < block.near.size() && kept_ < most_kept; ++b) {
     std::int64_t by = block.near[b];
-    if (c < block.candidates.size() && block.candidates[c] == static_cast<std::int64_t>(b)) {
+    if (const std::int64_t text = block.long_text(b)) {
+      by = equal_reference(text);
+    } else if (c < block.candidates.size() && block.candidates[c] == static_cast<std::int64_t>(b)) {
       if (by < 0) {
         const std::int64_t first = block.first_near(static_cast<std::int64_t>(c), standing);
         by = first < 0 ? -1 : start + block.candidates[static_cast<std::size_t>(first)];
@@ -157,6 +165,14 @@ std::size_t NearWalk::settle(Comm& comm, const Block& block, std::int64_t most_k
     dropped_by_.push_back(by);
   }
   return b;
+}
+
+/// Of the next row of the walk, a long text: the position of the first equal one, or -1.
+std::int64_t NearWalk::equal_reference(std::int64_t long_text) {
+  const auto position = static_cast<std::int64_t>(dropped_by_.size());
+  const bool drops = bar_ < 1.0f;
+  const auto [first, is_new] = long_texts_.emplace(long_text, position);
+  return is_new || !drops ? -1 : first->second;
 }
 
 /// The next row of the walk. References go to the ranks in turn, a panel at a time.

@@ -15,12 +15,13 @@ namespace {
 
 /// As the job does it: blocks of 256, the next one tokenised while one is computed.
 std::vector<float> embed_all(const TextEmbedder& embedder, const std::vector<std::string>& texts) {
-  using Tokens = std::vector<std::vector<TokenId>>;
+  using Tokens = std::vector<EncoderTokens>;
   std::vector<float> vectors;
   std::size_t at = 0;
   const auto tokens = [&]() -> std::optional<Tokens> {
     Tokens block;
-    for (; at < texts.size() && block.size() < 256; ++at) block.push_back(embedder.tokens(texts[at]));
+    for (; at < texts.size() && block.size() < 256; ++at)
+      block.push_back(embedder.tokenizer().tokens(texts[at]));
     return block.empty() ? std::nullopt : std::optional(std::move(block));
   };
   one_ahead<Tokens>(tokens, [&](Tokens block) {

@@ -69,3 +69,53 @@ def test_forms(rocket, tmp_path, some, measure, form):
     prefix = "query: " if "e5" in form.name else ""
     found = embedded(rocket, tmp_path, form, prefix, some[:60])
     measure(f"{form.name}, 60 texts: 1 - min cosine", 1 - least_cosine(form, found, some[:60], prefix), 1e-5)
+
+
+def read_as(model, text, way):
+    """The vector of a text that may be longer than the encoder's length, by the rule of encoder.long."""
+    ids = model.tokenizer(text, add_special_tokens=False, truncation=False)["input_ids"]
+    room = model.max_seq_length - 2
+    if len(ids) > room and way == "head_tail":
+        windows = [ids[: (room + 1) // 2] + ids[len(ids) - room // 2 :]]
+    else:
+        windows = [ids[first : first + room] for first in range(0, max(len(ids), 1), room)]
+    vectors = []
+    for window in windows:
+        rows = torch.tensor([[model.tokenizer.cls_token_id, *window, model.tokenizer.sep_token_id]])
+        with torch.inference_mode():
+            vector = model.forward({"input_ids": rows, "attention_mask": torch.ones_like(rows)})["sentence_embedding"][0].double().numpy()
+        vectors.append(vector / np.linalg.norm(vector))
+    mean = np.mean(vectors, axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+@pytest.mark.parametrize("way", ["head_tail", "windows"])
+def test_long_texts(rocket, tmp_path, some, measure, way):
+    model = SentenceTransformer(str(MINILM), device="cpu", model_kwargs={"dtype": torch.float32})
+    few = sorted(some, key=lambda record: -len(record["instruction"]))[:12] + some[:12]
+    found = embedded(rocket, tmp_path, MINILM, "", few, long=way)
+    expected = np.array([read_as(model, oracle.encoder_text(record).removeprefix(oracle.PREFIX), way) for record in few])
+    measure(f"all-MiniLM-L6-v2, 24 texts, long: {way}: 1 - min cosine", 1 - (expected * found).sum(1).min(), 1e-5)
+
+
+QUESTIONS = [("Which ocean borders Kenya?", "The Indian Ocean"), ("Which ocean borders Chile?", "The Pacific"), ("What is 31 + 5?", "36"),
+             ("What is 31 + 6?", "37"), ("What is 31 - 5?", "26"), ("Is iron magnetic?", "Yes"), ("Is copper magnetic?", "No"), ("Spell cat.", "c-a-t"),
+             ("Spell dog.", "d-o-g"), ("Translate to Dutch: house", "huis"), ("Translate to Danish: house", "hus"), ("Name a bird.", "Wren"),
+             ("Name a fish.", "Cod"), ("Sort: 4, 2, 9", "2, 4, 9"), ("Sort: 7, 5, 1", "1, 5, 7"), ("Opposite of hot?", "cold"),
+             ("Opposite of high?", "low"), ("Who painted Guernica?", "Picasso"), ("Who painted Guernica ?", "Picasso"), ("Count to three.", "1 2 3")]
+
+
+def test_dedup_drops_what_is_near_by_the_bare_texts(rocket, tmp_path):
+    chats = [[("user", "Hello"), ("assistant", "Hello! How can I help?"), ("user", question), ("assistant", answer)] for question, answer in QUESTIONS[:6]]
+    records = [{"instruction": question, "output": answer} for question, answer in QUESTIONS]
+    records += [{"messages": [{"role": role, "content": text} for role, text in chat]} for chat in chats]
+    texts = [f"{question}\n{answer}" for question, answer in QUESTIONS] + ["\n".join(text for _, text in chat) for chat in chats]
+    vectors = SentenceTransformer(str(MINILM), device="cpu").encode(texts, normalize_embeddings=True)
+    kept = []
+    for i, vector in enumerate(vectors):
+        if all(vector @ vectors[j] <= 0.9 for j in kept):
+            kept.append(i)
+    assert 18 not in kept and len(kept) > 20
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert [json.loads(line) for line in rocket("dedup", path, "--encoder", MINILM).splitlines()] == [records[i] for i in kept]

@@ -76,8 +76,54 @@ class Dedup(unittest.TestCase):
         path = self.write("theirs.jsonl", "".join(json.dumps({"q": q, "a": "x"}) + "\n" for q in ("red", "red", "blue")))
         fields = ("--field", "instruction=q", "--field", "output=a")
         self.assertEqual(self.dropped(path, *fields, "--threshold", 0.999)[1], {1: 0})
-        # Of a long prefix a short text sees nothing else.
-        self.assertEqual(self.dropped(path, *fields, "--threshold", 0.999, "--max-length", 4, "--prefix", 9 * "one two ")[1], {1: 0, 2: 0})
+        # Of a long prefix a short text sees nothing else, and what differs behind it is no copy.
+        self.assertEqual(self.dropped(path, *fields, "--threshold", 0.999, "--max-length", 4, "--prefix", 9 * "one two ")[1], {1: 0})
+
+    def test_texts_beyond_the_encoders_length_are_counted_and_dropped_only_if_equal(self):
+        rules = " ".join(f"Rule {i}: no price of good {i}." for i in range(40))  # more tokens than the encoder reads
+
+        def chat(question, answer):
+            return {"messages": [{"role": "system", "content": rules}, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]}
+        words = "home town good color tool sell buy find make hold".split()
+        chats = [chat(f"Where is the {word}?", f"In the {word} town.") for word in words]
+        a = self.write("a.jsonl", "".join(json.dumps(c) + "\n" for c in chats + [chats[3]]))
+        b = self.write("b.jsonl", "".join(json.dumps(r) + "\n" for r in ({"instruction": "Short.", "output": "Yes."}, chats[5])))
+        for way in ("cut", "head_tail", "windows"):
+            for ranks in (0, 2):
+                kept = self.folder / "kept.jsonl"
+                done = self.dedup(a, b, "--long", way, "--output", kept, ranks=ranks)
+                self.assertEqual([json.loads(line) for line in kept.read_text().splitlines()], chats + [{"instruction": "Short.", "output": "Yes."}])
+                self.assertIn(f"12 of 13 texts are longer than the encoder reads at once (128 tokens): {a} 11 of 11, {b} 1 of 2;", done.stderr)
+                self.assertIn(f"(--long: {way})", done.stderr)
+        self.assertEqual(self.dropped(a, b)[1], {10: 3, 12: 5})
+
+    def test_the_whole_chat_is_compared_unless_the_question_is_asked_for(self):
+        greeting = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+        more = [("Where is the good?", "In a town."), ("Find a tool.", "A hammer."), ("Where is the good?", "In a town.")]
+        chats = [{"conversations": greeting + [{"from": "human", "value": q}, {"from": "gpt", "value": a}]} for q, a in more]
+        path = self.write("chats.jsonl", "".join(json.dumps(c) + "\n" for c in chats))
+        self.assertEqual(self.dropped(path, "--threshold", 0.999)[1], {2: 0})
+        self.assertEqual(self.dropped(path, "--threshold", 0.999, "--text", "question")[1], {1: 0, 2: 0})
+        records = [{"instruction": "Name a color.", "output": word} for word in ("red", "blue")]
+        path = self.write("records.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+        self.assertEqual(self.dropped(path, "--threshold", 0.999)[1], {})
+        self.assertEqual(self.dropped(path, "--threshold", 0.999, "--text", "question")[1], {1: 0})
+
+    def test_rows_of_parquet_keep_all_columns_or_are_refused(self):
+        data = LAB.parent / "data/formats/parquet"
+        done = self.dedup(data / "plain_zstd.parquet", "--threshold", 1, check=False)
+        if "not built into this program" in done.stderr:
+            self.skipTest("rocket is built without Parquet")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(len(rows), 50)
+        for i, row in enumerate(rows):
+            self.assertEqual(row, {"instruction": f"Frage {i} \u2013 \u00fcber\n\u65e5\u672c", "input": None if i % 3 == 0 else f"in {i}",
+                                   "output": f"out {i}" * (i % 5), "rationale": None if i % 2 else f"because {i}", "answer": f"{i}",
+                                   "unread": [float(i)] * 8})
+        refused = self.dedup(data / "answers.parquet", check=False)
+        self.assertEqual(refused.returncode, 65)
+        self.assertIn("column 'day': values of type date32", refused.stderr)
+        self.assertEqual(refused.stdout, "")
 
     def test_no_records(self):
         done = self.dedup(self.write("empty.jsonl", ""), ranks=2)

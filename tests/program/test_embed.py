@@ -28,10 +28,10 @@ class World:
         found = re.search(r"(\d+) of (\d+) blocks of records taken over", self.embed(*arguments, **options).stderr)
         return found and tuple(map(int, found.groups()))
 
-    def differs_from_scratch(self):
+    def differs_from_scratch(self, *arguments):
         """The same corpus embedded in a run directory of its own."""
         name = f"scratch-{len(list(self.folder.glob('scratch-*')))}"
-        self.embed(run=name)
+        self.embed(*arguments, run=name)
         return differences(self.folder / "run", self.folder / name, ["embed.h5"])
 
 
@@ -69,6 +69,25 @@ class Embed(unittest.TestCase):
             self.assertEqual(world.taken("--fresh", "--set", "encoder.max_length=20", "--set", "encoder.prefix='query: '", "--set", "task.k=3"),
                              (2, 2))
 
+    def test_runs_share_the_embeddings_of_one_corpus(self):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder, CORPUS[:600])
+            world.embed()
+            other = make_world(world.folder / "other", task="choice_easy", records=0)
+            world.folder.joinpath("other/corpus.jsonl").write_text("".join(CORPUS[:700]), encoding="utf-8")
+            shared = ("--set", f"embed.from={world.folder / 'run'}")
+            self.assertIn(f"2 of 3 blocks of records taken over from {world.folder / 'run'}", rocket("embed", other, *shared, ranks=2).stderr)
+            rocket("embed", other, "--set", f"run={world.folder / 'alone'}")
+            self.assertEqual(differences(world.folder / "other/run", world.folder / "alone", ["embed.h5"]), [])
+            self.assertIn("done before", rocket("embed", other).stderr)  # where vectors come from does not change them
+            for change, word in (("encoder.max_length=20", "encoder.max_length was 1024 there and is 20 here"),
+                                 ("encoder.prefix='query: '", "encoder.prefix was"), ("encoder.long=windows", "encoder.long was"),
+                                 (f"encoder.path={LAB.parent / 'data/encoders/bert_dense'}", "its encoder has another"),
+                                 (f"embed.from={world.folder}", "`rocket embed` has not run in this directory")):
+                refused = rocket("embed", other, "--fresh", *shared, "--set", change, check=False)
+                self.assertEqual(refused.returncode, 78, refused.stderr)
+                self.assertIn(word, refused.stderr)
+
     def assert_similarities_within(self, bound, world, other):
         done = subprocess.run(["h5diff", f"--delta={bound}", str(world.folder / "run/embed.h5"), str(world.folder / other / "embed.h5"), "/similarity"],
                               capture_output=True, text=True)
@@ -90,6 +109,38 @@ class Embed(unittest.TestCase):
             world.embed()
             world.embed("--set", "encoder.dtype=bfloat16", run="bf16")
             self.assert_similarities_within(0.01, world, "bf16")
+
+    def test_long_texts_are_counted_and_stay_unless_equal(self):
+        rules = " ".join(f"Rule {i}: no price of good {i}." for i in range(40))  # more tokens than the encoder reads
+        words = "home town good color tool sell".split()
+        chats = [json.dumps({"messages": [{"role": "system", "content": rules}, {"role": "user", "content": f"Where is the {word}?"},
+                                          {"role": "assistant", "content": f"In the {word} town."}]}) + "\n" for word in words]
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder, CORPUS[:10] + chats + chats[2:3])
+            corpus, count = world.folder / "corpus.jsonl", "7 of 17 texts are longer than the encoder reads at once (128 tokens)"
+            checked = rocket("check", world.config)
+            self.assertIn("7 of 23 texts are longer than the encoder reads at once (128 tokens)", checked.stdout)  # with the 6 shots
+            for way, lost in (("cut", "their ends are not read"), ("head_tail", "their middles are not read"), ("windows", "windows")):
+                embedded = world.embed("--fresh", "--set", f"encoder.long={way}")
+                self.assertIn(f"{count}: {corpus} 7 of 17; ", embedded.stderr)
+                self.assertIn(lost, embedded.stderr)
+                self.assertEqual("warning" in embedded.stderr, way != "windows")
+                said = rocket("select", world.config, "--fresh", "--set", f"encoder.long={way}", "--set", "selection.decontaminate=exact").stderr
+                self.assertIn(f"7 of the 17 records looked at are longer than the encoder reads at once ({corpus} 7 of 17)", said)
+                selected = [json.loads(line) for line in (world.folder / "run/selected.jsonl").read_text(encoding="utf-8").splitlines()]
+                self.assertEqual(sorted(s["record"] for s in selected if s["record"] >= 10), [10, 11, 12, 13, 14, 15])
+            self.assertEqual(world.differs_from_scratch("--set", "encoder.long=windows"), [])
+
+    def test_known_blocks_keep_their_counts(self):
+        long_record = json.dumps({"instruction": "good " * 300, "output": "x"}) + "\n"
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder, CORPUS[:255] + [long_record])
+            self.assertIn("1 of 256 texts are longer", world.embed().stderr)
+            world.write(CORPUS[:255] + [long_record] + CORPUS[300:310])
+            again = world.embed("--fresh").stderr
+            self.assertIn("1 of 2 blocks of records taken over", again)
+            self.assertIn("1 of 266 texts are longer", again)
+            self.assertEqual(world.differs_from_scratch(), [])
 
     def test_one_record_and_empty_and_endless_texts(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Texts of these ids, each read in one go.
+std::vector<EncoderTokens> read_whole(const test::Sequences& sequences) {
+  std::vector<EncoderTokens> texts;
+  for (const auto& ids : sequences) texts.push_back({{ids}});
+  return texts;
+}
+
 /// A folder as sentence-transformers saved it, and what it computes: tests/parity/make_encoder_reference.py.
 class EncoderForms : public testing::TestWithParam<const char*> {
  protected:
@@ -28,7 +35,7 @@ class EncoderForms : public testing::TestWithParam<const char*> {
   }
   at::Tensor found(at::ScalarType compute) const {
     const TextEmbedder embedder(folder, {.compute = compute}, at::kCPU);
-    return at::tensor(embedder.embed(ids)).view({-1, embedder.dimension()});
+    return at::tensor(embedder.embed(read_whole(ids))).view({-1, embedder.dimension()});
   }
   static double least_cosine(const at::Tensor& a, const at::Tensor& b) {
     return (a.to(at::kDouble) * b.to(at::kDouble)).sum(-1).min().item<double>();
@@ -39,7 +46,8 @@ TEST_P(EncoderForms, TokensAsSentenceTransformersTruncatesThem) {
   const TextEmbedder embedder(folder, {}, at::kCPU);
   const auto texts = reference["texts"].get<std::vector<std::string>>();
   ASSERT_EQ(texts.size(), ids.size());
-  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(embedder.tokens(texts[i]), ids[i]) << texts[i];
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    EXPECT_EQ(embedder.tokenizer().tokens(texts[i]).windows, test::Sequences{ids[i]}) << texts[i];
 }
 
 TEST_P(EncoderForms, VectorsInFloat32) {
@@ -58,10 +66,10 @@ TEST_P(EncoderForms, VectorsInBfloat16) {
 
 TEST_P(EncoderForms, VectorsOfEachTextAlone) {
   const TextEmbedder embedder(folder, {}, at::kCPU);
-  const std::vector<float> together = embedder.embed(ids);
+  const std::vector<float> together = embedder.embed(read_whole(ids));
   std::vector<float> alone;
   for (const auto& one : ids) {
-    const std::vector<float> vector = embedder.embed({one});
+    const std::vector<float> vector = embedder.embed(read_whole({one}));
     alone.insert(alone.end(), vector.begin(), vector.end());
   }
   EXPECT_EQ(alone, together);
@@ -77,7 +85,7 @@ INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
 TEST(TextEmbedderTest, RefusesIdsWithoutARow) {
   const TextEmbedder embedder("tests/data/encoders/bert_dense", {}, at::kCPU);
   try {
-    embedder.embed({{2, 450, 3}});
+    embedder.embed(read_whole({{2, 450, 3}}));
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::data);
@@ -87,8 +95,79 @@ TEST(TextEmbedderTest, RefusesIdsWithoutARow) {
 
 TEST(TextEmbedderTest, TheShorterLimitHolds) {
   const TextEmbedder embedder("tests/data/encoders/bert_dense", {.max_length = 5}, at::kCPU);
-  EXPECT_EQ(embedder.tokens("one two three four five six").size(), 5U);
-  EXPECT_EQ(embedder.tokens("one two three four five six").back(), embedder.tokens("").back());
+  const EncoderTokens cut = embedder.tokenizer().tokens("one two three four five six");
+  EXPECT_TRUE(cut.is_long);
+  ASSERT_EQ(cut.windows.size(), 1U);
+  EXPECT_EQ(cut.windows[0].size(), 5U);
+  const EncoderTokens empty = embedder.tokenizer().tokens("");
+  EXPECT_FALSE(empty.is_long);
+  EXPECT_EQ(cut.windows[0].back(), empty.windows.at(0).back());
+}
+
+/// The ids of a text without specials, by windows of a tokenizer that reads them all, and its specials.
+struct Ids {
+  std::vector<TokenId> text;
+  TokenId first = 0, last = 0;
+};
+Ids ids_of(const std::string& text) {
+  const auto whole = EncoderTokenizer("tests/data/encoders/bert_dense", 1000, LongTexts::cut).tokens(text);
+  EXPECT_FALSE(whole.is_long);
+  const std::vector<TokenId>& ids = whole.windows.at(0);
+  return {{ids.begin() + 1, ids.end() - 1}, ids.front(), ids.back()};
+}
+
+std::vector<TokenId> with_specials(const Ids& ids, std::vector<std::pair<std::size_t, std::size_t>> parts) {
+  std::vector<TokenId> window = {ids.first};
+  for (const auto& [begin, end] : parts)
+    window.insert(window.end(), ids.text.begin() + static_cast<std::ptrdiff_t>(begin),
+                  ids.text.begin() + static_cast<std::ptrdiff_t>(end));
+  window.push_back(ids.last);
+  return window;
+}
+
+TEST(TextEmbedderTest, LongTextsLoseTheirEndOrMiddleOrAreReadInWindows) {
+  const std::string text = "a b c d e f g h i j k l m";
+  const Ids ids = ids_of(text);
+  const std::size_t n = ids.text.size();
+  ASSERT_GT(n, 10U);
+  ASSERT_LT(n, 15U);
+  const auto read = [&](LongTexts way, std::int64_t length) {
+    return EncoderTokenizer("tests/data/encoders/bert_dense", length, way).tokens(text);
+  };
+  const test::Sequences cut = {with_specials(ids, {{0, 5}})};
+  const test::Sequences head_tail = {with_specials(ids, {{0, 3}, {n - 2, n}})};
+  const test::Sequences windows = {with_specials(ids, {{0, 5}}), with_specials(ids, {{5, 10}}),
+                                   with_specials(ids, {{10, n}})};
+  EXPECT_EQ(read(LongTexts::cut, 7).windows, cut);
+  EXPECT_EQ(read(LongTexts::head_tail, 7).windows, head_tail);
+  EXPECT_EQ(read(LongTexts::windows, 7).windows, windows);
+  for (const LongTexts way : {LongTexts::cut, LongTexts::head_tail, LongTexts::windows}) {
+    const auto length = static_cast<std::int64_t>(n) + 2;
+    EXPECT_TRUE(read(way, length - 1).is_long);
+    EXPECT_FALSE(read(way, length).is_long);
+    EXPECT_EQ(read(way, length).windows, test::Sequences{with_specials(ids, {{0, n}})});
+    EXPECT_TRUE(read(way, 2).is_long);  // no room beside the specials
+    EXPECT_EQ(read(way, 2).windows, test::Sequences{with_specials(ids, {})});
+  }
+}
+
+TEST(TextEmbedderTest, TheVectorOfWindowsIsTheirMeanNormalised) {
+  const TextEmbedder embedder("tests/data/encoders/bert_dense",
+                              {.max_length = 7, .long_texts = LongTexts::windows}, at::kCPU);
+  std::vector<EncoderTokens> texts;
+  for (const char* text : {"short", "a b c d e f g h i j k l m", "", "a b c d e f g h"})
+    texts.push_back(embedder.tokenizer().tokens(text));
+  const at::Tensor found = at::tensor(embedder.embed(texts)).view({4, -1});
+  for (std::size_t t = 0; t < texts.size(); ++t) {
+    const auto windows = at::tensor(embedder.embed(read_whole(texts[t].windows)))
+                             .view({-1, embedder.dimension()})
+                             .to(at::kDouble);
+    const at::Tensor mean = windows.mean(0);
+    EXPECT_LT(
+        test::largest_difference(found[static_cast<std::int64_t>(t)], (mean / mean.norm()).to(at::kFloat)),
+        1e-6);
+  }
+  EXPECT_TRUE(at::equal(found[0], at::tensor(embedder.embed(read_whole(texts[0].windows)))));
 }
 
 }  // namespace

@@ -177,6 +177,43 @@ TEST(NearWalk, OfEqualRecordsTheFirstStands) {
   }
 }
 
+/// Of equal vectors, but texts that are longer than what the encoder read of them.
+TEST(NearWalk, LongTextsAreDroppedForEqualTextsOnly) {
+  const Vectors vectors = clustered(900, 6, 3, 0.01);  // all of a cluster are near
+  std::vector<std::int64_t> long_texts(900, 0);
+  for (std::size_t i = 0; i < 900; ++i) {
+    if (i % 3 != 0) long_texts[i] = 1 + static_cast<std::int64_t>(uniform(5, 9, i) * 40);
+  }
+  for (const References references : {References::kept, References::seen}) {
+    std::vector<std::int64_t> expected;
+    for (std::size_t i = 0; i < 900; ++i) {
+      std::int64_t by = -1;
+      for (std::size_t j = 0; j < i && by < 0; ++j) {
+        const bool stands = references == References::seen || expected[j] < 0;
+        const bool near =
+            long_texts[i] == 0 && long_texts[j] == 0
+                ? cosine(vectors, static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)) > 0.9f
+                : long_texts[i] == long_texts[j];
+        if (stands && near) by = static_cast<std::int64_t>(j);
+      }
+      expected.push_back(by);
+    }
+    EXPECT_EQ(std::count(expected.begin(), expected.end(), -1), 43);
+    for (const std::size_t at_once : {900, 50, 1}) {
+      run_on_threads(2, [&](Comm& comm) {
+        NearWalk walk(6, 0.9, references);
+        for (std::size_t first = 0; first < 900; first += at_once)
+          walk.take(comm, std::span(vectors.rows).subspan(first * 6, at_once * 6), kAll,
+                    std::span(long_texts).subspan(first, at_once));
+        EXPECT_EQ(walk.dropped_by(), expected);
+      });
+    }
+    NearWalk none(6, 1.0, references);
+    none.take(*make_local_comm(), vectors.rows, kAll, long_texts);
+    EXPECT_EQ(none.kept(), 900);
+  }
+}
+
 TEST(NearWalk, NothingToTake) {
   NearWalk walk(4, 0.9, References::kept);
   EXPECT_EQ(walk.take(*make_local_comm(), {}, 10), 0u);
