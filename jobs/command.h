@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/cores.h"
+
 namespace rocket {
 
 /// `rocket dedup`. What is not given is as in a configuration without it.
@@ -28,7 +30,8 @@ struct Command {
   bool plain = false, decode = false;    // tokenize
   std::string action;                    // sweep: list, run, table, snapshot
   DedupRequest dedup;
-  int point = -1;  // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
+  int point = -1;   // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
+  RankCores cores;  // of this process, before any library with threads is loaded
 };
 
 }  // namespace rocket

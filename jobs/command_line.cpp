@@ -1,21 +1,20 @@
 #include "command_line.h"
 
+#include <dlfcn.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "base/error.h"
-#include "base/version.h"
-#include "comm/mpi_comm.h"
-#include "comm/reducer.h"
-#include "store/hdf5.h"
 
 namespace rocket {
 
 namespace {
 
 std::string version_text() {
-  return fmt::format("rocket {}\nLibTorch {}\nCUDA {}\nNCCL {}\n{}\nHDF5 {}", version(), libtorch_version(),
-                     cuda_version(), nccl_version(), mpi_version(), hdf5_version());
+  void* library = dlopen("librocket_version.so", RTLD_NOW | RTLD_LOCAL);
+  void* text = library != nullptr ? dlsym(library, "rocket_version_text") : nullptr;
+  return text != nullptr ? reinterpret_cast<const char* (*)()>(text)() : dlerror();
 }
 
 struct JobHelp {

@@ -10,12 +10,13 @@
 #include <numeric>
 #include <optional>
 
+#include "base/control_group.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/one_ahead.h"
 #include "base/progress.h"
-#include "comm/mpi_comm.h"
+#include "base/stop.h"
 #include "formats/byte_stream.h"
 #include "formats/json_lines.h"
 #include "formats/value_reader.h"
@@ -81,13 +82,19 @@ std::string compared_text(const Record& record, const DedupRequest& request) {
   return fmt::format("{}{}", request.prefix, fmt::join(parts, "\n"));
 }
 
+/// Nothing of a dedup is kept before its end.
+void end_if_asked() {
+  if (stop_requested())
+    fail(ExitCode::stopped, "dedup: stopped; no output is written. The same command starts anew");
+}
+
 /// Collective. The records in the order in which they are walked; the first pass, which also finds any broken
 /// line. On root `files` becomes what each file holds.
 std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, const DedupRequest& request,
                                      std::vector<RecordsOfFile>& files) {
   std::vector<std::int64_t> order, length;
   on_root(comm, [&] {
-    for (Record record; records.next(record);) {
+    for (Record record; records.next(record); end_if_asked()) {
       const bool longest_first = request.keep == "longest";
       length.push_back(
           longest_first ? static_cast<std::int64_t>(count_characters(compared_text(record, request))) : 0);
@@ -141,6 +148,7 @@ SharedRows embed_mine(const Comm& comm, const TextEmbedder& embedder, CorpusRead
   const std::int64_t units = (records + unit_size - 1) / unit_size;
   Progress progress("embed", "units", (units - comm.rank() + comm.size() - 1) / comm.size(), 0);
   for (std::int64_t unit = comm.rank(); unit < units; unit += comm.size()) {
+    end_if_asked();
     const std::int64_t first = unit * unit_size;
     rows.put(unit,
              embed_unit(embedder, stream, request, first, std::min(records, first + unit_size), long_texts));
@@ -166,6 +174,7 @@ std::vector<std::int64_t> compare(Comm& comm, const SharedRows& rows, std::span<
   NearWalk walk(dimension, threshold, NearWalk::References::kept, on_threads);
   Progress progress("compare", "records", static_cast<std::int64_t>(order.size()), 0);
   for (std::size_t first = 0; first < order.size(); first += walk_size) {
+    agree(comm, end_if_asked);
     const auto block = order.subspan(first, std::min<std::size_t>(walk_size, order.size() - first));
     std::vector<std::int64_t> numbers;
     for (const std::int64_t record : block) numbers.push_back(long_texts[record]);
@@ -284,18 +293,19 @@ TextEmbedder open_embedder(const DedupRequest& request, const RunConfig& default
 
 }  // namespace
 
-void dedup(Comm& comm, const DedupRequest& request) {
+void dedup(Comm& comm, const DedupRequest& request, const Placement& placement) {
   const Clock whole;
   const RunConfig defaults;
-  const NodePlace place = node_place(comm);
-  configure_compute(place.size);
+  log::info("dedup: {}, {}, {:.1f} GiB of memory", placement.summary,
+            device_text(request.device.value_or(defaults.device)),
+            static_cast<double>(memory_limit()) / (1 << 30));
   std::vector<fs::path> files;
   FieldNames fields;
   std::optional<TextEmbedder> embedder;
   agree(comm, [&] {
     fields = field_names(request.fields);
     files = expand_globs(request.files);
-    embedder.emplace(open_embedder(request, defaults, place.rank));
+    embedder.emplace(open_embedder(request, defaults, placement.rank_on_node));
   });
   std::optional<Lines> kept, dropped;
   on_root(comm, [&] {

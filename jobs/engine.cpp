@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "comm/launcher.h"
 #include "comm/mpi_comm.h"
+#include "comm/placement.h"
 #include "jobs.h"
 #include "model/device.h"
 
@@ -38,17 +40,30 @@ std::vector<Input> inputs_of(const std::string& job, const RunConfig& config) {
   return job == "report" ? std::vector<Input>() : job_spec(job).inputs;
 }
 
+/// Whether the command stops at a safe point when a signal asks it to. The others have nothing to commit.
+bool stops_at_safe_points(const Command& command) {
+  const std::string& job = command.job;
+  return job != "inspect" && job != "tokenize" && job != "check" &&
+         (job != "sweep" || command.action == "run");
+}
+
+void prepare_signals(const Command& command) {
+  if (!stops_at_safe_points(command)) return release_stop_signals();
+  // mpirun and srun signal their ranks several times, and end them at once themselves when they are asked to.
+  const bool launched = !launch_of_environment().variable.empty();
+  install_stop_signals(launched ? SecondSignal::only_asks : SecondSignal::ends_at_once);
+}
+
 /// Every rank reads the file: it is small, and all must refuse it together.
-Session open_session(Comm& comm, const Command& command) {
+Session open_session(Comm& comm, const Command& command, const Placement& placement) {
   RunConfig config;
   agree(comm, [&] {
     config = load_config(command.target, command.set,
                          [&](const RunConfig& c) { return inputs_of(command.job, c); });
   });
-  const NodePlace place = node_place(comm);
-  configure_compute(place.size);
   const RunDirectory run(config.run);
-  return {comm, command.target, std::move(config), run, command.fresh, place.size, place.rank};
+  return {comm,          command.target,         std::move(config), run,
+          command.fresh, placement.rank_on_node, placement.summary};
 }
 
 void run_one_job(Session& session, const Command& command) {
@@ -66,10 +81,12 @@ void execute(Comm& comm, const Command& command) {
   log::configure(level_of(command), comm.is_root());
   if (command.job == "inspect") return on_root(comm, [&] { inspect(command); });
   if (command.job == "tokenize") return on_root(comm, [&] { tokenize(command); });
-  if (command.job == "dedup") return dedup(comm, command.dedup);
-  install_stop_signals();
-  if (command.job == "sweep") return sweep(comm, command);
-  Session session = open_session(comm, command);
+  const Placement placement = place_ranks(comm, command.cores);
+  configure_compute(placement.threads);
+  for (const std::string& warning : placement.warnings) log::warn("{}", warning);
+  if (command.job == "dedup") return dedup(comm, command.dedup, placement);
+  if (command.job == "sweep") return sweep(comm, command, placement);
+  Session session = open_session(comm, command, placement);
   run_one_job(session, command);
 }
 
@@ -103,6 +120,7 @@ int run_as_rank(const Command& command) {
 
 extern "C" int rocket_execute(const rocket::Command* command) {
   try {
+    rocket::prepare_signals(*command);
     return rocket::run_as_rank(*command);
   } catch (const rocket::Error& e) {
     std::fprintf(stderr, "rocket: %s\n", e.what());

@@ -2,6 +2,7 @@
 // section 4.
 #pragma once
 
+#include "comm/placement.h"
 #include "command.h"
 #include "pipeline/runner.h"
 
@@ -36,7 +37,7 @@ void inspect(const Command& command);
 void tokenize(const Command& command);
 
 /// Collective. Embeds the records of files and writes those that are not near one that stands.
-void dedup(Comm& comm, const DedupRequest& request);
+void dedup(Comm& comm, const DedupRequest& request, const Placement& placement);
 
 /// What `check` reads: the inputs of the whole chain, those of train-adapter where adapter.records is set,
 /// and only those where neither a bank nor a task is.
@@ -51,7 +52,7 @@ struct AdapterPlan {
 AdapterPlan check_train_adapter(const RunConfig& config);
 
 /// Collective. Lists, runs or tabulates the points of a sweep.
-void sweep(Comm& comm, const Command& command);
+void sweep(Comm& comm, const Command& command, const Placement& placement);
 
 /// Root only. Writes report.html from what there is.
 void report(const Session& session);

@@ -4,11 +4,14 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/stop.h"
 #include "command_line.h"
 
 int main(int argc, char** argv) {
-  const rocket::ParsedLine line = rocket::parse_command_line(argc, argv);
+  rocket::hold_stop_signals();  // until the engine is there
+  rocket::ParsedLine line = rocket::parse_command_line(argc, argv);
   if (!line.command) return line.exit_code;
+  line.command->cores = rocket::cores_of_process();
 
   void* engine = dlopen("librocket_engine.so", RTLD_NOW | RTLD_LOCAL);
   if (!engine) {

@@ -8,9 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "comm/mpi_comm.h"
 #include "jobs.h"
-#include "model/device.h"
 #include "pipeline/provenance.h"
 #include "pipeline/run_tables.h"
 #include "store/hdf5.h"
@@ -140,7 +138,8 @@ Table point_list(const Sweep& sweep) {
   return table;
 }
 
-void run_point(Comm& comm, const Command& command, const Sweep& sweep, std::size_t number) {
+void run_point(Comm& comm, const Command& command, const Placement& placement, const Sweep& sweep,
+               std::size_t number) {
   const SweepPoint& point = sweep.points[number];
   RunConfig config;
   const bool trains_adapter = sweep.job == kTrainAdapter;
@@ -149,12 +148,10 @@ void run_point(Comm& comm, const Command& command, const Sweep& sweep, std::size
     config = load_point(sweep, point, {},
                         trains_adapter ? std::span<const Input>(adapter_spec.inputs) : all_inputs);
   });
-  const NodePlace place = node_place(comm);
-  configure_compute(place.size);
   log::info("sweep: point {}", point.name);
   const RunDirectory directory(config.run);
-  Session session{comm,          command.target, std::move(config), directory,
-                  command.fresh, place.size,     place.rank,        number};
+  Session session{comm,          command.target,         std::move(config), directory,
+                  command.fresh, placement.rank_on_node, placement.summary, number};
   if (!trains_adapter) session.siblings = sweep.runs;  // only results of the chain are taken over
   in_context("point " + point.name, [&] {
     if (!trains_adapter) return run(session);
@@ -175,7 +172,7 @@ std::optional<std::size_t> chosen_point(const Command& command, const Sweep& swe
 
 }  // namespace
 
-void sweep(Comm& comm, const Command& command) {
+void sweep(Comm& comm, const Command& command, const Placement& placement) {
   if (command.action == "snapshot") {
     on_root(comm, [&] {
       if (command.folder.empty()) fail(ExitCode::usage, "sweep SWEEP snapshot needs --to DIR");
@@ -191,7 +188,7 @@ void sweep(Comm& comm, const Command& command) {
   });
   if (command.action == "run") {
     for (std::size_t i = 0; i < points.points.size(); ++i) {
-      if (!chosen || *chosen == i) run_point(comm, command, points, i);
+      if (!chosen || *chosen == i) run_point(comm, command, placement, points, i);
     }
     return;
   }

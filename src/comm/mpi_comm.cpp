@@ -3,7 +3,6 @@
 #include "comm/mpi_comm.h"
 
 #include <mpi.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,7 +15,7 @@
 #include <type_traits>
 
 #include "base/error.h"
-#include "base/files.h"
+#include "comm/launcher.h"
 
 namespace rocket {
 namespace {
@@ -79,7 +78,9 @@ class MpiComm : public Comm {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  void barrier() override { check(MPI_Barrier(collective_), "MPI_Barrier"); }
+  void barrier() override {
+    check(MPI_Barrier(collective_), "MPI_Barrier");
+  }
 
   void broadcast(std::span<std::byte> data, int root) override {
     for (; !data.empty(); data = data.subspan(std::min(data.size(), piece_))) {
@@ -206,35 +207,23 @@ Message MpiComm::receive(int tag) {
   }
 }
 
-bool has_environment(const char* name) {
-  return std::getenv(name) != nullptr;
-}
-
-int environment_number(const char* name) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? 0 : std::atoi(text);
-}
-
-// srun without PMIx starts every task as a world of its own; they would all be root and write the same files.
+// Tasks that a launcher of another MPI has started are worlds of their own; they would all be root and write
+// the same files.
 void refuse_scattered_tasks() {
   int size = 0;
   check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size");
-  const int tasks = environment_number("SLURM_STEP_NUM_TASKS");
-  if (size == 1 && tasks > 1 && !has_environment("OMPI_COMM_WORLD_SIZE")) {
-    fail_config("srun has started {} tasks, but MPI sees each of them alone: use srun --mpi=pmix, or mpirun",
-                tasks);
-  }
+  const Launch launch = launch_of_environment();
+  if (size > 1 || launch.tasks <= 1) return;
+  fail_config(
+      "{} says that this is one of {} tasks or more, but MPI ({}) sees each of them alone, and all would "
+      "write "
+      "the same files. Start them with the mpirun of that library, under Slurm with `srun --mpi=pmix`; if "
+      "this "
+      "is one process, `unset {}`",
+      launch.variable, launch.tasks, mpi_version(), launch.variable);
 }
 
 }  // namespace
-
-bool launched_by_mpi() {
-  if (has_environment("OMPI_COMM_WORLD_SIZE")) {
-    return environment_number("OMPI_COMM_WORLD_SIZE") > 1;
-  }
-  return has_environment("PMIX_RANK") || has_environment("PMI_RANK") ||
-         environment_number("SLURM_STEP_NUM_TASKS") > 1;
-}
 
 std::unique_ptr<Comm> make_mpi_comm(std::size_t piece) {
   int started = 0, level = MPI_THREAD_SINGLE;
@@ -257,21 +246,6 @@ std::string mpi_version() {
   MPI_Get_library_version(text, &length);
   const std::string_view all(text, static_cast<std::size_t>(length));
   return std::string(all.substr(0, all.find_first_of(",\n")));
-}
-
-NodePlace node_place(Comm& comm) {
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  // Containers on different nodes may share a host name.
-  const auto hosts = comm.gather_all(std::string(host) + " " + read_file("/proc/sys/kernel/random/boot_id"));
-  NodePlace place{0, 0};
-  for (std::size_t rank = 0; rank < hosts.size(); ++rank) {
-    if (hosts[rank] == hosts[static_cast<std::size_t>(comm.rank())]) {
-      place.rank += static_cast<int>(rank) < comm.rank() ? 1 : 0;
-      place.size += 1;
-    }
-  }
-  return place;
 }
 
 }  // namespace rocket

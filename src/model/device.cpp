@@ -4,11 +4,9 @@
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <malloc.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +14,9 @@
 #include <mutex>
 #include <utility>
 
+#include "base/cores.h"
 #include "base/error.h"
+#include "base/log.h"
 
 namespace rocket {
 namespace {
@@ -34,50 +34,50 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes{{
     {DType::boolean, at::kBool},
 }};
 
-/// How many GPUs the driver sees; 0 where there is no driver. Asked of the driver, because LibTorch's CUDA
+struct Gpu {
+  std::string name = "a GPU";
+  std::size_t bytes = 0;
+};
+
+/// The GPUs that the driver sees; none where there is no driver. Asked of the driver, because LibTorch's CUDA
 /// half costs a second to load and some GiB of address space.
-int driver_gpus() {
+std::vector<Gpu> driver_gpus() {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (driver == nullptr) return 0;
+  if (driver == nullptr) return {};
   const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
   const auto count = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
-  int gpus = 0;
-  if (init == nullptr || count == nullptr || init(0) != 0 || count(&gpus) != 0) return 0;
+  const auto name = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+  const auto memory = reinterpret_cast<int (*)(std::size_t*, int)>(dlsym(driver, "cuDeviceTotalMem_v2"));
+  int number = 0;
+  if (init == nullptr || count == nullptr || init(0) != 0 || count(&number) != 0) return {};
+  std::vector<Gpu> gpus(static_cast<std::size_t>(number));
+  for (int i = 0; i < number; ++i) {
+    char text[128] = "";
+    Gpu& gpu = gpus[static_cast<std::size_t>(i)];
+    if (name != nullptr && name(text, sizeof(text) - 1, i) == 0) gpu.name = text;
+    if (memory != nullptr) memory(&gpu.bytes, i);
+  }
   return gpus;
 }
 
-std::filesystem::path libtorch_folder() {
+/// The library with LibTorch's CUDA half, beside the one that is loaded.
+std::filesystem::path cuda_half() {
   Dl_info info{};
   const auto* symbol = reinterpret_cast<const void*>(&at::get_num_threads);
   if (dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) return {};
-  return std::filesystem::path(info.dli_fname).parent_path();
+  return std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
 }
 
 /// Empty if LibTorch's CUDA half is loaded and sees a GPU, else why not.
 std::string load_cuda() {
-  if (driver_gpus() == 0) return "the driver (libcuda.so.1) is absent or sees no GPU";
+  if (driver_gpus().empty()) return "the driver (libcuda.so.1) is absent or sees no GPU";
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // SameBits needs it from the start
-  const auto library = libtorch_folder() / "libtorch_cuda.so";
+  const auto library = cuda_half();
   if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     const char* reason = dlerror();
     return reason != nullptr ? reason : library.string() + " cannot be loaded";
   }
   return at::getNumGPUs() > 0 ? "" : "LibTorch sees no GPU";
-}
-
-int cores_of_process() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
-/// OMP_NUM_THREADS (its first number), 0 where it is unset or no number.
-int threads_of_environment() {
-  const char* text = std::getenv("OMP_NUM_THREADS");
-  int threads = 0;
-  if (text != nullptr) std::from_chars(text, text + std::strlen(text), threads);
-  return std::max(0, threads);
 }
 
 /// Activations come and go with each layer: keeping their pages instead of asking the kernel for new ones was
@@ -98,16 +98,28 @@ at::Device choose_device(const std::string& name, int local_rank) {
     return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
   }
   if (name == "cuda") fail_config("device: cuda cannot be used: {}; say cpu or auto", problem);
+  if (!driver_gpus().empty()) log::warn("device: the CPU is used, since the GPU cannot be: {}", problem);
   return at::kCPU;
 }
 
-void configure_compute(int ranks_on_node) {
+std::string device_text(const std::string& name) {
+  const std::vector<Gpu> gpus = name == "cpu" ? std::vector<Gpu>{} : driver_gpus();
+  if (gpus.empty() || !std::filesystem::exists(cuda_half())) return "cpu";
+  return fmt::format("{} ({} on this node, {:.1f} GiB)", gpus[0].name, gpus.size(),
+                     static_cast<double>(gpus[0].bytes) / (1 << 30));
+}
+
+void configure_compute() {
+  const RankCores mine = cores_of_process();
+  configure_compute(share_cores(std::span(&mine, 1)).threads[0]);
+}
+
+void configure_compute(int threads) {
   keep_freed_memory();
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   setenv("MKL_CBWR", avx512 ? "AVX512,STRICT" : "AVX2,STRICT", 0);
-  const int wanted = threads_of_environment();
-  at::set_num_threads(wanted > 0 ? wanted : std::max(1, cores_of_process() / std::max(1, ranks_on_node)));
+  at::set_num_threads(threads);
   static std::once_flag once;  // LibTorch accepts this number once only
   std::call_once(once, [] { at::set_num_interop_threads(1); });
 }

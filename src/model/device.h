@@ -14,9 +14,15 @@ namespace rocket {
 /// absent.
 at::Device choose_device(const std::string& name, int local_rank);
 
-/// Sets LibTorch's threads for this rank (OMP_NUM_THREADS, else cores / ranks on this node) and switches the
-/// matrix library to results that do not depend on the number of threads. Call before any computation.
-void configure_compute(int ranks_on_node);
+/// "cpu", or the GPU that choose_device() would take, as its driver calls it: "NVIDIA H200 (1 on this node,
+/// 139.8 GiB)". Loads nothing of LibTorch.
+std::string device_text(const std::string& name);
+
+/// Sets LibTorch's threads for this rank and switches the matrix library to results that do not depend on
+/// their number. Call before any computation.
+void configure_compute(int threads);
+/// With the threads of the only rank on its node.
+void configure_compute();
 
 /// While it lives, what is computed on this device has the same bits each time: on a GPU LibTorch's attention
 /// and sums by index otherwise add in any order, which is faster. On the CPU there is nothing to do.

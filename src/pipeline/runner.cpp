@@ -4,10 +4,13 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "base/control_group.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/stop.h"
+#include "model/device.h"
 #include "pipeline/adopt.h"
 
 namespace rocket {
@@ -144,6 +147,20 @@ void note_failure(const RunDirectory& run, JobRecord& record, double seconds, in
   }
 }
 
+/// What the job computes on, for its first line.
+std::string resources(const Session& session, const JobSpec& spec) {
+  return fmt::format("{}, {}, {:.1f} GiB of memory", session.ranks,
+                     spec.on_device ? device_text(session.config.device) : "cpu",
+                     static_cast<double>(memory_limit()) / (1 << 30));
+}
+
+/// Collective. A signal that came between two jobs of a chain, or while the program was loading.
+void refuse_after_stop(Comm& comm, const JobSpec& spec) {
+  if (any_rank(comm, stop_requested()))
+    throw Error(ExitCode::stopped,
+                fmt::format("{}: stopped before it began. The same command goes on", spec.name), true);
+}
+
 }  // namespace
 
 void JobContext::save_progress() const {
@@ -166,6 +183,7 @@ void require_done(const Session& session, const std::string& job, const std::str
 
 void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& body) {
   Comm& comm = session.comm;
+  refuse_after_stop(comm, spec);
   JobRecord record;
   on_root(comm, [&] {
     require_paths(session.config, spec.inputs);
@@ -189,6 +207,7 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
     log::info("{}: done before, nothing to do", spec.name);
     return;
   }
+  log::info("{}: {}", spec.name, resources(session, spec));
   record.job = spec.name;
   record.fingerprint = broadcast_text(comm, record.fingerprint);
   EventLog events(session.run.events(), comm.rank(), spec.name);

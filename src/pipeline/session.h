@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <string>
 
 #include "base/events.h"
 #include "comm/comm.h"
@@ -18,7 +19,8 @@ struct Session {
   RunConfig config;
   RunDirectory run;
   bool fresh = false;
-  int ranks_on_node = 1, rank_on_node = 0;
+  int rank_on_node = 0;
+  std::string ranks;                 // how many, where, with how many threads: for the first line of each job
   std::optional<std::size_t> point;  // of the sweep that this run belongs to
   std::filesystem::path siblings;  // run directories whose results may be taken over (a sweep's); empty: none
 

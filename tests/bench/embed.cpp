@@ -43,7 +43,7 @@ nlohmann::json timed_pass(const TextEmbedder& embedder, const std::vector<std::s
 }
 
 void serve(const std::string& folder, const std::string& file) {
-  configure_compute(1);
+  configure_compute();
   const TextEmbedder embedder(folder, {}, at::kCPU);
   std::ifstream in(file);
   const auto texts = nlohmann::json::parse(in).get<std::vector<std::string>>();

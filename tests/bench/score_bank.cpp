@@ -146,6 +146,6 @@ void answer_commands(const json& world) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 64;
-  rocket::configure_compute(1);
+  rocket::configure_compute();
   rocket::answer_commands(nlohmann::json::parse(rocket::read_file(argv[1])));
 }

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "comm/mpi_comm.h"
+#include "comm/placement.h"
 #include "model/device.h"
 #include "model/threads.h"
 #include "selection/corpus_choice.h"
@@ -37,7 +38,7 @@ void write_kept(const CuratedSet& set, const char* path) {
 }
 
 void run(Comm& comm, char** argument) {
-  configure_compute(comm.size());
+  configure_compute(place_ranks(comm, cores_of_process()).threads);
   std::ifstream vectors(argument[1], std::ios::binary), shot_file(argument[2], std::ios::binary);
   const std::int64_t d = std::stol(argument[3]);
   const EmbeddingSource source{floats_of(argument[1]) / d, d, [&](std::int64_t first, std::int64_t count) {

@@ -35,7 +35,7 @@ void run(char** argument) {
   const std::map<std::string, SimilarityKind> kinds{{"delta_w", SimilarityKind::delta_w},
                                                     {"factors", SimilarityKind::factors},
                                                     {"released_code", SimilarityKind::released_code}};
-  configure_compute(1);
+  configure_compute();
   const Bank bank(list_bank({argument[1]}, {}),
                   query_and_value(std::stol(argument[2]), std::stol(argument[3])), at::kFloat, at::kCPU, 0);
   nlohmann::json answer = {{"seconds", nlohmann::json::array()}};

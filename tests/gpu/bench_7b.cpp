@@ -248,6 +248,6 @@ Options read(int argc, char** argv) {
 }  // namespace rocket
 
 int main(int argc, char** argv) {
-  rocket::configure_compute(1);
+  rocket::configure_compute();
   rocket::Bench(rocket::read(argc, argv)).run();
 }

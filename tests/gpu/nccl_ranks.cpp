@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "comm/mpi_comm.h"
+#include "comm/placement.h"
 #include "comm/reducer.h"
 #include "model/device.h"
 #include "unit/training/support.h"
@@ -70,9 +71,9 @@ void check_training(Comm& comm, Reducer& reducer, at::Device device) {
 
 void check() {
   const auto comm = make_mpi_comm();
-  const NodePlace place = node_place(*comm);
-  configure_compute(place.size);
-  const at::Device device = choose_device("cuda", place.rank);
+  const Placement place = place_ranks(*comm, cores_of_process());
+  configure_compute(place.threads);
+  const at::Device device = choose_device("cuda", place.rank_on_node);
   const auto reducer = make_nccl_reducer(*comm, device.index(), {.bucket = 4096});
   agree(*comm, [&] { check_sums(*comm, *reducer, device); });
   check_training(*comm, *reducer, device);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "comm/launcher.h"
 #include "comm/mpi_comm.h"
 #include "comm/units.h"
 #include "comm/watch.h"
@@ -62,7 +63,7 @@ void run_job(Comm& comm, std::string_view way, ExitCode code) {
 }  // namespace
 
 int run_ending(std::string_view way, int code) {
-  install_stop_signals();
+  install_stop_signals(SecondSignal::only_asks);
   std::unique_ptr<Comm> comm = launched_by_mpi() ? make_mpi_comm() : make_local_comm();
   log::configure(log::Level::normal, comm->is_root());
   try {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/stop.h"
 #include "comm/fixed_order_sum.h"
-#include "comm/mpi_comm.h"
+#include "comm/placement.h"
 #include "comm/reducer.h"
 #include "comm/units.h"
 
@@ -273,9 +273,10 @@ void check_comm(Comm& comm) {
   check_gather(comm);
   check_messages(comm);
   check_message_beside_collectives(comm);
-  const NodePlace place = node_place(comm);
-  EXPECT_EQ(place.rank, comm.rank());
-  EXPECT_EQ(place.size, comm.size());
+  const Placement place = place_ranks(comm, cores_of_process());
+  EXPECT_EQ(place.rank_on_node, comm.rank());
+  EXPECT_EQ(place.ranks_on_node, comm.size());
+  EXPECT_EQ(place.nodes, 1);
 }
 
 void check_agreement(Comm& comm) {

@@ -137,41 +137,6 @@ TEST(Leave, WhatIsNotAgreedEndsAllAtOnce) {
   EXPECT_EQ(leave(make_local_comm(), 0, true), 0);
 }
 
-class Launcher : public ::testing::Test {
- protected:
-  static constexpr const char* kNames[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
-                                           "SLURM_STEP_NUM_TASKS"};
-  void SetUp() override {
-    for (const char* name : kNames) {
-      ::unsetenv(name);
-    }
-  }
-  void TearDown() override { SetUp(); }
-};
-
-TEST_F(Launcher, NoneMeansOneRank) {
-  EXPECT_FALSE(launched_by_mpi());
-  ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);
-  EXPECT_FALSE(launched_by_mpi());
-}
-
-TEST_F(Launcher, EachOfThemIsSeen) {
-  for (const auto& [name, value] : {std::pair{"OMPI_COMM_WORLD_SIZE", "2"},
-                                    {"PMIX_RANK", "0"},
-                                    {"PMI_RANK", "1"},
-                                    {"SLURM_STEP_NUM_TASKS", "4"}}) {
-    SetUp();
-    ::setenv(name, value, 1);
-    EXPECT_TRUE(launched_by_mpi()) << name;
-  }
-}
-
-TEST_F(Launcher, MpirunWithOneRankNeedsNoMpi) {
-  ::setenv("OMPI_COMM_WORLD_SIZE", "1", 1);
-  ::setenv("PMIX_RANK", "0", 1);
-  EXPECT_FALSE(launched_by_mpi());
-}
-
 TEST(Versions, AreToldWithoutStartingAnything) {
   EXPECT_THAT(mpi_version(), ::testing::MatchesRegex(".*[0-9]+\\.[0-9]+.*"));
   EXPECT_THAT(nccl_version(), ::testing::MatchesRegex("none|[0-9]+\\.[0-9]+\\.[0-9]+"));

@@ -19,6 +19,12 @@ TEST(Device, CpuIsAlwaysThere) {
               testing::ThrowsMessage<Error>(testing::HasSubstr("auto, cpu or cuda")));
 }
 
+TEST(Device, IsNamedForPeople) {
+  EXPECT_EQ(device_text("cpu"), "cpu");
+  const bool gpu = choose_device("auto", 0).is_cuda();
+  EXPECT_THAT(device_text("auto"), gpu ? testing::HasSubstr("on this node") : testing::Eq("cpu"));
+}
+
 TEST(Device, AutoFallsBackWhereCudaIsRefused) {
   const at::Device found = choose_device("auto", 0);
   if (found.is_cuda()) GTEST_SKIP() << "this machine has a GPU";
@@ -30,16 +36,16 @@ TEST(Device, AutoFallsBackWhereCudaIsRefused) {
   }
 }
 
-TEST(Device, ThreadsComeFromTheEnvironmentElseFromTheCores) {
+TEST(Device, ThreadsComeFromTheEnvironmentOrAreGiven) {
   const int before = at::get_num_threads();
   const char* old = std::getenv("OMP_NUM_THREADS");
   const std::string kept = old != nullptr ? old : "";
   setenv("OMP_NUM_THREADS", "3,1", 1);
-  configure_compute(1);
+  configure_compute();
   EXPECT_EQ(at::get_num_threads(), 3);
   unsetenv("OMP_NUM_THREADS");
-  configure_compute(1 << 20);
-  EXPECT_EQ(at::get_num_threads(), 1);
+  configure_compute(2);
+  EXPECT_EQ(at::get_num_threads(), 2);
   EXPECT_THAT(std::getenv("MKL_CBWR"), testing::HasSubstr("STRICT"));
   if (old != nullptr) setenv("OMP_NUM_THREADS", kept.c_str(), 1);
   at::set_num_threads(before);

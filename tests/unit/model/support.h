@@ -22,7 +22,7 @@ namespace rocket::test {
 /// Must stand in every test program before its first matrix product. One thread: what does not depend on
 /// threads says so.
 inline const bool kComputeConfigured = [] {
-  configure_compute(1);
+  configure_compute();
   at::set_num_threads(1);
   return true;
 }();
