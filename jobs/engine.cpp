@@ -8,6 +8,7 @@
 #include "comm/launcher.h"
 #include "comm/mpi_comm.h"
 #include "comm/placement.h"
+#include "comm/watch.h"
 #include "jobs.h"
 #include "model/device.h"
 
@@ -84,9 +85,13 @@ void execute(Comm& comm, const Command& command) {
   const Placement placement = place_ranks(comm, command.cores);
   configure_compute(placement.threads);
   for (const std::string& warning : placement.warnings) log::warn("{}", warning);
-  if (command.job == "dedup") return dedup(comm, command.dedup, placement);
+  if (command.job == "dedup") {
+    const Watch watch(comm, {});
+    return dedup(comm, command.dedup, placement);
+  }
   if (command.job == "sweep") return sweep(comm, command, placement);
   Session session = open_session(comm, command, placement);
+  const Watch watch(comm, WatchLimits::of_hang_limit(session.config.training.hang_limit));
   run_one_job(session, command);
 }
 

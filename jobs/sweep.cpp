@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/watch.h"
 #include "jobs.h"
 #include "pipeline/provenance.h"
 #include "pipeline/run_tables.h"
@@ -153,6 +154,7 @@ void run_point(Comm& comm, const Command& command, const Placement& placement, c
   Session session{comm,          command.target,         std::move(config), directory,
                   command.fresh, placement.rank_on_node, placement.summary, number};
   if (!trains_adapter) session.siblings = sweep.runs;  // only results of the chain are taken over
+  const Watch watch(comm, WatchLimits::of_hang_limit(session.config.training.hang_limit));
   in_context("point " + point.name, [&] {
     if (!trains_adapter) return run(session);
     run_job(session, adapter_spec, session.fresh ? Stale::recompute : Stale::refuse, job_body(kTrainAdapter));

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 
 namespace rocket {
@@ -98,6 +99,7 @@ void write_whole(const fs::path& temporary, const fs::path& path, std::string_vi
       fail_writing(path, errno);
     }
     content.remove_prefix(static_cast<std::size_t>(n));
+    note_activity();
   }
   if (!file.close()) {
     fail_writing(path, errno);
@@ -130,6 +132,7 @@ std::string read_file(const fs::path& path) {
       return content;
     }
     length += static_cast<std::size_t>(n);
+    note_activity();
   }
 }
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <new>
 
+#include "base/activity.h"
 #include "base/files.h"
 
 namespace rocket {
@@ -60,8 +62,14 @@ Hash128 hash128(std::span<const std::byte> bytes) {
 
 std::string hash_file(const std::filesystem::path& path) {
   const MappedFile file(path);
+  constexpr std::size_t kPiece = std::size_t{64} << 20;
   Hasher hasher;
-  hasher.add(file.bytes());
+  for (std::span<const std::byte> left = file.bytes(); !left.empty();) {
+    const std::size_t piece = std::min(left.size(), kPiece);
+    hasher.add(left.first(piece));
+    left = left.subspan(piece);
+    note_activity();
+  }
   return hasher.hex();
 }
 

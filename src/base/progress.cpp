@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/log.h"
 
 namespace rocket {
@@ -93,6 +94,7 @@ Progress::~Progress() {
 
 void Progress::advance(std::int64_t n, const std::string& note) {
   done_ += n;
+  note_activity();
   if (!visible_) {
     return;
   }

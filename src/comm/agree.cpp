@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "comm/comm.h"
 
@@ -32,6 +33,16 @@ std::string outcome_of(const std::function<void()>& local) {
 }
 
 }  // namespace
+
+Comm::Waiting::Waiting(Comm& comm)
+    : count_(std::this_thread::get_id() == comm.owner_ ? &comm.waiting_ : nullptr) {
+  if (count_ != nullptr) ++*count_;
+}
+
+Comm::Waiting::~Waiting() {
+  note_activity();
+  if (count_ != nullptr) --*count_;
+}
 
 std::string broadcast_text(Comm& comm, const std::string& text, int root) {
   std::uint64_t length = text.size();

@@ -1,6 +1,7 @@
 // Ranks and what they say to each other. Implementations: one rank alone, threads of one process, MPI.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/bytes.h"
@@ -47,6 +49,25 @@ class Comm {
 
   /// Ends all ranks at once with this exit code.
   [[noreturn]] virtual void abort(int code) = 0;
+
+  /// Local, any thread: whether the rank's own thread (the one that made this Comm) waits for other ranks.
+  bool is_waiting() const { return waiting_ > 0; }
+
+  /// While it lives, this rank waits for others. Collectives and receive() do so by themselves.
+  class Waiting {
+   public:
+    explicit Waiting(Comm& comm);
+    ~Waiting();
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+   private:
+    std::atomic<int>* count_;
+  };
+
+ private:
+  const std::thread::id owner_ = std::this_thread::get_id();
+  std::atomic<int> waiting_{0};
 };
 
 /// One rank alone.

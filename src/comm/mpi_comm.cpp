@@ -79,10 +79,12 @@ class MpiComm : public Comm {
   int size() const override { return size_; }
 
   void barrier() override {
+    const Waiting waits(*this);
     check(MPI_Barrier(collective_), "MPI_Barrier");
   }
 
   void broadcast(std::span<std::byte> data, int root) override {
+    const Waiting waits(*this);
     for (; !data.empty(); data = data.subspan(std::min(data.size(), piece_))) {
       const int count = static_cast<int>(std::min(data.size(), piece_));
       check(MPI_Bcast(data.data(), count, MPI_BYTE, root, collective_), "MPI_Bcast");
@@ -106,6 +108,7 @@ class MpiComm : public Comm {
  private:
   template <class T>
   void add_up(std::span<T> data, MPI_Datatype type) {
+    const Waiting waits(*this);
     for (; !data.empty(); data = data.subspan(std::min(data.size(), piece_))) {
       const int count = static_cast<int>(std::min(data.size(), piece_));
       check(MPI_Allreduce(MPI_IN_PLACE, data.data(), count, type, MPI_SUM, collective_), "MPI_Allreduce");
@@ -131,6 +134,7 @@ class MpiComm : public Comm {
 };
 
 std::vector<std::string> MpiComm::gather_all(std::string_view mine) {
+  const Waiting waits(*this);
   const std::uint64_t length = mine.size();
   std::vector<std::uint64_t> lengths(static_cast<std::size_t>(size_));
   check(MPI_Allgather(&length, 1, MPI_UINT64_T, lengths.data(), 1, MPI_UINT64_T, collective_),
@@ -200,6 +204,7 @@ std::optional<Message> MpiComm::try_receive(int tag) {
 }
 
 Message MpiComm::receive(int tag) {
+  const Waiting waits(*this);
   for (Patience patience;; patience.wait()) {
     if (auto message = try_receive(tag)) {
       return std::move(*message);

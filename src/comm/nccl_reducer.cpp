@@ -135,6 +135,7 @@ class NcclReducer : public Reducer {
     buckets_.all_ready();
     send();
     check_cuda(cudaEventRecord(done_, stream_), rank_, "cudaEventRecord");
+    const Comm::Waiting waits(comm);
     wait_for_sums();
   }
 

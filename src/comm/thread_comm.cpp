@@ -119,11 +119,13 @@ class ThreadComm : public Comm {
   int size() const override { return group_->size(); }
 
   void barrier() override {
+    const Waiting waits(*this);
     group_->meet(rank_, {"barrier"});
     group_->finish("barrier");
   }
 
   void broadcast(std::span<std::byte> data, int root) override {
+    const Waiting waits(*this);
     const auto& offers = group_->meet(rank_, {"broadcast", data.data(), data.size(), root});
     if (rank_ != root && !data.empty()) {
       std::memcpy(data.data(), offers.at(static_cast<std::size_t>(root)).data, data.size());
@@ -135,6 +137,7 @@ class ThreadComm : public Comm {
   void sum(std::span<double> data) override { add_up(data, "sum of double"); }
 
   std::vector<std::string> gather_all(std::string_view mine) override {
+    const Waiting waits(*this);
     // Lengths may differ, so the offer is the view itself.
     const auto& offers = group_->meet(rank_, {"gather_all", &mine, sizeof(mine)});
     std::vector<std::string> all;
@@ -148,7 +151,10 @@ class ThreadComm : public Comm {
   void send(int to, int tag, std::string_view body) override {
     group_->post(to, tag, {rank_, std::string(body)});
   }
-  Message receive(int tag) override { return group_->take(rank_, tag); }
+  Message receive(int tag) override {
+    const Waiting waits(*this);
+    return group_->take(rank_, tag);
+  }
   std::optional<Message> try_receive(int tag) override { return group_->try_take(rank_, tag); }
 
   [[noreturn]] void abort(int code) override { std::_Exit(code); }
@@ -156,6 +162,7 @@ class ThreadComm : public Comm {
  private:
   template <class T>
   void add_up(std::span<T> data, const char* what) {
+    const Waiting waits(*this);
     const auto& offers = group_->meet(rank_, {what, data.data(), data.size()});
     std::vector<T> total(data.size(), T(0));
     for (const Offer& offer : offers) {

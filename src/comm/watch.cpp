@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -13,28 +12,29 @@
 #include <utility>
 #include <vector>
 
+#include "base/activity.h"
 #include "base/error.h"
+#include "base/stop.h"
 
 namespace rocket {
 namespace {
 
 constexpr int kTag = 32;  // of no other message of the program
 constexpr int kTurnsOfSilence = 8;
-constexpr int kWatcherOfRoot = 1;
 
-/// A sign of life; a host's name follows it.
+/// A sign of life.
 struct Sign {
   std::uint64_t watch = 0;  // which one: signs of an earlier one may still be on their way
-  std::uint64_t progress = 0;
-  bool leaves = false;
+  std::uint64_t activity = 0;
+  bool waits = false, leaves = false;
+  bool asks_to_stop = false;  // a watcher's: the job is about to end
 };
 
-/// What a watcher knows of a rank.
+/// What a watcher knows of a rank. Times are turns of the watcher.
 struct Seen {
-  std::uint64_t progress = 0;
-  std::int64_t turn = 0;  // of the watcher, when it last heard of it
-  bool left = false;
-  std::string host = "an unknown host";
+  std::uint64_t activity = 0;
+  std::int64_t heard = 0, changed = 0;
+  bool waits = false, left = false;
 };
 
 std::string host_name() {
@@ -49,7 +49,18 @@ std::uint64_t shared_number(Comm& comm) {
   return number;
 }
 
+double seconds(std::chrono::milliseconds time) {
+  return static_cast<double>(time.count()) / 1000;
+}
+
 }  // namespace
+
+WatchLimits WatchLimits::of_hang_limit(std::int64_t seconds) {
+  WatchLimits limits;
+  limits.standstill = std::chrono::seconds(seconds);
+  limits.silence = std::min(limits.silence, limits.standstill);
+  return limits;
+}
 
 class Watch::Thread {
  public:
@@ -58,7 +69,7 @@ class Watch::Thread {
         limits_(limits),
         period_(std::max(limits.silence / kTurnsOfSilence, std::chrono::milliseconds(1))),
         sign_{shared_number(comm)},
-        host_(host_name()),
+        hosts_(comm.gather_all(host_name())),
         seen_(static_cast<std::size_t>(comm.size())),
         thread_([this] { run(); }) {}
 
@@ -71,91 +82,126 @@ class Watch::Thread {
     thread_.join();
   }
 
-  void progress() { ++progress_; }
-
  private:
+  // The last rank is more likely than the second to be on another node than rank 0.
+  int watcher_of_root() const { return comm_.size() - 1; }
+  bool is_watcher() const { return comm_.is_root() || comm_.rank() == watcher_of_root(); }
+
   void run() {
     for (bool ends = false; !ends; ++turn_) {
       std::unique_lock lock(mutex_);
       ends = wake_.wait_for(lock, period_, [&] { return ends_; });
       lock.unlock();
       tell(ends);
-      if (comm_.rank() > kWatcherOfRoot) continue;
       listen();
-      if (!ends) look();
+      if (is_watcher() && !ends) look();
     }
   }
 
   void tell(bool leaves) {
-    sign_.progress = progress_;
+    sign_.activity = activity;
+    sign_.waits = comm_.is_waiting();
     sign_.leaves = leaves;
-    std::string message(reinterpret_cast<const char*>(&sign_), sizeof sign_);
-    message += host_;
-    for (const int watcher : {0, kWatcherOfRoot}) {
-      if (watcher != comm_.rank()) comm_.send(watcher, kTag, message);
+    for (const int watcher : {0, watcher_of_root()}) {
+      if (watcher != comm_.rank()) comm_.send(watcher, kTag, message(sign_));
     }
   }
+
+  static std::string message(const Sign& sign) { return {reinterpret_cast<const char*>(&sign), sizeof sign}; }
 
   void listen() {
     while (const auto message = comm_.try_receive(kTag)) {
       Sign sign;
-      if (message->body.size() < sizeof sign) continue;
+      if (message->body.size() != sizeof sign) continue;
       std::memcpy(&sign, message->body.data(), sizeof sign);
       if (sign.watch != sign_.watch) continue;
-      Seen& seen = seen_[static_cast<std::size_t>(message->from)];
-      if (seen.progress != sign.progress) last_change_ = turn_;
-      seen = {sign.progress, turn_, sign.leaves, message->body.substr(sizeof sign)};
+      if (sign.asks_to_stop) request_stop();
+      note(message->from, sign);
     }
-    Seen& mine = seen_[static_cast<std::size_t>(comm_.rank())];
-    if (mine.progress != progress_) last_change_ = turn_;
-    mine = {progress_, turn_, false, host_};
+    note(comm_.rank(), sign_);
+  }
+
+  void note(int rank, const Sign& sign) {
+    Seen& seen = seen_[static_cast<std::size_t>(rank)];
+    const bool changed = seen.activity != sign.activity;
+    if (changed) last_change_ = turn_;
+    seen = {sign.activity, turn_, changed ? turn_ : seen.changed, sign.waits, sign.leaves};
+  }
+
+  bool silent(int rank) const {
+    const Seen& seen = seen_[static_cast<std::size_t>(rank)];
+    return !seen.left && turn_ - seen.heard > kTurnsOfSilence;
   }
 
   void look() {
+    if (asked_to_stop_ > 0) return end_when_settled();
+    for (int rank = 0; rank < comm_.size(); ++rank) {
+      const bool watched = comm_.is_root() || rank == 0;
+      if (watched && silent(rank)) return ask_to_stop(rank);
+    }
+    const auto limit =
+        stop_requested() ? std::min(limits_.standstill, 2 * limits_.silence) : limits_.standstill;
+    if (comm_.is_root() && (turn_ - last_change_) * period_ > limit) {
+      say(standstill(limit));
+      end_job();
+    }
+  }
+
+  void ask_to_stop(int silent_rank) {
+    say(fmt::format("rank {} on {} has given no sign of life for {} s", silent_rank,
+                    hosts_[static_cast<std::size_t>(silent_rank)], seconds(limits_.silence)));
+    asked_to_stop_ = turn_;
+    request_stop();
+    Sign sign = sign_;
+    sign.asks_to_stop = true;
+    for (int rank = 0; rank < comm_.size(); ++rank) {
+      if (rank != comm_.rank()) comm_.send(rank, kTag, message(sign));
+    }
+  }
+
+  /// Nobody who lives has anything in hand that could still be committed.
+  void end_when_settled() {
     for (int rank = 0; rank < comm_.size(); ++rank) {
       const Seen& seen = seen_[static_cast<std::size_t>(rank)];
-      const bool watched = comm_.is_root() || rank == 0;
-      if (watched && !seen.left && turn_ - seen.turn > kTurnsOfSilence)
-        end_job(fmt::format("rank {} on {} has given no sign of life for {} s", rank, seen.host,
-                            seconds(limits_.silence)));
+      if (seen.left || silent(rank)) continue;
+      const bool waits = seen.waits && seen.heard > asked_to_stop_ + 1;
+      if (!waits && turn_ - seen.changed <= kTurnsOfSilence) return;
     }
-    if (comm_.is_root() && (turn_ - last_change_) * period_ > limits_.standstill) end_job(standstill());
+    end_job();
   }
 
-  std::string standstill() const {
-    std::uint64_t least = progress_, most = progress_;
-    for (const Seen& seen : seen_) {
-      if (seen.left) continue;
-      least = std::min(least, seen.progress);
-      most = std::max(most, seen.progress);
-    }
-    if (least == most)
-      return fmt::format("no rank has got any further for {} s", seconds(limits_.standstill));
-    std::string names;
+  std::string standstill(std::chrono::milliseconds limit) const {
+    std::string busy;
+    bool some_wait = false;
     for (std::size_t rank = 0; rank < seen_.size(); ++rank) {
-      if (!seen_[rank].left && seen_[rank].progress == least)
-        names += fmt::format("{}rank {} on {}", names.empty() ? "" : ", ", rank, seen_[rank].host);
+      const Seen& seen = seen_[rank];
+      if (seen.left) continue;
+      some_wait = some_wait || seen.waits;
+      if (!seen.waits) busy += fmt::format("{}rank {} on {}", busy.empty() ? "" : ", ", rank, hosts_[rank]);
     }
-    return fmt::format("nothing has got any further for {} s: the others wait for {}",
-                       seconds(limits_.standstill), names);
+    if (busy.empty() || !some_wait)
+      return fmt::format("no rank has got any further for {} s", seconds(limit));
+    return fmt::format("nothing has got any further for {} s: the others wait for {}", seconds(limit), busy);
   }
 
-  static double seconds(std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000; }
-
-  void end_job(const std::string& reason) {
-    std::fprintf(stderr, "rocket: %s. The job is ended; the same command goes on from the last checkpoint\n",
-                 reason.c_str());
-    comm_.abort(static_cast<int>(ExitCode::internal));
+  static void say(const std::string& reason) {
+    std::fprintf(
+        stderr,
+        "rocket: %s. The others commit what they have, then the job ends; the same command goes on from "
+        "there\n",
+        reason.c_str());
   }
+
+  void end_job() { comm_.abort(static_cast<int>(ExitCode::internal)); }
 
   Comm& comm_;
   const WatchLimits limits_;
   const std::chrono::milliseconds period_;
   Sign sign_;
-  const std::string host_;
-  std::atomic<std::uint64_t> progress_ = 0;
+  const std::vector<std::string> hosts_;  // by rank
   std::vector<Seen> seen_;
-  std::int64_t turn_ = 0, last_change_ = 0;
+  std::int64_t turn_ = 1, last_change_ = 1;
+  std::int64_t asked_to_stop_ = 0;  // turn; 0: not yet
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ends_ = false;
@@ -167,9 +213,5 @@ Watch::Watch(Comm& comm, const WatchLimits& limits) {
 }
 
 Watch::~Watch() = default;
-
-void Watch::progress() {
-  if (thread_) thread_->progress();
-}
 
 }  // namespace rocket

@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 
 namespace rocket {
@@ -148,6 +149,7 @@ ChildResult run_child(const ChildProcess& child) {
   const bool ended = collect(child, reading.get(), result.output);
   result.status = wait_for_end(pid, !ended);
   result.error = beginning_of(error);
+  note_activity();
   return result;
 }
 

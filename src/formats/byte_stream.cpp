@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "base/input_files.h"
 #include "formats/file_kind.h"
@@ -34,6 +35,7 @@ class PlainStream : public ByteStream {
   std::size_t read(std::span<char> buffer) override {
     const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file_.get());
     if (n == 0 && std::ferror(file_.get())) fail_data("{}: cannot be read: {}", path_, std::strerror(errno));
+    note_activity();
     return n;
   }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "formats/tensors.h"
 #include "model/attention.h"
@@ -257,6 +258,7 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
   const Forward forward = begin(rows, delta, cache);
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
   for (std::int64_t i = 0; i < w.config.layers; ++i) {
+    note_activity();
     at::Tensor mixed = w.attention(i, x_TD, forward);
     if (asked != nullptr && i + 1 == w.config.layers) {  // nobody attends to a row from here on
       const at::Tensor index = at::tensor(*asked, at::kLong).to(x_TD.device());

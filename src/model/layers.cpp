@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/activity.h"
 #include "kernels/kernels.h"
 #include "model/backward.h"
 #include "model/device.h"
@@ -137,6 +138,7 @@ at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double e
 }
 
 at::Tensor load_weight(const StoredTensor& stored, const WeightPlace& place) {
+  note_activity();
   const auto address = reinterpret_cast<std::uintptr_t>(stored.bytes.data());
   const bool aligned = address % static_cast<std::uintptr_t>(size_of(stored.dtype)) == 0;
   return (aligned ? as_tensor(stored) : aligned_copy(stored)).to(place.device, place.dtype);

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/activity.h"
+
 #ifndef INTRA_OP_PARALLEL
 #error "compile this file with OpenMP"
 #endif
@@ -19,6 +21,7 @@ std::int64_t threads_here() {
 
 void on_threads(std::int64_t count, const std::function<void(std::int64_t)>& work) {
   std::atomic<std::int64_t> next = 0;
+  note_activity();
   at::parallel_for(0, std::min(count, threads_here()), 1, [&](std::int64_t, std::int64_t) {
     for (std::int64_t i = next++; i < count; i = next++) work(i);
   });

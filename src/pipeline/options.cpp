@@ -120,7 +120,6 @@ TrainingOptions training_options(const RunConfig& config) {
           .z_coefficient = t.z_coefficient,
           .recompute_layers = t.recompute == "layer",
           .spike_z = t.spike_z,
-          .hang_limit = static_cast<double>(t.hang_limit),
           .checkpoint_every = t.checkpoint_every,
           .keep_checkpoints = t.keep_checkpoints,
           .seed = config.seed};

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "store/hdf5.h"
 #include "store/hdf5_handle.h"
@@ -258,6 +259,7 @@ void H5Reader::File::append_stored(const H5Handle& dataset, const std::string& n
     H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr);
   }
   const H5Handle memory(H5Screate_simple(static_cast<int>(count.size()), count.data(), nullptr), H5Sclose);
+  note_activity();
   if (H5Dread(dataset.get(), native_type<T>(), memory.get(), space.get(), H5P_DEFAULT, out.data() + at) < 0) {
     fail_set(name, "cannot be read: {}", hdf5_reason());
   }

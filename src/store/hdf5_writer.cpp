@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "store/hdf5.h"
@@ -107,6 +108,7 @@ struct H5Writer::File {
                     shape_text(shape));
     }
     const H5Handle dataset = create(name, type, make_space(shape), creation_options());
+    note_activity();
     if (size != 0 && H5Dwrite(dataset.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
       fail_here(fmt::format("data set '{}'", name));
     }

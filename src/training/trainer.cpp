@@ -11,7 +11,6 @@
 #include "base/memory.h"
 #include "base/stop.h"
 #include "comm/fixed_order_sum.h"
-#include "comm/watch.h"
 #include "model/device.h"
 #include "moe/mixture_delta.h"
 #include "training/micro_batch.h"
@@ -69,8 +68,6 @@ class Trainer {
         batches_(global_batches(static_cast<std::int64_t>(examples.size()), options)),
         loads_(static_cast<std::int64_t>(mixture.modules().size() * mixture.expert_names().size())),
         same_bits_(decoder.device()),
-        watch_(comm, {.standstill =
-                          std::chrono::milliseconds(static_cast<std::int64_t>(1000 * options.hang_limit))}),
         sums_(mixture, loads_),
         optimizer_(mixture, sums_.gradient_P, {options.weight_decay, options.router_only}) {
     mixture_.track_gradient(sums_.gradient_P, options.router_only);
@@ -113,7 +110,6 @@ class Trainer {
   const std::vector<std::vector<std::int64_t>> batches_;
   const std::int64_t loads_;
   const SameBits same_bits_;
-  Watch watch_;
   StepSums sums_;
   AdamW optimizer_;
   bool last_micro_batch_ = false;
@@ -183,14 +179,12 @@ void Trainer::compute(const std::vector<std::int64_t>& batch, const BatchTotals&
   sums_.all.zero_();
   reducer_.begin(sums_.all.mutable_data_ptr<float>(), static_cast<std::size_t>(sums_.all.numel()), count);
   agree(comm_, [&] {
-    watch_.progress();
     for (std::int64_t i = 0; i < mine.count; ++i) {
       const auto& examples = all[static_cast<std::size_t>(mine.first + i)];
       const MicroBatch micro_batch = lay_out(examples_, examples, decoder_.device());
       i + 1 < mine.count ? compute_micro_batch(micro_batch, totals) : compute_last(micro_batch, totals);
       reducer_.added(mine.first + i);
     }
-    watch_.progress();
   });
   reducer_.finish(comm_);
 }

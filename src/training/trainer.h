@@ -32,7 +32,6 @@ struct TrainingOptions {
   double balance_coefficient = 0, z_coefficient = 0;
   bool recompute_layers = false;  // see Decoder::hidden_for_training
   double spike_z = 0;             // 0: never
-  double hang_limit = 1800;       // seconds in which some rank must get further
   std::int64_t checkpoint_every = 50;
   std::int64_t keep_checkpoints = 2;
   std::uint64_t seed = 0;

@@ -2,6 +2,7 @@
 """However a job ends under mpirun, mpirun itself returns the job's code, soon, and the error is printed once."""
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ def wait_for(process, text):
     return lines
 
 
-def check(name, process, expected, said=None):
+def check(name, process, expected, said=None, also=()):
     began = time.monotonic()
     try:
         error = process.communicate(timeout=60)[1]
@@ -37,6 +38,7 @@ def check(name, process, expected, said=None):
     print(f"{name}: mpirun returned {process.returncode} after {seconds:.1f} s")
     if process.returncode != expected:
         failures.append(f"{name}: expected {expected}, got {process.returncode}: {error}")
+    failures.extend(f"{name}: expected '{text}' in: {error}" for text in also if text not in error)
     if said is not None and error.count(said) != 1:
         failures.append(f"{name}: expected '{said}' once in: {error}")
 
@@ -54,6 +56,15 @@ check("stopped", start(3, "stopped", 0), 70, "rocket: rank 2 on ")
 check("stuck", start(3, "stuck", 0), 70, "the others wait for rank 2 on ")
 check("root stopped", start(3, "root stopped", 0), 70, "rocket: rank 0 on ")
 check("root stuck", start(3, "root stuck", 0), 70, "the others wait for rank 0 on ")
+
+# In units: who lives commits what it has begun, and whoever takes long but gets further is left alone.
+check("long unit", start(3, "work long", 0), 0)
+for way, ranks, rank in (("stopped", 3, 2), ("root stopped", 2, 0), ("stuck", 3, 2)):
+    check(f"unit {way} of {ranks}", start(ranks, f"work {way}", 0), 70, f"rank {rank} on {socket.gethostname()}", [f"rank {r} has committed" for r in range(ranks) if r != rank])
+process = start(3, "work stuck patient", 0)
+wait_for(process, "has committed")
+process.send_signal(signal.SIGUSR1)
+check("USR1 while a rank is stuck", process, 70, "the others wait for rank 2 on ")
 
 for ranks in (1, 3):
     process = start(ranks, "stop", 0)

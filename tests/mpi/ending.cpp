@@ -6,6 +6,7 @@
 #include <numeric>
 #include <thread>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/stop.h"
@@ -36,11 +37,31 @@ void meet(Comm& comm, std::string_view way) {
     while (round == 5 && last && way.ends_with("stuck"))
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     if (round == 5 && last && way == "killed") std::raise(SIGKILL);
-    watch.progress();
     comm.barrier();
-    watch.progress();
     if (round == 10) break;
   }
+}
+
+/// A unit for each rank, of 1.5 s. That of one rank never ends, or takes long and gets further all the time.
+void work_under_watch(Comm& comm, std::string_view way) {
+  using std::chrono::milliseconds;
+  const bool patient = way.ends_with("patient");  // only a signal shortens the wait for the stuck rank
+  const Watch watch(comm, {milliseconds(1000), milliseconds(patient ? 1'000'000 : 2000)});
+  const bool bad = comm.rank() == (way.find("root") != way.npos ? 0 : comm.size() - 1);
+  std::vector<std::int64_t> pending(static_cast<std::size_t>(comm.size()));
+  std::iota(pending.begin(), pending.end(), 0);
+  const auto work = [&](std::int64_t) {
+    std::this_thread::sleep_for(milliseconds(200));  // until root has handed out all units
+    if (bad && way.find("stopped") != way.npos) std::raise(SIGSTOP);
+    while (bad && way.find("stuck") != way.npos) std::this_thread::sleep_for(milliseconds(50));
+    for (int i = 0; i < (bad ? 60 : 26); ++i) {
+      std::this_thread::sleep_for(milliseconds(50));
+      note_activity();
+    }
+    std::fprintf(stderr, "rank %d has committed\n", comm.rank());
+  };
+  if (run_units(comm, pending, {work, {}}) == UnitsEnd::stopped)
+    agree(comm, [] { fail(ExitCode::stopped, "stopped"); });
 }
 
 void run_job(Comm& comm, std::string_view way, ExitCode code) {
@@ -52,6 +73,8 @@ void run_job(Comm& comm, std::string_view way, ExitCode code) {
   } else if (way == "alone") {
     fail_last();
     comm.barrier();
+  } else if (way.starts_with("work")) {
+    work_under_watch(comm, way);
   } else if (way == "met" || way == "killed" || way.ends_with("stopped") || way.ends_with("stuck")) {
     meet(comm, way);
   } else if (way == "units") {

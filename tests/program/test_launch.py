@@ -186,5 +186,27 @@ class Signals(World):
         self.assertEqual(process.returncode, 0, error)
 
 
+class Hanging(World):
+    def hang(self, job, rank, ranks, config, folder, when):
+        process = start(job, config, "--set", f"run={folder}", "--set", "training.hang_limit=2", launcher=("mpirun", "-np", str(ranks)))
+        self.assertTrue(wait_until(lambda: when() and len(descendants(process.pid)) == ranks), "it did not come so far")
+        os.kill(descendants(process.pid)[rank], signal.SIGSTOP)
+        error = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 70, error)
+        self.assertRegex(error, rf"rocket: rank {rank} on \S+ has given no sign of life for 2 s")
+        return error
+
+    def test_a_rank_that_hangs_in_score_is_named_and_the_others_commit(self):
+        config = make_world(self.run_folder("long"), shots=50)
+        for rank in (1, 0):
+            folder = self.run_folder(f"hang-{rank}")
+            parts = lambda: list(folder.glob("parts/score/unit-*.h5"))
+            self.hang("score", rank, 2, config, folder, parts)
+            before = {p.name: p.stat().st_mtime_ns for p in parts()}
+            rocket("score", config, "--set", f"run={folder}")
+            after = {p.name: p.stat().st_mtime_ns for p in parts()}
+            self.assertEqual({name: after[name] for name in before}, before)
+
+
 if __name__ == "__main__":
     unittest.main()

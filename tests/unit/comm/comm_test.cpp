@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/activity.h"
 #include "base/error.h"
 #include "base/stop.h"
 #include "comm/mpi_comm.h"
@@ -45,9 +46,7 @@ TEST_P(OnThreads, AWatchOverLivingRanksIsQuiet) {
       Watch watch(comm, {std::chrono::milliseconds(200), std::chrono::milliseconds(300)});
       for (int i = 0; i < 40; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(comm.rank() == 1 ? 5 : 1));
-        watch.progress();
         comm.barrier();
-        watch.progress();
       }
     }
   });
@@ -58,11 +57,41 @@ TEST(Watch, NamesTheRankThatAllWaitFor) {
     run_on_threads(3, [](Comm& comm) {
       Watch watch(comm, {std::chrono::milliseconds(400), std::chrono::milliseconds(300)});
       while (comm.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      watch.progress();
       comm.barrier();
     });
   };
   EXPECT_EXIT(wait(), ::testing::ExitedWithCode(70), "the others wait for rank 1 on ");
+}
+
+TEST(Watch, WhoGetsFurtherIsLeftAlone) {
+  run_on_threads(3, [](Comm& comm) {
+    Watch watch(comm, {std::chrono::milliseconds(400), std::chrono::milliseconds(300)});
+    for (int i = 0; comm.rank() == 1 && i < 100; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      note_activity();
+    }
+    comm.barrier();
+  });
+}
+
+// A rank waits while its own thread does; what its service threads wait for does not count.
+TEST(Waiting, IsThatOfTheRanksOwnThread) {
+  run_on_threads(2, [](Comm& comm) {
+    std::thread service([&] {
+      comm.receive(1);
+      comm.send(0, 2, "");
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    EXPECT_FALSE(comm.is_waiting());
+    {
+      const Comm::Waiting waits(comm);
+      EXPECT_TRUE(comm.is_waiting());
+    }
+    EXPECT_FALSE(comm.is_waiting());
+    comm.send(comm.rank(), 1, "");
+    service.join();
+    comm.barrier();
+  });
 }
 
 TEST(Watch, ARankThatLeavesIsNotMissed) {
