@@ -129,12 +129,12 @@ start_stops() {
   export PRETEND=stop
   site slow "touch '$scratch/reading'; sleep 1"
   early=$(start early -- score x)
-  wait_until 20 test -e "$scratch/reading"
+  wait_until test -e "$scratch/reading"
   warn_job "$early"  # in the script's first moments
   # shellcheck disable=SC2016  # for the site file
   site deaf "srun() { trap '' USR1; touch '$scratch/launching'; sleep 1; trap - USR1;" 'exec env srun "$@"; }'
   launching=$(start launching -- score x)
-  wait_until 20 test -e "$scratch/launching"
+  wait_until test -e "$scratch/launching"
   warn_job "$launching"  # in the launcher's first moments, when it loses signals
   site plain
   array=$(PRETEND=tasks start array --array=0-2 -- score x)
@@ -160,9 +160,9 @@ end_stops() {
 start_preempted() {
   site plain
   PRETEND=stop TEST_LAUNCHER=mpirun start preempted "${two_nodes[@]}" --partition=low --exclusive -- score x > "$scratch/preempted"
-  wait_until 20 noted 2 "$PRETEND_NOTES"/preempted.{0,1}
+  wait_until noted 2 "$PRETEND_NOTES"/preempted.{0,1}
   sbatch --parsable --partition=urgent "${two_nodes[@]}" --exclusive --output=/dev/null --wrap "sleep 0.2" > /dev/null
-  wait_until 40 grep -qs "back into the queue" "$TEST_LOGS/preempted.log"
+  wait_until grep -qs "back into the queue" "$TEST_LOGS/preempted.log"
 }
 end_preempted() { same "preempted" "COMPLETED 0:0 1" "$(ended "$(cat "$scratch/preempted")")"; }
 
@@ -173,7 +173,7 @@ start_requeue() {
   site plain
   for launcher in srun mpirun; do
     requeued[$launcher]=$(PRETEND=stop TEST_LAUNCHER=$launcher start $launcher "${two_nodes[@]}" -- score x)
-    wait_until 20 noted 2 "$PRETEND_NOTES/$launcher".{0,1}
+    wait_until noted 2 "$PRETEND_NOTES/$launcher".{0,1}
     warn_job "${requeued[$launcher]}" $signal
     signal=HUP
   done
@@ -199,8 +199,8 @@ check_ends() {
   id[nosite]=$(ROCKET_SITE=/nowhere start nosite -- score x)
   site few MAX_REQUEUES=0
   id[few]=$(PRETEND="exit" start few -- score 75)
-  wait_until 20 noted 1 "$PRETEND_NOTES/cancelled.0"
-  wait_until 20 noted 1 "$PRETEND_NOTES/term.0"
+  wait_until noted 1 "$PRETEND_NOTES/cancelled.0"
+  wait_until noted 1 "$PRETEND_NOTES/term.0"
   scancel "${id[cancel]}"
   warn_job "${id[term]}" TERM
   same "broken input" "FAILED 65:0 0" "$(ended "${id[65]}")"
@@ -278,7 +278,7 @@ check_split() {
   PRETEND=words submit --sweep configs/sweeps/lab-k.yaml
   same "arrays" "sweep: points 0 to 2,sweep2: points 3 to 5 (after sweep),sweep3: points 6 to 6 (after sweep2)," \
     "$(cut -d ' ' -f 2- "$scratch/jobs" | tr '\n' ,)"
-  for job in sweep sweep2 sweep3; do wait_until 30 array_ended "$(job_id $job:)"; done
+  for job in sweep sweep2 sweep3; do wait_until array_ended "$(job_id $job:)"; done
   same "points" "--point 3 4 5 6" "$(cat "$PRETEND_NOTES"/lab-k.sweep.* | grep -xE -e '--point|[3-6]' | sort -u | xargs)"
   same "tasks" 7 "$(cat "$PRETEND_NOTES"/lab-k.sweep.* | grep -cx run)"
 }

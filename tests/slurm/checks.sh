@@ -33,10 +33,9 @@ exit_code_of() {
   echo "$code"
 }
 
-# wait_until SECONDS COMMAND... : until the command succeeds.
+# wait_until COMMAND... : until the command succeeds.
 wait_until() {
-  local deadline=$((SECONDS + $1))
-  shift
+  local deadline=$((SECONDS + 120))
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "waited in vain for: $*"
     sleep 0.05
@@ -48,7 +47,7 @@ field() { scontrol show job -o "$1" | grep -o " $2=[^ ]*" | cut -d = -f 2; }
 # wait_for_end ID : its final state.
 wait_for_end() {
   local state
-  for _ in $(seq 600); do
+  for _ in $(seq 900); do
     state=$(field "$1" JobState)
     case $state in PENDING | RUNNING | COMPLETING | CONFIGURING | REQUEUED | PREEMPTED) sleep 0.2 ;; *) break ;; esac
   done
