@@ -91,6 +91,7 @@ void execute(Comm& comm, const Command& command) {
   }
   if (command.job == "sweep") return sweep(comm, command, placement);
   Session session = open_session(comm, command, placement);
+  session.settings = command.set;
   const Watch watch(comm, WatchLimits::of_hang_limit(session.config.training.hang_limit));
   run_one_job(session, command);
 }

@@ -1,10 +1,9 @@
 // What every job of one command works with.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/events.h"
 #include "comm/comm.h"
@@ -24,11 +23,11 @@ struct Session {
   std::optional<std::size_t> point;  // of the sweep that this run belongs to
   std::filesystem::path siblings;  // run directories whose results may be taken over (a sweep's); empty: none
 
-  /// For messages that say what to type next. A job of a sweep's point is no command of its own.
-  std::string command(const std::string& job) const {
-    if (point) return fmt::format("rocket sweep {} run --point {}", config_file, *point);
-    return fmt::format("rocket {} {}", job, config_file);
-  }
+  std::vector<std::string> settings;  // --set, as typed
+
+  /// For messages that say what to type next: fit for a shell, with the same --set. A job of a sweep's point
+  /// is no command of its own.
+  std::string command(const std::string& job) const;
 };
 
 }  // namespace rocket
