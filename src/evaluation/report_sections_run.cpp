@@ -62,7 +62,7 @@ std::string sources_of(const ReportSelection& selection) {
   const auto share = [&](std::int64_t n) {
     return kept > 0 ? percent(static_cast<double>(n) / static_cast<double>(kept)) : "–";
   };
-  Table table({{"file"}, {"retrieved"}, {"kept"}, {"share of the kept"}});
+  Table table({{"file"}, {"retrieved"}, {"kept"}, {"share of the kept"}}, Table::On::phones_stacked);
   ReportSource rest;
   for (std::size_t i = 0; i < selection.sources.size(); ++i) {
     const ReportSource& source = selection.sources[i];

@@ -120,7 +120,7 @@ svg .part { stroke: var(--card); stroke-width: .6; }
   .stacked th, .stacked td { padding: 0; border: 0; }
   .stacked tbody th { flex: 1 0 100%; overflow-wrap: anywhere; }
   .stacked td { text-align: left; }
-  .stacked td::before { content: attr(data-title); display: block; color: var(--muted); font-size: 12px; }
+  .stacked td::before { content: attr(data-title); display: block; color: var(--muted); font-size: 12px; font-weight: 400; }
 }
 @media print {
   :root { --page: #fff; }

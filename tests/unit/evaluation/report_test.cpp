@@ -368,6 +368,29 @@ TEST(BankChart, LabelsDoNotHideEachOther) {
   EXPECT_EQ(seen.size(), 8u);
 }
 
+TEST(CorpusChart, TheLabelOfTheCutStaysInsideThePicture) {
+  for (const int retrieved : {1, 10, 100, 1000, 10000, 90000}) {
+    ReportSelection selection;
+    std::vector<float> corpus;
+    for (int i = 0; i < 100000; ++i) corpus.push_back(0.9f - 1e-6f * static_cast<float>(i));
+    selection.similarity.assign(corpus.begin(), corpus.begin() + retrieved);
+    selection.kept.assign(retrieved, 1);
+    selection.curve = sample_curve(corpus);
+    for (const double width : {920.0, 330.0}) {
+      const std::string picture = report::corpus_chart(selection, width);
+      const std::regex label(
+          "<text x=\"([0-9.]+)\" y=\"[0-9.]+\" text-anchor=\"(end|start)\" class=\"label\">([^<]*)<");
+      int lines = 0;
+      for (std::sregex_iterator it(picture.begin(), picture.end(), label), end; it != end; ++it, ++lines) {
+        const double x = std::stod((*it)[1]), wide = report::text_width((*it)[3].str());
+        EXPECT_GE((*it)[2] == "end" ? x - wide : x, 42) << retrieved;
+        EXPECT_LE((*it)[2] == "end" ? x : x + wide, width) << retrieved;
+      }
+      EXPECT_EQ(lines, 2);
+    }
+  }
+}
+
 TEST(BankChart, OutliersDoNotPressTheOthersTogether) {
   ReportBank bank = some_bank();
   const auto spread = [](const std::string& picture) {
