@@ -13,11 +13,16 @@ namespace rocket::fuzz {
 inline void records_named(const std::string& name, std::string_view bytes) {
   read_as_file(name, bytes, [&](const std::filesystem::path& folder) {
     std::int64_t last = 0;
-    for_each_record(folder / name, {{"answer", "a.b"}}, [&](Record&& record) {
+    const auto check = [&](Record&& record) {
       require(record.line >= last && record.line > 0);
+      require(record.system_bytes <= record.context_bytes);
+      require(record.context_bytes <= record.instruction.size());
       last = record.line;
       decontamination_key(record);
-    });
+    };
+    for_each_record(folder / name, {{"answer", "a.b"}}, check);
+    last = 0;
+    for_each_record(folder / name, {}, check, Turns::all);
   });
 }
 
