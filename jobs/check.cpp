@@ -1,10 +1,11 @@
 // Everything validated, the plan printed, nothing written.
 #include <algorithm>
-#include <cstdio>
 
 #include "adapters/bank_plan.h"
 #include "adapters/training_prompt.h"
 #include "base/error.h"
+#include "base/files.h"
+#include "base/output.h"
 #include "formats/encoder_weights.h"
 #include "formats/tensors.h"
 #include "jobs.h"
@@ -237,12 +238,13 @@ std::vector<Input> checked_inputs(const RunConfig& config) {
 void check(Session& session) {
   on_root(session.comm, [&] {
     const RunConfig& config = session.config;
+    for (const char* written : {"", "parts", "events"}) require_writable(session.run.file(written));
     std::string text;
     if (reads_chain(config)) text += "\n" + check_chain(session);
     if (!config.adapter.records.empty()) text += "\n" + check_adapter(config);
     text = fmt::format("{}: everything that the jobs will read is there and valid\n", session.config_file) +
            text;
-    std::fputs(text.c_str(), stdout);
+    print_result(text);
   });
 }
 

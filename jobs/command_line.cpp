@@ -189,6 +189,10 @@ ParsedLine parse_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const bool asked = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
     app.exit(e, std::cout, std::cerr);
+    if (asked && !std::cout.flush()) {
+      std::cerr << "rocket: cannot write to stdout\n";
+      return {std::nullopt, static_cast<int>(ExitCode::storage)};
+    }
     return {std::nullopt, asked ? 0 : static_cast<int>(ExitCode::usage)};
   }
   command.job = app.get_subcommands().front()->get_name();

@@ -1,6 +1,5 @@
 // The whole chain.
-#include <cstdio>
-
+#include "base/output.h"
 #include "jobs.h"
 #include "pipeline/run_tables.h"
 
@@ -9,11 +8,10 @@ namespace rocket {
 namespace {
 
 /// Root only. The result table with names for people.
-void print_result(const RunDirectory& run) {
+void print_table(const RunDirectory& run) {
   Table table = std::get<Table>(run_table(run, "evaluation"));
   for (auto& row : table.rows) row[0] = system_label(run, row[0].get<std::string>());
-  std::fputs(render(table, TableFormat::text).c_str(), stdout);
-  std::fflush(stdout);
+  print_result(render(table, TableFormat::text));
 }
 
 }  // namespace
@@ -26,7 +24,7 @@ void run(Session& session) {
   }
   on_root(session.comm, [&] {
     report(session);
-    print_result(session.run);
+    print_table(session.run);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/output.h"
 #include "jobs.h"
 #include "text/tokenizer.h"
 
@@ -34,14 +35,13 @@ void tokenize(const Command& command) {
     ++number;
     try {
       const json value = json::parse(line);
-      std::cout << (command.decode ? text_of(*tokenizer, value) : ids_of(*tokenizer, value, command.plain))
-                << '\n';
+      print_result((command.decode ? text_of(*tokenizer, value) : ids_of(*tokenizer, value, command.plain)) +
+                   "\n");
     } catch (const json::exception&) {
       fail_data("stdin:{}: expected {} on each line", number,
                 command.decode ? "a JSON array of ids" : "a JSON string");
     }
   }
-  std::cout.flush();
 }
 
 }  // namespace rocket

@@ -156,6 +156,26 @@ void make_folders(const fs::path& path) {
   }
 }
 
+void require_writable(const fs::path& folder) {
+  fs::path there = fs::absolute(folder).lexically_normal();
+  std::error_code unreadable;
+  while (!fs::exists(there, unreadable) && there.has_relative_path()) {
+    there = there.parent_path();
+  }
+  if (!fs::is_directory(there, unreadable)) {
+    fail_storage("cannot make the folder '{}': '{}' is no folder", folder.string(), there.string());
+  }
+  if (Descriptor(there, O_TMPFILE | O_WRONLY, 0600).ok()) {
+    return;
+  }
+  // Not every file system knows files without a name.
+  const fs::path probe = temporary_name(there / "probe");
+  if (!Descriptor(probe, O_WRONLY | O_CREAT | O_EXCL, 0600).ok()) {
+    fail_writing(folder, errno);
+  }
+  ::unlink(probe.c_str());
+}
+
 void remove_tree(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);

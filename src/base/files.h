@@ -24,6 +24,10 @@ std::string folder_name(const fs::path& path);
 /// mkdir -p. Throws storage (74).
 void make_folders(const fs::path& path);
 
+/// Throws storage (74) unless files can be made in the folder, or, where it is absent, in the nearest one
+/// above it. Leaves nothing behind.
+void require_writable(const fs::path& folder);
+
 /// Removes a file or folder with all it holds; absent is fine. Throws storage (74).
 void remove_tree(const fs::path& path);
 

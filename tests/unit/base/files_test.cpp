@@ -149,6 +149,16 @@ TEST(MappedFile, APipeIsRefusedAndNotWaitedFor) {
   expect_error([&] { MappedFile(scratch / "pipe"); }, ExitCode::data, {"pipe", "not a regular file"});
 }
 
+TEST(RequireWritable, LooksAtTheNearestFolderAndLeavesNothing) {
+  const Scratch scratch;
+  require_writable(scratch / "run/parts/score");
+  require_writable(scratch.folder());
+  EXPECT_EQ(scratch.files(), 0);
+  write_file(scratch / "file", "");
+  for (const fs::path& place : {scratch / "file", scratch / "file/run", fs::path("/proc/none/run")})
+    expect_error([&] { require_writable(place); }, ExitCode::storage, {place.string()});
+}
+
 // xxhsum -H2 gives the same.
 TEST(Hash, EqualsXxh3Of128Bits) {
   EXPECT_EQ(hash_text(""), "99aa06d3014798d86001c324468d497f");
