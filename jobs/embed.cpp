@@ -182,7 +182,8 @@ void report_long_texts(const std::vector<RecordsOfFile>& files, const std::vecto
 }
 
 /// Root only. embed.h5: the corpus' rows stay in the parts. Returns its `long_text`.
-std::vector<std::int64_t> gather(const RunDirectory& run, const CorpusEmbedder& work) {
+std::vector<std::int64_t> gather(const JobContext& context, const CorpusEmbedder& work) {
+  const RunDirectory& run = context.session.run;
   const std::int64_t records = work.records(), size = unit_size(records);
   std::vector<VirtualPart> parts;
   std::vector<float> similarity;
@@ -191,7 +192,7 @@ std::vector<std::int64_t> gather(const RunDirectory& run, const CorpusEmbedder& 
     const fs::path file = part_file(run, "embed", first / size);
     parts.push_back(
         {file.lexically_relative(run.root()).string(), "embedding", first, std::min(size, records - first)});
-    const H5Reader part(file);
+    const H5Reader part = open_part(context, first / size);
     append(similarity, part.read<float>("similarity", {parts.back().rows}));
     append(long_texts, part.read<std::int64_t>("long_text", {parts.back().rows}));
   }
@@ -277,7 +278,7 @@ JobEnd embed(JobContext& context) {
               (records + records_per_block - 1) / records_per_block, from.empty() ? "before" : from);
   if (end == JobEnd::finished) {
     on_root(session.comm, [&] {
-      report_long_texts(files, gather(session.run, *work), *work);
+      report_long_texts(files, gather(context, *work), *work);
       remove_tree(session.run.parts_before("embed"));
     });
   }

@@ -11,6 +11,7 @@
 #include "comm/watch.h"
 #include "jobs.h"
 #include "model/device.h"
+#include "pipeline/job_lock.h"
 
 namespace rocket {
 
@@ -72,8 +73,10 @@ void run_one_job(Session& session, const Command& command) {
   if (command.job == "check") return check(session);
   if (command.job == "report") return on_root(session.comm, [&] { report(session); });
   const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
-  if (command.job == "export" && !mixture_in_place)
+  if (command.job == "export" && !mixture_in_place) {
+    const JobLock lock(session, job_spec("export"));
     return on_root(session.comm, [&] { export_expert(session, {command.form, command.folder}); });
+  }
   run_job(session, job_spec(command.job), session.fresh ? Stale::discard_all : Stale::refuse,
           job_body(command.job));
 }

@@ -144,12 +144,12 @@ void append(std::vector<T>& all, const std::vector<T>& more) {
 }
 
 /// Root only. evaluate.h5 from the parts, which follow each other in it.
-void gather(const RunDirectory& run, const Contest& contest) {
+void gather(const JobContext& context, const Contest& contest) {
   std::vector<std::uint8_t> correct, found;
   std::vector<std::string> generations, extracted, names, golds;
   std::vector<std::int64_t> numbers, offered;
   for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
-    const H5Reader part(part_file(run, "evaluate", unit));
+    const H5Reader part = open_part(context, unit);
     append(correct, part.read<std::uint8_t>("correct", {contest.items_of(unit)}));
     append(found, part.read<std::uint8_t>("found", {contest.items_of(unit)}));
     append(extracted, part.read_strings("extracted"));
@@ -162,7 +162,7 @@ void gather(const RunDirectory& run, const Contest& contest) {
     offered.push_back(contest.offered(item));
   }
   const Shape all = {static_cast<std::int64_t>(names.size()), contest.items()};
-  H5Writer out(run.file("evaluate.h5"));
+  H5Writer out(context.session.run.file("evaluate.h5"));
   out.write_strings("system", names, {all[0]});
   out.write("item", numbers);
   out.write_strings("gold", golds, {all[1]});
@@ -184,7 +184,7 @@ JobEnd evaluate(JobContext& context) {
   const JobEnd end = run_unit_job(
       context, {.units = contest->units(),
                 .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); }});
-  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session.run, *contest); });
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(context, *contest); });
   return end;
 }
 

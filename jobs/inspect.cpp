@@ -1,11 +1,11 @@
 // Looking at a run directory, an adapter folder or a model folder.
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <map>
 
 #include "adapters/lora.h"
 #include "base/error.h"
+#include "base/output.h"
 #include "formats/adapter_config.h"
 #include "formats/adapter_tensors.h"
 #include "formats/encoder_weights.h"
@@ -142,7 +142,7 @@ void inspect(const Command& command) {
   const fs::path folder = command.target;
   if (!fs::is_directory(folder)) fail_config("{}: no such folder", command.target);
   const TableFormat format = table_format(command.format);
-  const bool run = fs::exists(folder / "manifest.json") || fs::exists(folder / "config.yaml");
+  const bool run = RunDirectory(folder).has_records();
   if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json"))
     fail_data(
         "{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model "
@@ -154,7 +154,7 @@ void inspect(const Command& command) {
     text = run_summary(RunDirectory(folder));
   else
     text = render(summary ? run_table(RunDirectory(folder), "jobs") : shown(command), format);
-  std::fputs(text.c_str(), stdout);
+  print_result(text);
 }
 
 }  // namespace rocket

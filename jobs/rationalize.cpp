@@ -1,7 +1,6 @@
 // Rationales for shots that lack them, by the base or an adapter: kept only where they come to the right
 // answer.
 #include <algorithm>
-#include <cstdio>
 #include <map>
 
 #include "adapters/bank_delta.h"
@@ -9,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "jobs.h"
 #include "pipeline/options.h"
 #include "pipeline/table.h"
@@ -169,13 +169,13 @@ std::string line_of(const OpenShot& shot, const RunConfig& config, const Rationa
 }
 
 /// Root only. rationalized.jsonl from the parts, and how many came from where.
-void gather(const Session& session, const Rationalizer& work) {
-  const RunDirectory& run = session.run;
+void gather(const JobContext& context, const Rationalizer& work) {
+  const Session& session = context.session;
   std::string lines;
   std::map<std::string, std::int64_t> counts;
   std::int64_t bare = 0;
   for (std::int64_t unit = 0; unit < work.units(); ++unit) {
-    const H5Reader part(part_file(run, "rationalize", unit));
+    const H5Reader part = open_part(context, unit);
     const auto texts = part.read_strings("rationale"), sources = part.read_strings("source");
     for (std::size_t i = 0; i < texts.size(); ++i) {
       const OpenShot& shot = work.shots()[work.first(unit) + i];
@@ -185,16 +185,16 @@ void gather(const Session& session, const Rationalizer& work) {
       ++counts[rationale.source];
     }
   }
-  write_file(run.file("rationalized.jsonl"), lines);
+  write_file(session.run.file("rationalized.jsonl"), lines);
   if (bare > 0)
     log::warn(
         "rationalize: no rationale was found for {} of the shots without output: in {} their answer is their "
         "output",
-        bare, run.file("rationalized.jsonl").string());
+        bare, session.run.file("rationalized.jsonl").string());
   Table table{{"rationale", "shots"}, {}};
   for (const char* source : {kGiven, kGenerated, kHinted, kNone})
     table.rows.push_back({source, counts[source]});
-  std::fputs(render(table, TableFormat::text).c_str(), stdout);
+  print_result(render(table, TableFormat::text));
 }
 
 /// Root only.
@@ -215,7 +215,7 @@ JobEnd rationalize(JobContext& context) {
   const JobEnd end =
       run_unit_job(context, {.units = work->units(),
                              .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
-  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(session, *work); });
+  if (end == JobEnd::finished) on_root(session.comm, [&] { gather(context, *work); });
   return end;
 }
 

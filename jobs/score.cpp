@@ -141,13 +141,13 @@ void place(const std::vector<T>& values, const Block& b, std::int64_t columns, s
 }
 
 /// Root only. score.h5 from the parts.
-void gather(const RunDirectory& run, const BankOnShots& work) {
+void gather(const JobContext& context, const BankOnShots& work) {
   const std::int64_t rows = work.rows(), shots = static_cast<std::int64_t>(work.shots().size());
   std::vector<double> nll(rows * shots);
   std::vector<std::uint8_t> correct(rows * shots);
   std::vector<std::string> generations(rows * shots);
   for (std::int64_t unit = 0; unit + 1 < work.units(); ++unit) {
-    const H5Reader part(part_file(run, "score", unit));
+    const H5Reader part = open_part(context, unit);
     const Block b = work.block(unit);
     place(part.read<double>("nll", {b.rows, b.shots}), b, shots, nll);
     place(part.read<std::uint8_t>("correct", {b.rows, b.shots}), b, shots, correct);
@@ -161,17 +161,16 @@ void gather(const RunDirectory& run, const BankOnShots& work) {
   for (const ShotTokens& shot : work.tokens())
     target_tokens.push_back(static_cast<std::int32_t>(shot.example.target_tokens()));
 
-  H5Writer out(run.file("score.h5"));
+  H5Writer out(context.session.run.file("score.h5"));
   out.write_strings("adapter", names, {rows});
   out.write("shot", numbers);
   out.write("target_tokens", target_tokens);
   out.write("nll", nll, {rows, shots});
   out.write("correct", correct, {rows, shots});
   out.write_strings("generation", generations, {rows, shots});
-  out.write(
-      "similarity",
-      H5Reader(part_file(run, "score", work.units() - 1)).read<double>("similarity", {rows - 1, rows - 1}),
-      {rows - 1, rows - 1});
+  out.write("similarity",
+            open_part(context, work.units() - 1).read<double>("similarity", {rows - 1, rows - 1}),
+            {rows - 1, rows - 1});
   out.commit();
 }
 
@@ -200,7 +199,7 @@ JobEnd score(JobContext& context) {
                              .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
   if (end == JobEnd::finished) {
     on_root(session.comm, [&] {
-      gather(session.run, *work);
+      gather(context, *work);
       warn_of_heavy_shots(session.run, work->shots());
     });
   }

@@ -9,8 +9,8 @@
 #include "pipeline/corpus_data.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"
+#include "pipeline/proof.h"
 #include "pipeline/results.h"
-#include "store/hdf5.h"
 
 namespace rocket {
 
@@ -39,7 +39,7 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
   std::vector<float> shots;
   std::vector<bool> excluded;
   agree(session.comm, [&] {
-    file.emplace(session.run.file("embed.h5"));
+    file.emplace(open_result(session.run, "embed.h5"));
     const Shape corpus = file->shape("embedding");
     excluded.resize(corpus.at(0), false);
     for (const std::int64_t index : removed) excluded[index] = true;
@@ -49,6 +49,7 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
     source.long_texts = file->read<std::int64_t>("long_text", {corpus.at(0)});
     shots = file->read<float>("shot_embedding", {-1, corpus.at(1)});
   });
+  check_embeddings(session.comm, session.run, *file);
   return choose_records(session.comm, source, shots,
                         static_cast<std::int64_t>(shots.size()) / source.dimension, excluded,
                         selection_options(session.config), on_threads);

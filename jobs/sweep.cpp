@@ -2,17 +2,16 @@
 #include "config/sweep.h"
 
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "comm/watch.h"
 #include "jobs.h"
-#include "pipeline/provenance.h"
+#include "pipeline/proof.h"
 #include "pipeline/run_tables.h"
-#include "store/hdf5.h"
 
 namespace rocket {
 
@@ -29,7 +28,7 @@ struct PointResult {
 
 std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point) {
   const RunDirectory run(fs::path(sweep.runs) / point.name);
-  if (!fs::exists(run.file("evaluate.h5"))) return std::nullopt;
+  if (!is_proven(run, "evaluate")) return std::nullopt;
   const Shown evaluation = run_table(run, "evaluation");
   for (const auto& row : std::get<Table>(evaluation).rows) {
     if (row[0] == "expert") return PointResult{row[3].get<double>(), row[4].get<double>()};
@@ -39,8 +38,7 @@ std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point
 
 bool is_done(const Sweep& sweep, const SweepPoint& point) {
   if (sweep.job != kTrainAdapter) return result_of(sweep, point).has_value();
-  const auto record = read_record(RunDirectory(fs::path(sweep.runs) / point.name), kTrainAdapter);
-  return record && record->done;
+  return is_proven(RunDirectory(fs::path(sweep.runs) / point.name), kTrainAdapter);
 }
 
 std::string setting_of(const SweepPoint& point, const std::string& key) {
@@ -85,7 +83,7 @@ Table adapter_table(const Sweep& sweep) {
     for (const std::string& key : sweep.varying) row.emplace_back(setting_of(point, key));
     const RunDirectory run(fs::path(sweep.runs) / point.name);
     if (is_done(sweep, point)) {
-      const auto loss = H5Reader(run.file("adapter_training.h5")).read<double>("loss");
+      const auto loss = open_result(run, "adapter_training.h5").read<double>("loss");
       row.emplace_back(run.file("adapter").string());
       row.emplace_back(loss.size());
       row.push_back(loss.empty() ? json(nullptr) : json(loss.back()));
@@ -178,7 +176,7 @@ void sweep(Comm& comm, const Command& command, const Placement& placement) {
   if (command.action == "snapshot") {
     on_root(comm, [&] {
       if (command.folder.empty()) fail(ExitCode::usage, "sweep SWEEP snapshot needs --to DIR");
-      std::puts(snapshot_sweep(command.target, command.folder).c_str());
+      print_result(snapshot_sweep(command.target, command.folder).string() + "\n");
     });
     return;
   }
@@ -196,7 +194,7 @@ void sweep(Comm& comm, const Command& command, const Placement& placement) {
   }
   on_root(comm, [&] {
     const Table table = command.action == "list" ? point_list(points) : sweep_table(points);
-    std::fputs(render(table, table_format(command.format)).c_str(), stdout);
+    print_result(render(table, table_format(command.format)));
   });
 }
 

@@ -67,6 +67,19 @@ void list_entries(const fs::path& folder) {
   write_file(folder / list_name, text_of({entries.begin(), entries.end()}));
 }
 
+std::vector<fs::path> exported_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const std::string& entry : listed_in(folder)) {
+    if (fs::is_regular_file(folder / entry)) files.push_back(folder / entry);
+    if (!fs::is_directory(folder / entry)) continue;
+    for (const auto& below : fs::recursive_directory_iterator(folder / entry)) {
+      if (below.is_regular_file() && below.path().filename() != list_name) files.push_back(below.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 void clear_export(const fs::path& folder) {
   const bool free = fs::is_directory(folder) ? fs::is_empty(folder) : !fs::exists(folder);
   if (free) return;

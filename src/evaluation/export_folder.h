@@ -10,6 +10,9 @@ namespace rocket {
 /// Writes the list of what lies in the folder, by which a later export knows what it may replace there.
 void list_entries(const std::filesystem::path& folder);
 
+/// The files that an export wrote into the folder, also below it; sorted.
+std::vector<std::filesystem::path> exported_files(const std::filesystem::path& folder);
+
 /// Removes what an export wrote into the folder, and the folder if nothing else is in it. Absent is fine.
 /// Throws config (78) if there is something in it and no export wrote there.
 void clear_export(const std::filesystem::path& folder);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "pipeline/proof.h"
 
 namespace rocket {
 
@@ -27,6 +28,19 @@ void link_tree(const fs::path& from, const fs::path& to) {
   if (refused) fail_storage("{}: {}", to.string(), refused.message());
 }
 
+/// The record of a result that can be taken over.
+std::optional<JobRecord> finished(const RunDirectory& run, const JobSpec& spec,
+                                  const std::string& fingerprint) {
+  try {
+    const auto record = read_record(run, spec.name);
+    if (record && record->done && record->fingerprint == fingerprint && !missing_proof(run, spec, *record))
+      return record;
+  } catch (const Error& e) {
+    log::detail("{}: not taken over: {}", spec.name, e.what());
+  }
+  return std::nullopt;
+}
+
 std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::path& siblings,
                                              const JobSpec& spec, const std::string& fingerprint) {
   std::vector<fs::path> folders;
@@ -38,8 +52,7 @@ std::optional<RunDirectory> finished_sibling(const RunDirectory& run, const fs::
   std::sort(folders.begin(), folders.end());
   for (const fs::path& folder : folders) {
     const RunDirectory other(folder);
-    const auto record = read_record(other, spec.name);
-    if (record && record->done && record->fingerprint == fingerprint) return other;
+    if (finished(other, spec, fingerprint)) return other;
   }
   return std::nullopt;
 }
@@ -57,7 +70,9 @@ bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSp
     remove_tree(run.file(output));
     if (fs::exists(other->file(output))) link_tree(other->file(output), run.file(output));
   }
-  write_record(run, *read_record(*other, spec.name));
+  const auto record = finished(*other, spec, fingerprint);
+  if (!record || missing_proof(run, spec, *record)) return false;  // it was discarded meanwhile
+  write_record(run, *record);
   log::info("{}: taken over from {}", spec.name, other->root().string());
   return true;
 }

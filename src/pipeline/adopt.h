@@ -11,7 +11,7 @@ namespace rocket {
 
 /// Looks among the run directories of `siblings` for a finished `spec` with this fingerprint; links its files
 /// into `run` (hard links, else copies: finished files are never written again) and writes the record. False
-/// if there is none.
+/// if there is none whose files prove it.
 bool adopt_result(const RunDirectory& run, const std::filesystem::path& siblings, const JobSpec& spec,
                   const std::string& fingerprint);
 

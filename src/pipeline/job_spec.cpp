@@ -50,6 +50,7 @@ const std::vector<JobSpec>& job_specs() {
        {},
        {"embed.h5"},
        {"skipped.jsonl"},
+       true,
        true},
       {.name = "select",
        .version = 3,
@@ -107,6 +108,13 @@ const JobSpec& job_spec(const std::string& name) {
       std::find_if(specs.begin(), specs.end(), [&](const JobSpec& s) { return s.name == name; });
   if (found == specs.end()) fail_internal("no job is called '{}'", name);
   return *found;
+}
+
+const JobSpec& job_that_leaves(const std::string& output) {
+  for (const JobSpec& spec : job_specs()) {
+    if (std::ranges::count(spec.all_outputs(), output) > 0) return spec;
+  }
+  fail_internal("no job leaves '{}'", output);
 }
 
 namespace {

@@ -23,6 +23,7 @@ struct JobSpec {
   std::vector<std::string> upstream;   // jobs whose results are read
   std::vector<std::string> outputs;    // what it leaves in the run directory, beside parts/<job>
   std::vector<std::string> may_leave;  // outputs that only some settings give
+  bool parts_are_read = false;         // by the jobs that stand on it
   bool keeps_blocks = false;  // what changed looks into its earlier parts: see pipeline/known_blocks.h
   bool in_chain = true;       // one of the steps of `rocket run`
   std::string shared_folder =
@@ -38,6 +39,9 @@ const std::vector<JobSpec>& job_specs();
 
 /// Throws internal (70) for an unknown name.
 const JobSpec& job_spec(const std::string& name);
+
+/// The job that leaves this output. Throws internal (70) if there is none.
+const JobSpec& job_that_leaves(const std::string& output);
 
 /// The files behind `inputs`, sorted by label. Folders are listed as their readers would read them.
 std::vector<InputFile> input_files(const JobSpec& spec, const RunConfig& config);

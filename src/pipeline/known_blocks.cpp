@@ -42,6 +42,10 @@ void KnownBlocks::add(const fs::path& file, const std::string& encoder, std::int
 
 BlockRows KnownBlocks::read(const std::string& block, std::int64_t rows) const {
   const Place& place = places_.at(block);
+  if (!whole_.contains(place.file)) {
+    in_context("delete it, and its blocks are computed again", [&] { check_seal(files_[place.file]); });
+    whole_.insert(place.file);
+  }
   const H5Reader part(files_[place.file]);
   return {part.read_rows<float>("embedding", place.first_row, rows),
           part.read_rows<std::int64_t>("long_text", place.first_row, rows)};

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@ class KnownBlocks {
   KnownBlocks(const std::vector<fs::path>& folders, const std::string& encoder, std::int64_t dimension);
 
   bool has(const std::string& block) const { return places_.contains(block); }
-  /// A block that it has, of `rows` texts. One thread at a time.
+  /// A block that it has, of `rows` texts. One thread at a time. Throws data (65) if its file is damaged,
+  /// which is read whole for that once.
   BlockRows read(const std::string& block, std::int64_t rows) const;
 
  private:
@@ -44,6 +46,7 @@ class KnownBlocks {
 
   std::vector<fs::path> files_;
   std::map<std::string, Place> places_;
+  mutable std::set<std::size_t> whole_;  // files whose seals fit
 };
 
 }  // namespace rocket

@@ -1,14 +1,13 @@
 #include "pipeline/provenance.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <chrono>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/claim.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
@@ -27,6 +26,8 @@ json to_json(const JobRecord& r) {
         {"path", input.path}, {"size", input.size}, {"modified_ns", input.modified_ns}, {"hash", input.hash}};
   return {{"job", r.job},
           {"fingerprint", r.fingerprint},
+          {"attempt", r.attempt},
+          {"results", r.results},
           {"state", r.done ? "done" : "partial"},
           {"settings", json::parse(r.settings)},
           {"inputs", inputs},
@@ -47,6 +48,8 @@ JobRecord from_json(const json& j) {
   JobRecord r;
   r.job = j.at("job");
   r.fingerprint = j.at("fingerprint");
+  r.attempt = j.value("attempt", "");  // absent in records of earlier versions, as are the results
+  r.results = j.value("results", r.results);
   r.done = j.at("state") == "done";
   r.settings = j.at("settings").dump();
   for (const auto& [label, input] : j.at("inputs").items())
@@ -65,30 +68,49 @@ JobRecord from_json(const json& j) {
   return r;
 }
 
-/// score and embed may end at the same moment: the manifest is rebuilt from the records under a lock, so that
-/// the later of two writers sees both.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY)) {
-    if (descriptor_ >= 0) flock(descriptor_, LOCK_EX);
-  }
-  ~FolderLock() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
+/// A record, or why there is none.
+struct Found {
+  std::optional<JobRecord> record;
+  std::string broken;  // the reason; empty: absent
 };
 
-void write_manifest(const RunDirectory& run) {
-  const FolderLock lock(run.root());
-  json jobs = json::object();
-  for (const fs::directory_entry& entry : fs::directory_iterator(run.root() / "parts")) {
-    const std::string job = entry.path().filename().string();
-    if (const auto record = read_record(run, job)) jobs[job] = to_json(*record);
+Found record_file(const RunDirectory& run, const std::string& job) {
+  const fs::path path = run.record(job);
+  if (!fs::exists(path)) return {};
+  try {
+    return {from_json(json::parse(read_file(path))), ""};
+  } catch (const json::exception& e) {
+    return {std::nullopt, e.what()};
   }
+}
+
+/// The jobs of manifest.json; none where it is gone or broken: it can be written anew from the records.
+json manifest_jobs(const RunDirectory& run) {
+  if (!fs::exists(run.manifest())) return json::object();
+  const json manifest = json::parse(read_file(run.manifest()), nullptr, false);
+  return manifest.is_object() && manifest.contains("jobs") && manifest["jobs"].is_object() ? manifest["jobs"]
+                                                                                           : json::object();
+}
+
+std::optional<JobRecord> manifest_record(const RunDirectory& run, const std::string& job) {
+  const json jobs = manifest_jobs(run);
+  try {
+    if (jobs.contains(job)) return from_json(jobs.at(job));
+  } catch (const json::exception&) {  // broken there, too
+  }
+  return std::nullopt;
+}
+
+/// score and embed may end at the same moment: of two writers the later one must see both records.
+void rewrite_manifest(const RunDirectory& run, const std::string& without) {
+  Claim claim(run.claims(), "manifest", {});
+  for (Patience patience; !claim.try_hold().empty();) patience.sleep();
+  json jobs = manifest_jobs(run);
+  for (const JobSpec& spec : job_specs()) {
+    if (const Found found = record_file(run, spec.name); found.record)
+      jobs[spec.name] = to_json(*found.record);
+  }
+  jobs.erase(without);
   write_file(run.manifest(), json{{"rocket", version()}, {"jobs", jobs}}.dump(1) + "\n");
 }
 
@@ -135,20 +157,27 @@ std::optional<std::string> changed_input(const JobRecord& was, const JobRecord& 
 }  // namespace
 
 std::optional<JobRecord> read_record(const RunDirectory& run, const std::string& job) {
-  const fs::path path = run.record(job);
-  if (!fs::exists(path)) return std::nullopt;
-  try {
-    return from_json(json::parse(read_file(path)));
-  } catch (const json::exception& e) {
-    fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew",
-              path.string(), e.what(), job);
-  }
+  const Found found = record_file(run, job);
+  if (found.record) return found.record;
+  if (auto kept = manifest_record(run, job)) return kept;
+  if (found.broken.empty()) return std::nullopt;
+  fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew",
+            run.record(job).string(), found.broken, job);
 }
 
 void write_record(const RunDirectory& run, const JobRecord& record) {
   make_folders(run.parts(record.job));
   write_file(run.record(record.job), to_json(record).dump(1) + "\n");
   write_manifest(run);
+}
+
+void forget_record(const RunDirectory& run, const std::string& job) {
+  if (manifest_jobs(run).contains(job)) rewrite_manifest(run, job);
+  remove_tree(run.record(job));
+}
+
+void write_manifest(const RunDirectory& run) {
+  rewrite_manifest(run, "");
 }
 
 JobRecord describe(const JobSpec& spec, const RunConfig& config, const RunDirectory& run,

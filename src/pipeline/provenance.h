@@ -23,9 +23,11 @@ struct InputRecord {
 /// parts/<job>/job.json: the truth about one job. manifest.json is all of them in one file, for people.
 struct JobRecord {
   std::string job, fingerprint;
+  std::string attempt;  // which computation: drawn when the job begins anew, kept when it goes on
   bool done = false;
-  std::string settings;                              // canonical JSON
-  std::map<std::string, InputRecord> inputs;         // by label
+  std::map<std::string, std::string> results;  // of a job that is done: file in the run directory -> hash
+  std::string settings;                        // canonical JSON
+  std::map<std::string, InputRecord> inputs;   // by label
   std::map<std::string, std::string> configuration;  // the files that the settings come from: path -> hash
   std::map<std::string, std::string> upstream;       // job -> fingerprint
   std::uint64_t seed = 0;
@@ -37,11 +39,18 @@ struct JobRecord {
   std::int64_t parts_done = 0, parts_total = 0;
 };
 
-/// nullopt if the job has not been started. Throws data (65) if the record is broken.
+/// nullopt if the job has not been started. A record that is gone or broken is that of manifest.json; throws
+/// data (65) if it is broken there, too.
 std::optional<JobRecord> read_record(const RunDirectory& run, const std::string& job);
 
 /// Commits the record, then manifest.json anew from all records.
 void write_record(const RunDirectory& run, const JobRecord& record);
+
+/// Removes the record, also from manifest.json.
+void forget_record(const RunDirectory& run, const std::string& job);
+
+/// Writes manifest.json anew from all records.
+void write_manifest(const RunDirectory& run);
 
 /// The record that a job started now would have: hashes its inputs (those of `before` are reused for files
 /// of the same size and time) and reads the fingerprints that it stands on.

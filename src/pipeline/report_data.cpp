@@ -6,14 +6,13 @@
 #include <map>
 
 #include "base/version.h"
-#include "pipeline/job_spec.h"
+#include "pipeline/proof.h"
 #include "pipeline/report_selection.h"
 #include "pipeline/results.h"
 #include "pipeline/run_tables.h"
 #include "scoring/chance.h"
 #include "selection/bootstrap.h"
 #include "selection/heavy_shots.h"
-#include "store/hdf5.h"
 
 namespace rocket {
 
@@ -148,7 +147,7 @@ ReportData gather_report(const Session& session) {
   }
   if (fs::exists(run.file("select.h5"))) data.selection = report_selection(session);
   if (fs::exists(run.file("training.h5"))) {
-    const H5Reader file(run.file("training.h5"));
+    const H5Reader file = open_result(run, "training.h5");
     data.training = training_of(file);
     if (!data.training.empty()) data.load = load_of(file);
   }

@@ -5,7 +5,7 @@
 
 #include "evaluation/principal_plane.h"
 #include "pipeline/corpus_data.h"
-#include "store/hdf5.h"
+#include "pipeline/proof.h"
 
 namespace rocket {
 
@@ -142,8 +142,9 @@ std::vector<float> without(std::vector<float> similarity, const std::vector<std:
 }  // namespace
 
 ReportSelection report_selection(const Session& session) {
-  const H5Reader select(session.run.file("select.h5")), embed(session.run.file("embed.h5"));
+  const H5Reader select = open_result(session.run, "select.h5"), embed = open_result(session.run, "embed.h5");
   const Walk walk = read_walk(select);
+  check_embeddings(session.run, embed, walk.record);
   const Origins origins = read_origins(session, walk);
   ReportSelection part;
   const auto removed = select.read<std::int64_t>("decontaminated");

@@ -6,8 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "pipeline/options.h"
-#include "pipeline/provenance.h"
-#include "store/hdf5.h"
+#include "pipeline/proof.h"
 #include "training/checkpoint.h"
 
 namespace rocket {
@@ -69,7 +68,7 @@ auto parse_own(const fs::path& file, F&& parse) {
 }  // namespace
 
 StoredScores read_scores(const RunDirectory& run) {
-  const H5Reader file(run.file("score.h5"));
+  const H5Reader file = open_result(run, "score.h5");
   StoredScores scores;
   scores.bank.adapters = file.read_strings("adapter");
   scores.shots = file.read<std::int64_t>("shot");
@@ -100,7 +99,7 @@ void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice) {
 ExpertChoice read_expert_choice(const RunDirectory& run) {
   const fs::path file = run.file("experts.json");
   return parse_own(file, [&] {
-    const json document = json::parse(read_file(file));
+    const json document = json::parse(read_result(run, "experts.json"));
     ExpertChoice choice;
     choice.experts = document.at("experts").get<std::vector<std::string>>();
     choice.candidates = document.at("candidates").get<std::vector<std::string>>();
@@ -131,7 +130,7 @@ std::vector<SelectedRecord> read_selected(const RunDirectory& run) {
   const fs::path file = run.file("selected.jsonl");
   return parse_own(file, [&] {
     std::vector<SelectedRecord> selected;
-    std::istringstream lines(read_file(file));
+    std::istringstream lines(read_result(run, "selected.jsonl"));
     for (std::string line; std::getline(lines, line);) {
       const json j = json::parse(line);
       SelectedRecord one{j.at("record"), j.at("similarity"), {}};
@@ -147,7 +146,7 @@ std::vector<SelectedRecord> read_selected(const RunDirectory& run) {
 }
 
 StoredEvaluation read_evaluation_result(const RunDirectory& run) {
-  const H5Reader file(run.file("evaluate.h5"));
+  const H5Reader file = open_result(run, "evaluate.h5");
   StoredEvaluation result;
   result.systems = file.read_strings("system");
   result.items = file.shape("item").at(0);
@@ -194,6 +193,10 @@ Mixture trained_mixture(const Session& session, std::span<const Module> modules,
   if (!snapshot)
     fail_data("{}: no checkpoint; `{} --fresh` makes them anew", session.run.checkpoints().string(),
               session.command("finetune"));
+  const std::int64_t planned = open_result(session.run, "training.h5").shape("step").at(0);
+  if (snapshot->step != planned)
+    fail_data("{}: the newest checkpoint is that of step {} of {}; `{}` goes on from there",
+              session.run.checkpoints().string(), snapshot->step, planned, session.command("finetune"));
   const at::Tensor trained =
       at::from_blob(const_cast<float*>(snapshot->parameters.data()),
                     {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);

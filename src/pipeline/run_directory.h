@@ -14,6 +14,10 @@ class RunDirectory {
 
   const fs::path& root() const { return root_; }
   fs::path file(const std::string& name) const { return root_ / name; }
+  /// True if a job has been started here, whatever of its records is left.
+  bool has_records() const {
+    return fs::exists(manifest()) || fs::exists(root_ / "config.yaml") || fs::exists(root_ / "parts");
+  }
   fs::path manifest() const { return root_ / "manifest.json"; }
   /// What a job leaves while it is under way, and its own record job.json.
   fs::path parts(const std::string& job) const { return root_ / "parts" / job; }
@@ -21,6 +25,8 @@ class RunDirectory {
   fs::path parts_before(const std::string& job) const { return parts(job) / "before"; }
   fs::path record(const std::string& job) const { return parts(job) / "job.json"; }
   fs::path checkpoints() const { return root_ / "checkpoints"; }
+  /// Who works here at this moment: base/claim.h.
+  fs::path claims() const { return root_ / ".claims"; }
   fs::path events() const { return root_ / "events"; }
   fs::path expert() const { return root_ / "expert"; }
 

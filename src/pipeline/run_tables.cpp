@@ -7,13 +7,12 @@
 
 #include "base/error.h"
 #include "pipeline/corpus_data.h"
-#include "pipeline/job_spec.h"
-#include "pipeline/provenance.h"
+#include "pipeline/proof.h"
 #include "pipeline/results.h"
 #include "scoring/chance.h"
 #include "selection/heavy_shots.h"
 #include "selection/standings.h"
-#include "store/hdf5.h"
+#include "training/checkpoint.h"
 
 namespace rocket {
 
@@ -101,7 +100,7 @@ Shown experts(const RunDirectory& run) {
 
 Shown selection(const RunDirectory& run) {
   require_file(run, "select.h5", "select");
-  const H5Reader file(run.file("select.h5"));
+  const H5Reader file = open_result(run, "select.h5");
   const auto record = file.read<std::int64_t>("retrieved");
   const auto near = file.read<float>("similarity");
   const auto kept = file.read<std::uint8_t>("kept");
@@ -114,7 +113,7 @@ Shown selection(const RunDirectory& run) {
 
 Shown training(const RunDirectory& run) {
   require_file(run, "training.h5", "finetune");
-  const H5Reader file(run.file("training.h5"));
+  const H5Reader file = open_result(run, "training.h5");
   const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"),
              tokens = file.read<std::int64_t>("target_tokens");
   const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"),
@@ -158,11 +157,21 @@ Shown items(const RunDirectory& run) {
   return table;
 }
 
-std::int64_t committed_units(const RunDirectory& run, const std::string& job) {
+/// What a job that is not done has committed: its newest checkpoint's step, or how many units.
+std::int64_t committed_parts(const RunDirectory& run, const JobSpec& spec) {
+  for (const std::string& output : spec.outputs) {
+    if (const auto steps = checkpoint_steps(run.file(output)); !steps.empty()) return steps.back();
+  }
   std::int64_t units = 0;
-  for (const auto& entry : fs::directory_iterator(run.parts(job)))
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(run.parts(spec.name), absent))
     units += entry.path().filename().string().starts_with("unit-") && entry.path().extension() == ".h5";
   return units;
+}
+
+/// Why the record of a job is wrong in saying that it is done.
+std::optional<std::string> fault_of(const RunDirectory& run, const JobSpec& spec, const JobRecord& record) {
+  return record.done ? missing_proof(run, spec, record) : std::nullopt;
 }
 
 Shown jobs(const RunDirectory& run) {
@@ -173,10 +182,10 @@ Shown jobs(const RunDirectory& run) {
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;
     }
-    const std::int64_t done =
-        record->done ? record->parts_done : std::max(record->parts_done, committed_units(run, spec.name));
-    table.rows.push_back(
-        {spec.name, record->done ? "done" : "partial", done, record->parts_total, record->seconds});
+    const bool done = record->done && !fault_of(run, spec, *record);
+    table.rows.push_back({spec.name, done ? "done" : "partial",
+                          done ? record->parts_done : committed_parts(run, spec), record->parts_total,
+                          record->seconds});
   }
   return table;
 }
@@ -210,6 +219,12 @@ Shown run_table(const RunDirectory& run, const std::string& name) {
 
 std::string run_summary(const RunDirectory& run) {
   std::string text = fmt::format("{}\n\n{}", run.root().string(), render(jobs(run), TableFormat::text));
+  for (const JobSpec& spec : job_specs()) {
+    const auto record = read_record(run, spec.name);
+    if (const auto fault = record ? fault_of(run, spec, *record) : std::nullopt)
+      text += fmt::format("\n{}: not done, although its record says so: {}: `rocket {} CONFIG` mends it\n",
+                          spec.name, *fault, spec.name);
+  }
   if (const std::int64_t skipped = skipped_records(run); skipped > 0)
     text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped,
                         run.file("skipped.jsonl").string());

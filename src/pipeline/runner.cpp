@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
 
 #include "base/control_group.h"
 #include "base/error.h"
@@ -12,6 +14,8 @@
 #include "base/stop.h"
 #include "model/device.h"
 #include "pipeline/adopt.h"
+#include "pipeline/job_lock.h"
+#include "pipeline/proof.h"
 
 namespace rocket {
 
@@ -35,7 +39,7 @@ void set_parts_aside(const RunDirectory& run, const JobSpec& spec, const std::st
 /// `before`: the record, if there is one and its parts are worth looking at again.
 void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<JobRecord>& before) {
   // The record goes first: a kill in between leaves output without a record, which counts as absent.
-  remove_tree(run.record(spec.name));
+  forget_record(run, spec.name);
   for (const std::string& output : spec.all_outputs()) {
     if (output != spec.shared_folder) remove_tree(run.file(output));
   }
@@ -46,14 +50,6 @@ void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<J
 [[noreturn]] void refuse(const Session& session, const std::string& job, const Change& change) {
   throw Error(change.code, fmt::format("{}: {} since it was computed in {}. `{} --fresh` computes it anew",
                                        job, change.what, session.run.root().string(), session.command(job)));
-}
-
-/// A finished job whose files somebody removed is not finished: its parts are gathered again.
-bool has_outputs(const RunDirectory& run, const JobSpec& spec) {
-  return std::ranges::all_of(spec.outputs, [&](const std::string& output) {
-    const fs::path path = run.file(output);
-    return fs::is_directory(path) ? !fs::is_empty(path) : fs::exists(path);
-  });
 }
 
 /// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this
@@ -100,10 +96,40 @@ std::map<std::string, std::string> configuration_files(const Session& session) {
   return files;
 }
 
-/// Root only. The record to go on with; `done` says that nothing is left to do.
+/// Root only. Without one that is readable a job can still be computed anew.
+std::optional<JobRecord> record_before(const RunDirectory& run, const JobSpec& spec, Stale stale) {
+  try {
+    return read_record(run, spec.name);
+  } catch (const Error&) {
+    if (stale != Stale::discard_all) throw;
+    return std::nullopt;
+  }
+}
+
+/// What tells parts of this computation from those of one that was discarded.
+std::string new_attempt() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+/// Root only. True if nothing is left to do. Whatever else there is to say is said under the lock.
+bool is_finished(const Session& session, const JobSpec& spec) {
+  try {
+    const auto record = read_record(session.run, spec.name);
+    if (!record || !record->done) return false;
+    require_done(session, spec.name, spec.name);
+    if (!fs::exists(session.run.record(spec.name)) || !fs::exists(session.run.manifest()))
+      write_record(session.run, *record);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Root only, under the lock. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
   for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
-  std::optional<JobRecord> before = read_record(session.run, spec.name);
+  std::optional<JobRecord> before = record_before(session.run, spec, stale);
   JobRecord now = describe(spec, session.config, session.run, before);
   now.configuration = configuration_files(session);
   const auto change = before ? change_between(*before, now) : std::nullopt;
@@ -113,25 +139,34 @@ JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) 
     discard(session.run, spec, change ? before : std::nullopt);
     before.reset();
   }
-  if (before) {
-    now.done = before->done && has_outputs(session.run, spec);
-    now.seconds = before->seconds;
-    now.started = before->started;
-    now.ended = before->ended;
-    now.parts_done = before->parts_done;
-    now.parts_total = before->parts_total;
-    if (now.done) now.exit = before->exit;
+  now.attempt = before ? before->attempt : new_attempt();
+  if (!before) return now;
+  now.seconds = before->seconds;
+  now.started = before->started;
+  now.ended = before->ended;
+  now.parts_done = before->parts_done;
+  now.parts_total = before->parts_total;
+  if (!before->done) return now;
+  if (const auto fault = missing_proof(session.run, spec, *before)) {
+    log::warn("{}: its record says done, but {}: it is not finished", spec.name, *fault);
+    return now;
   }
+  now.done = true;
+  now.results = before->results;
+  now.exit = before->exit;
   return now;
 }
 
-void close_record(const RunDirectory& run, JobRecord& record, double seconds, int exit) {
+void close_record(const Session& session, const JobSpec& spec, JobRecord& record, double seconds, int exit) {
   record.seconds += seconds;
   record.exit = exit;
   record.done = exit == 0;
-  if (record.done) record.parts_done = record.parts_total = std::max<std::int64_t>(record.parts_total, 1);
+  if (record.done) {
+    record.parts_done = record.parts_total = std::max<std::int64_t>(record.parts_total, 1);
+    record.results = results_of(session.run, spec, session.config.adapter.name);
+  }
   record.ended = utc_now();
-  write_record(run, record);
+  write_record(session.run, record);
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -139,9 +174,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 /// Root only. An attempt that failed is written down as well; the error itself is what the user must see.
-void note_failure(const RunDirectory& run, JobRecord& record, double seconds, int exit) {
+void note_failure(const Session& session, const JobSpec& spec, JobRecord& record, double seconds, int exit) {
   try {
-    close_record(run, record, seconds, exit);
+    close_record(session, spec, record, seconds, exit);
   } catch (const Error& e) {
     log::detail("{}", e.what());
   }
@@ -161,6 +196,65 @@ void refuse_after_stop(Comm& comm, const JobSpec& spec) {
                 fmt::format("{}: stopped before it began. The same command goes on", spec.name), true);
 }
 
+/// Collective. Points of a sweep that start together compute what they share once. True if the result of
+/// another point was taken over; else this one computes it, while `lock` lives.
+bool take_over(Session& session, const JobSpec& spec, const JobRecord& record, std::optional<JobLock>& lock) {
+  if (session.siblings.empty()) return false;
+  lock.emplace(session, spec, broadcast_text(session.comm, record.fingerprint));
+  bool taken = false;
+  on_root(session.comm,
+          [&] { taken = adopt_result(session.run, session.siblings, spec, record.fingerprint); });
+  return any_rank(session.comm, taken);
+}
+
+/// Root only. Writes down that the job runs.
+void begin(const Session& session, const JobSpec& spec, JobRecord& record) {
+  remove_own_leftovers(session.run, spec);
+  if (record.started.empty()) record.started = utc_now();
+  record.ranks = session.comm.size();
+  record.exit = -1;
+  write_record(session.run, record);
+  write_file(session.run.file("config.yaml"), to_yaml(session.config));
+}
+
+/// Root only. What a process has written that was taken for dead may be mixed with what another one writes.
+void require_lock(const JobLock& lock) {
+  if (lock.lost())
+    fail(ExitCode::stopped,
+         "this process gave no sign of life for minutes, and another one may have taken over; stopped. The "
+         "same command goes on");
+}
+
+/// Collective, under the lock. Runs the body and closes the record.
+void compute(Session& session, const JobSpec& spec, const JobBody& body, const JobLock& lock,
+             JobRecord& record) {
+  Comm& comm = session.comm;
+  record.job = spec.name;
+  record.fingerprint = broadcast_text(comm, record.fingerprint);
+  record.attempt = broadcast_text(comm, record.attempt);
+  EventLog events(session.run.events(), comm.rank(), spec.name);
+  events.write("start", {{"fingerprint", record.fingerprint}, {"ranks", comm.size()}});
+  JobContext context{session, record, events};
+  const auto start = std::chrono::steady_clock::now();
+  JobEnd end = JobEnd::finished;
+  try {
+    end = body(context);
+    on_root(comm, [&] { require_lock(lock); });
+  } catch (const Error& e) {
+    if (comm.is_root() && !lock.lost())
+      note_failure(session, spec, record, seconds_since(start), static_cast<int>(e.code()));
+    throw Error(e.code(), fmt::format("{}: {}", spec.name, e.what()), e.agreed());
+  }
+  const int exit = end == JobEnd::finished ? 0 : static_cast<int>(ExitCode::stopped);
+  on_root(comm, [&] { close_record(session, spec, record, seconds_since(start), exit); });
+  events.write("end", {{"seconds", seconds_since(start)}, {"exit", exit}});
+  if (end == JobEnd::stopped)
+    throw Error(ExitCode::stopped,
+                fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name),
+                true);
+  log::info("{}: done in {:.1f} s", spec.name, seconds_since(start));
+}
+
 }  // namespace
 
 void JobContext::save_progress() const {
@@ -173,8 +267,8 @@ void require_done(const Session& session, const std::string& job, const std::str
   if (!record || !record->done)
     fail_data("{} needs the result of {}, which {}: `{}` first", for_job, job,
               record ? "is not finished" : "has not run", session.command(job));
-  if (!has_outputs(session.run, spec))
-    fail_data("{} needs the result of {}, whose files are gone from {}: `{}` first", for_job, job,
+  if (const auto fault = missing_proof(session.run, spec, *record))
+    fail_data("{} needs the result of {}, but {} in {}: `{}` first", for_job, job, *fault,
               session.run.root().string(), session.command(job));
   for (const std::string& upstream : spec.upstream) require_done(session, upstream, job);
   const JobRecord now = describe(spec, session.config, session.run, record);
@@ -184,51 +278,24 @@ void require_done(const Session& session, const std::string& job, const std::str
 void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& body) {
   Comm& comm = session.comm;
   refuse_after_stop(comm, spec);
-  JobRecord record;
+  const auto done_before = [&] { log::info("{}: done before, nothing to do", spec.name); };
+  bool finished = false;
   on_root(comm, [&] {
     require_paths(session.config, spec.inputs);
     refuse_own_output(session, spec);
-    record = open_record(session, spec, stale);
-    if (record.done) return;
-    const bool untouched = record.started.empty();
-    if (untouched && !session.siblings.empty() &&
-        adopt_result(session.run, session.siblings, spec, record.fingerprint)) {
-      record.done = true;
-      return;
-    }
-    remove_own_leftovers(session.run, spec);
-    if (record.started.empty()) record.started = utc_now();
-    record.ranks = comm.size();
-    record.exit = -1;
-    write_record(session.run, record);
-    write_file(session.run.file("config.yaml"), to_yaml(session.config));
+    finished = stale != Stale::discard_all && is_finished(session, spec);
   });
-  if (broadcast_text(comm, record.done ? "done" : "open") == "done") {
-    log::info("{}: done before, nothing to do", spec.name);
-    return;
-  }
+  if (any_rank(comm, finished)) return done_before();
+
+  const JobLock lock(session, spec);
+  JobRecord record;
+  on_root(comm, [&] { record = open_record(session, spec, stale); });
+  if (any_rank(comm, record.done)) return done_before();
+  std::optional<JobLock> of_the_sweep;
+  if (take_over(session, spec, record, of_the_sweep)) return;
+  on_root(comm, [&] { begin(session, spec, record); });
   log::info("{}: {}", spec.name, resources(session, spec));
-  record.job = spec.name;
-  record.fingerprint = broadcast_text(comm, record.fingerprint);
-  EventLog events(session.run.events(), comm.rank(), spec.name);
-  events.write("start", {{"fingerprint", record.fingerprint}, {"ranks", comm.size()}});
-  JobContext context{session, record, events};
-  const auto start = std::chrono::steady_clock::now();
-  JobEnd end = JobEnd::finished;
-  try {
-    end = body(context);
-  } catch (const Error& e) {
-    if (comm.is_root()) note_failure(session.run, record, seconds_since(start), static_cast<int>(e.code()));
-    throw Error(e.code(), fmt::format("{}: {}", spec.name, e.what()), e.agreed());
-  }
-  const int exit = end == JobEnd::finished ? 0 : static_cast<int>(ExitCode::stopped);
-  on_root(comm, [&] { close_record(session.run, record, seconds_since(start), exit); });
-  events.write("end", {{"seconds", seconds_since(start)}, {"exit", exit}});
-  if (end == JobEnd::stopped)
-    throw Error(ExitCode::stopped,
-                fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name),
-                true);
-  log::info("{}: done in {:.1f} s", spec.name, seconds_since(start));
+  compute(session, spec, body, lock, record);
 }
 
 }  // namespace rocket

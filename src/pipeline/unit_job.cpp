@@ -1,10 +1,13 @@
 #include "pipeline/unit_job.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "comm/units.h"
 
@@ -12,18 +15,49 @@ namespace rocket {
 
 namespace {
 
-/// Root only.
+bool is_of_this_attempt(const JobContext& context, const H5Reader& part) {
+  return part.attribute("fingerprint") == context.record.fingerprint &&
+         part.attribute("attempt") == context.record.attempt;
+}
+
+/// Why the part of a unit, which is there, is of no use; empty if it is whole and of this computation.
+std::string fault_of(const JobContext& context, const fs::path& file) {
+  try {
+    check_seal(file);
+    const H5Reader part(file);
+    if (is_of_this_attempt(context, part)) return "";
+    if (part.attribute("fingerprint") == context.record.fingerprint || context.session.fresh)
+      return fmt::format("'{}' belongs to another attempt", file.string());
+  } catch (const Error& e) {
+    return e.what();
+  }
+  fail_data("{}: belongs to another computation; `{} --fresh` starts anew", file.string(),
+            context.session.command(context.record.job));
+}
+
+/// Collective. Every rank reads a share of the parts that are there.
 std::vector<std::int64_t> missing_units(const JobContext& context, std::int64_t units) {
-  std::vector<std::int64_t> missing;
-  for (std::int64_t unit = 0; unit < units; ++unit) {
-    const fs::path file = part_file(context.session.run, context.record.job, unit);
-    const bool fits =
-        fs::exists(file) && H5Reader(file).attribute("fingerprint") == context.record.fingerprint;
-    if (fits) continue;
-    if (fs::exists(file) && !context.session.fresh)
-      fail_data("{}: belongs to another computation; `{} --fresh` starts anew", file.string(),
-                context.session.command(context.record.job));
-    missing.push_back(unit);
+  Comm& comm = context.session.comm;
+  std::vector<std::int64_t> mine, missing;
+  std::string faults;
+  agree(comm, [&] {
+    for (std::int64_t unit = comm.rank(); unit < units; unit += comm.size()) {
+      const fs::path file = part_file(context.session.run, context.record.job, unit);
+      const bool there = fs::exists(file);
+      const std::string fault = there ? fault_of(context, file) : "";
+      if (there && fault.empty()) continue;
+      mine.push_back(unit);
+      if (there) faults += fmt::format("{}: {}: it is computed again\n", context.record.job, fault);
+    }
+  });
+  for (const std::string& of_rank : comm.gather_all(bytes_of(mine))) {
+    const auto theirs = values_of<std::int64_t>(of_rank);
+    missing.insert(missing.end(), theirs.begin(), theirs.end());
+  }
+  std::ranges::sort(missing);
+  for (const std::string& of_rank : comm.gather_all(faults)) {
+    std::istringstream lines(of_rank);
+    for (std::string line; std::getline(lines, line);) log::warn("{}", line);
   }
   return missing;
 }
@@ -32,6 +66,7 @@ void compute_unit(JobContext& context, const UnitJob& job, std::int64_t unit) {
   const auto start = std::chrono::steady_clock::now();
   H5Writer part(part_file(context.session.run, context.record.job, unit));
   part.attribute("fingerprint", context.record.fingerprint);
+  part.attribute("attempt", context.record.attempt);
   job.work(unit, part);
   part.commit();
   context.events.write(
@@ -41,16 +76,22 @@ void compute_unit(JobContext& context, const UnitJob& job, std::int64_t unit) {
 
 }  // namespace
 
+H5Reader open_part(const JobContext& context, std::int64_t unit) {
+  const fs::path file = part_file(context.session.run, context.record.job, unit);
+  H5Reader part(file);
+  if (!is_of_this_attempt(context, part))
+    fail_data("'{}' was replaced by another process while the job ran: the same command computes it again",
+              file.string());
+  return part;
+}
+
 fs::path part_file(const RunDirectory& run, const std::string& job, std::int64_t unit) {
   return run.parts(job) / fmt::format("unit-{:06}.h5", unit);
 }
 
 JobEnd run_unit_job(JobContext& context, const UnitJob& job) {
   Comm& comm = context.session.comm;
-  std::vector<std::int64_t> missing;
-  on_root(comm, [&] { missing = missing_units(context, job.units); });
-  missing = broadcast_values(comm, missing);
-
+  const std::vector<std::int64_t> missing = missing_units(context, job.units);
   JobRecord& record = context.record;
   record.parts_total = job.units;
   record.parts_done = job.units - static_cast<std::int64_t>(missing.size());

@@ -20,8 +20,11 @@ struct UnitJob {
 /// The file of a unit: RUN/parts/<job>/unit-000012.h5.
 fs::path part_file(const RunDirectory& run, const std::string& job, std::int64_t unit);
 
-/// Collective. Computes what is missing. A part of another fingerprint, or one that cannot be read, is an
-/// error (65).
+/// Collective. Computes what is missing or broken, with a line in the log about what is broken. A part of
+/// another fingerprint is an error (65).
 JobEnd run_unit_job(JobContext& context, const UnitJob& job);
+
+/// A committed part, for those who put parts together. Throws data (65) unless it is one of this computation.
+H5Reader open_part(const JobContext& context, std::int64_t unit);
 
 }  // namespace rocket

@@ -84,6 +84,8 @@ class H5Reader {
   /// Rows [first, first + count) of a data set of rank 1 or 2, row-major.
   template <class T>
   std::vector<T> read_rows(const std::string& name, std::int64_t first, std::int64_t count) const;
+  /// Of a virtual data set the parts behind it, whose files are not opened here; of any other none.
+  std::vector<VirtualPart> parts(const std::string& name) const;
   std::vector<std::string> read_strings(const std::string& name) const;
   /// Empty if there is none.
   std::string attribute(const std::string& name) const;

@@ -360,6 +360,18 @@ std::vector<T> H5Reader::read_rows(const std::string& name, std::int64_t first, 
   return file_->read<T>(set, name, {first, count});
 }
 
+std::vector<VirtualPart> H5Reader::parts(const std::string& name) const {
+  const H5Handle dataset = file_->open(name);
+  std::vector<VirtualPart> parts;
+  if (!file_->is_virtual(dataset)) {
+    return parts;
+  }
+  for (const StoredPart& part : file_->parts(dataset, name, file_->shape(dataset, name))) {
+    parts.push_back({part.file, part.dataset, part.rows.first, part.rows.count});
+  }
+  return parts;
+}
+
 std::vector<std::string> H5Reader::read_strings(const std::string& name) const {
   const H5Handle dataset = file_->open(name);
   const H5Handle stored(H5Dget_type(dataset.get()), H5Tclose);

@@ -1,6 +1,7 @@
 #include "store/seal.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -10,6 +11,15 @@
 namespace rocket {
 std::string seal_of(std::string_view image) {
   return std::string(kSealMark) + hash_text(image);
+}
+
+std::string stored_seal(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string end(kSealSize, '\0');
+  file.seekg(-static_cast<std::streamoff>(kSealSize), std::ios::end);
+  if (!file.read(end.data(), static_cast<std::streamsize>(end.size())) || !end.starts_with(kSealMark))
+    return "";
+  return end.substr(kSealMark.size());
 }
 
 void check_seal(const std::filesystem::path& path) {

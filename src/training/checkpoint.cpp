@@ -15,23 +15,6 @@ namespace {
 constexpr std::string_view kStem = "step-", kSuffix = ".h5";
 constexpr const char* kVersion = "3";
 
-/// Steps of the checkpoints of a folder, ascending.
-std::vector<std::int64_t> steps_in(const std::filesystem::path& folder) {
-  std::vector<std::int64_t> steps;
-  if (!std::filesystem::is_directory(folder)) return steps;
-  for (const auto& item : std::filesystem::directory_iterator(folder)) {
-    const std::string name = item.path().filename().string();
-    if (!name.starts_with(kStem) || !name.ends_with(kSuffix)) continue;
-    std::int64_t step = 0;
-    const char* end = name.data() + name.size() - kSuffix.size();
-    const auto [stop, error] = std::from_chars(name.data() + kStem.size(), end, step);
-    if (error == std::errc() && stop == end && checkpoint_path(folder, step) == item.path())
-      steps.push_back(step);
-  }
-  std::ranges::sort(steps);
-  return steps;
-}
-
 template <class T, class Member>
 std::vector<T> column(const std::vector<StepLog>& log, Member member) {
   std::vector<T> values;
@@ -143,6 +126,22 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::
   return folder / fmt::format("{}{:07}{}", kStem, step, kSuffix);
 }
 
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder) {
+  std::vector<std::int64_t> steps;
+  if (!std::filesystem::is_directory(folder)) return steps;
+  for (const auto& item : std::filesystem::directory_iterator(folder)) {
+    const std::string name = item.path().filename().string();
+    if (!name.starts_with(kStem) || !name.ends_with(kSuffix)) continue;
+    std::int64_t step = 0;
+    const char* end = name.data() + name.size() - kSuffix.size();
+    const auto [stop, error] = std::from_chars(name.data() + kStem.size(), end, step);
+    if (error == std::errc() && stop == end && checkpoint_path(folder, step) == item.path())
+      steps.push_back(step);
+  }
+  std::ranges::sort(steps);
+  return steps;
+}
+
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const Snapshot& snapshot,
                                       const Mixture& mixture, const std::string& fingerprint,
                                       std::int64_t keep) {
@@ -159,7 +158,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const
   file.write("second_moment", snapshot.second_moment);
   write_log(file, snapshot.log, mixture);
   file.commit();
-  std::vector<std::int64_t> steps = steps_in(folder);
+  std::vector<std::int64_t> steps = checkpoint_steps(folder);
   for (; static_cast<std::int64_t>(steps.size()) > std::max<std::int64_t>(keep, 1);
        steps.erase(steps.begin())) {
     remove_tree(checkpoint_path(folder, steps.front()));
@@ -169,7 +168,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const
 
 std::optional<Snapshot> load_newest_checkpoint(const std::filesystem::path& folder, const Mixture& mixture,
                                                const std::string& fingerprint) {
-  const std::vector<std::int64_t> steps = steps_in(folder);
+  const std::vector<std::int64_t> steps = checkpoint_steps(folder);
   if (steps.empty()) return std::nullopt;
   const std::filesystem::path path = checkpoint_path(folder, steps.back());
   try {

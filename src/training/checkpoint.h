@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "training/trainer.h"
 
@@ -11,6 +12,9 @@ namespace rocket {
 
 /// The file of the checkpoint of a step.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step);
+
+/// Steps of the checkpoints of a folder, ascending; none where there is no folder.
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder);
 
 /// Commits the snapshot and removes all but the newest `keep` checkpoints. Returns the file.
 std::filesystem::path save_checkpoint(const std::filesystem::path& folder, const Snapshot& snapshot,

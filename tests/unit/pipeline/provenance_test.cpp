@@ -100,9 +100,35 @@ TEST_F(ProvenanceTest, RecordsComeBackAsTheyWere) {
   EXPECT_NE(read_file(run().manifest()).find("\"select\""), std::string::npos);
 }
 
-TEST_F(ProvenanceTest, ABrokenRecordStopsTheJobAndSaysTheWayOut) {
+TEST_F(ProvenanceTest, ARecordThatIsGoneOrBrokenIsThatOfTheManifest) {
+  JobRecord record = now();
+  record.attempt = "one";
+  record.results = {{"select.h5", "hash"}};
+  write_record(run(), record);
+  for (const char* left : {"", "{"}) {
+    remove_tree(run().record("select"));
+    if (*left) write_file(run().record("select"), left);
+    const auto read = read_record(run(), "select");
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->attempt, "one");
+    EXPECT_EQ(read->results, record.results);
+  }
+  upstream("a");  // another job writes the manifest meanwhile
+  EXPECT_TRUE(read_record(run(), "select"));
+}
+
+TEST_F(ProvenanceTest, WhatIsForgottenDoesNotComeBack) {
+  write_record(run(), now());
+  forget_record(run(), "select");
+  EXPECT_FALSE(read_record(run(), "select"));
+  upstream("a");
+  EXPECT_FALSE(read_record(run(), "select"));
+}
+
+TEST_F(ProvenanceTest, ARecordThatIsBrokenEverywhereStopsTheJobAndSaysTheWayOut) {
   write_record(run(), now());
   write_file(run().record("select"), "{");
+  write_file(run().manifest(), "{");
   try {
     read_record(run(), "select");
     FAIL();

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/files.h"
+#include "base/hash.h"
 #include "store/seal.h"
 #include "unit/base/full_disk.h"
 #include "unit/base/scratch.h"
@@ -245,6 +246,7 @@ TEST(Hdf5Seal, FitsWhatWasCommittedAndNothingElse) {
   writer.commit();
   check_seal(file);
   const std::string whole = read_file(file);
+  EXPECT_EQ(stored_seal(file), hash_text(whole.substr(0, whole.size() - kSealSize)));
   const auto refuses = [&](const std::string& bytes) {
     write_file(file, bytes);
     EXPECT_THROW(check_seal(file), Error);
@@ -257,8 +259,11 @@ TEST(Hdf5Seal, FitsWhatWasCommittedAndNothingElse) {
   }
   refuses(whole + "x");
   refuses(whole.substr(0, whole.size() - 1));
+  EXPECT_EQ(stored_seal(file), "");
   refuses(whole.substr(0, kSealSize / 2));
+  EXPECT_EQ(stored_seal(file), "");
   refuses("");
+  EXPECT_EQ(stored_seal(file), "");
 }
 
 // Three parts of 2, 1 and 3 rows in a folder below, values 0..17.
@@ -313,6 +318,18 @@ TEST(Hdf5Virtual, AMissingPartIsAnErrorButOnlyForItsRows) {
   const H5Reader reader(scratch / "whole.h5");
   expect_error([&] { reader.read<float>("x"); }, ExitCode::data, {"parts/1.h5", "No such file"});
   EXPECT_THAT(reader.read_rows<float>("x", 3, 1), ElementsAre(9, 10, 11));
+}
+
+TEST(Hdf5Virtual, NamesItsParts) {
+  const Scratch scratch;
+  write_parts(scratch);
+  const auto parts = H5Reader(scratch / "whole.h5").parts("x");
+  ASSERT_EQ(parts.size(), 3u);
+  EXPECT_EQ(parts[1].file, "parts/1.h5");
+  EXPECT_EQ(parts[1].dataset, "block");
+  EXPECT_EQ(parts[2].first_row, 3);
+  EXPECT_EQ(parts[2].rows, 3);
+  EXPECT_TRUE(H5Reader(scratch / "parts/1.h5").parts("block").empty());
 }
 
 TEST(Hdf5Virtual, APartOfAnotherShapeOrTypeIsAnError) {
