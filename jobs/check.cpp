@@ -239,11 +239,10 @@ void check(Session& session) {
   on_root(session.comm, [&] {
     const RunConfig& config = session.config;
     for (const char* written : {"", "parts", "events"}) require_writable(session.run.file(written));
-    std::string text;
-    if (reads_chain(config)) text += "\n" + check_chain(session);
-    if (!config.adapter.records.empty()) text += "\n" + check_adapter(config);
-    text = fmt::format("{}: everything that the jobs will read is there and valid\n", session.config_file) +
-           text;
+    std::string text =
+        fmt::format("{}: everything that the jobs will read is there and valid\n", session.config_file);
+    if (reads_chain(config)) text += fmt::format("\n{}", check_chain(session));
+    if (!config.adapter.records.empty()) text += fmt::format("\n{}", check_adapter(config));
     print_result(text);
   });
 }

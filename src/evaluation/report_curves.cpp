@@ -102,7 +102,8 @@ void draw_cut_label(Svg& svg, const ReportSelection& selection, double at, doubl
   if (selection.similarity.empty()) {
     return;
   }
-  const std::string place = "cut at " + grouped(static_cast<std::int64_t>(selection.similarity.size()));
+  const std::string place =
+      fmt::format("cut at {}", grouped(static_cast<std::int64_t>(selection.similarity.size())));
   const std::string similarity = fmt::format("similarity {:.3f}", selection.similarity.back());
   const bool fits = at - left > std::max(text_width(place), text_width(similarity)) + 14;
   const double x = fits ? at - 7 : at + 7;

@@ -1,5 +1,7 @@
 #include "pipeline/table.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -59,10 +61,9 @@ std::string shown_whole(const json& value) {
   const bool texts =
       value.is_array() && std::ranges::all_of(value, [](const json& v) { return v.is_string(); });
   if (!texts || value.dump().size() <= widest_text) return shown(value);
-  std::string text;
-  for (const json& line : value)
-    text += (text.empty() ? "" : "\n" + std::string(name_width, ' ')) + escaped(line.get<std::string>());
-  return text;
+  std::vector<std::string> lines;
+  for (const json& line : value) lines.push_back(escaped(line.get<std::string>()));
+  return fmt::format("{}", fmt::join(lines, fmt::format("\n{:{}}", "", name_width)));
 }
 
 std::string padded(const std::string& text, std::size_t width, bool right) {

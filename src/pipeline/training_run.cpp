@@ -133,7 +133,7 @@ std::string places_of(const TrainingSet& set, const std::vector<std::int64_t>& r
   constexpr std::size_t most_places = 20;
   std::string text;
   for (std::size_t i = 0; i < std::min(most_places, records.size()); ++i)
-    text += (i > 0 ? ", " : "") + set.places.at(static_cast<std::size_t>(records[i]));
+    text += fmt::format("{}{}", i > 0 ? ", " : "", set.places.at(static_cast<std::size_t>(records[i])));
   if (records.size() > most_places) text += fmt::format(" and {} more", records.size() - most_places);
   return text;
 }
