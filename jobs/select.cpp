@@ -3,7 +3,9 @@
 #include <map>
 #include <optional>
 
+#include "base/error.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "jobs.h"
 #include "model/threads.h"
 #include "pipeline/corpus_data.h"
@@ -16,12 +18,17 @@ namespace rocket {
 
 namespace {
 
+/// Nothing of a selection is kept before its end.
+void end_if_asked() {
+  if (stop_requested()) fail(ExitCode::stopped, "stopped; nothing is written. The same command starts anew");
+}
+
 /// Calls `use(index, record)` for every record of the corpus.
 template <class F>
 void for_each_indexed(const RunConfig& config, F&& use) {
   CorpusReader corpus = open_corpus(config);
   std::int64_t index = 0;
-  for (Record record; corpus.next(record);) use(index++, std::move(record));
+  for (Record record; corpus.next(record); end_if_asked()) use(index++, std::move(record));
 }
 
 /// Collective. Root reads the texts; the others are told which records, not why.
@@ -44,6 +51,7 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
     excluded.resize(corpus.at(0), false);
     for (const std::int64_t index : removed) excluded[index] = true;
     source = {corpus.at(0), corpus.at(1), [&](std::int64_t first, std::int64_t count) {
+                end_if_asked();
                 return file->read_rows<float>("embedding", first, count);
               }};
     source.long_texts = file->read<std::int64_t>("long_text", {corpus.at(0)});
