@@ -38,6 +38,10 @@ const StoredTensor& EncoderWeights::at(const std::string& name, std::span<const 
   return *found;
 }
 
+const std::filesystem::path& EncoderWeights::path_of(const std::string& name) const {
+  return pickled_ ? pickled_->path() : safetensors_->path_of(name);
+}
+
 std::int64_t EncoderWeights::parameters() const {
   if (safetensors_) return safetensors_->parameters();
   std::int64_t total = 0;

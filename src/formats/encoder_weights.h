@@ -24,6 +24,8 @@ class EncoderWeights {
   const StoredTensor* find(const std::string& name) const;
   /// Throws data (65) naming folder and tensor if absent or of another shape.
   const StoredTensor& at(const std::string& name, std::span<const std::int64_t> shape) const;
+  /// The file that holds a tensor; the folder if none does.
+  const std::filesystem::path& path_of(const std::string& name) const;
   /// Number of elements of all tensors.
   std::int64_t parameters() const;
 

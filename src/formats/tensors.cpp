@@ -277,6 +277,13 @@ const StoredTensor* ModelWeights::find(const std::string& name) const {
   return it == index_.end() ? nullptr : it->second;
 }
 
+const std::filesystem::path& ModelWeights::path_of(const std::string& name) const {
+  const StoredTensor* stored = find(name);
+  const auto holds = [&](const SafeTensors& file) { return stored != nullptr && file.find(name) == stored; };
+  const auto file = std::find_if(files_.begin(), files_.end(), holds);
+  return file == files_.end() ? folder_ : file->path();
+}
+
 const StoredTensor& ModelWeights::at(const std::string& name, std::span<const std::int64_t> shape) const {
   const StoredTensor* found = find(name);
   if (!found) fail_data("{}: tensor '{}' is missing", folder_.string(), name);

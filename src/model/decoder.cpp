@@ -96,6 +96,7 @@ struct Decoder::Weights {
   DecoderConfig config;
   WeightPlace place;
   LoadWeight load;
+  std::shared_ptr<const ModelWeights> files;  // null: made, not read
   RopeTable rope;
   at::Tensor embedding_VD, norm_D;
   Head head;
@@ -204,12 +205,15 @@ Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType comput
     const DecoderConfig config = read_decoder_config(folder);
     const auto files = std::make_shared<const ModelWeights>(folder);
     const auto load = [files, place](const std::string& name, const std::vector<std::int64_t>& shape) {
-      return load_weight(files->at(name, shape), place);
+      const StoredTensor& stored = files->at(name, shape);
+      return in_context(files->path_of(name).string(), [&] { return load_weight(stored, place); });
     };
     // A tied model whose file holds a head all the same uses it, as in transformers 5.
     const bool own_head = !config.tied_head || files->find("lm_head.weight") != nullptr;
     const bool packed = files->parameters() <= kPackedElements && kernels_multiply_faster(compute);
-    return Decoder(std::make_unique<Weights>(config, place, load, own_head, packed));
+    auto weights = std::make_unique<Weights>(config, place, load, own_head, packed);
+    weights->files = files;
+    return Decoder(std::move(weights));
   });
 }
 
@@ -239,6 +243,10 @@ at::Device Decoder::device() const {
 }
 const std::vector<Module>& Decoder::modules() const {
   return weights_->modules;
+}
+
+std::shared_ptr<const ModelWeights> Decoder::files() const {
+  return weights_->files;
 }
 
 const at::Tensor& Decoder::weight(std::int64_t module) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/model_config.h"
+#include "formats/tensors.h"
 #include "model/linear_delta.h"
 #include "model/rows.h"
 
@@ -22,7 +23,8 @@ struct Forward;
 class Decoder {
  public:
   /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a
-  /// gradient. Throws data (65) naming the tensor that is absent or misshapen.
+  /// gradient. Throws data (65) naming the tensor that is absent or misshapen, or file and tensor of a value
+  /// that is not finite: all values are read once, on the meta device too.
   static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device);
   /// A model of this shape that has learned nothing, made on the device: normal weights of deviation 0.02,
   /// norms of 1. For measurements at sizes that no file is at hand for.
@@ -53,6 +55,9 @@ class Decoder {
   at::Tensor logits(const at::Tensor& hidden_TD) const;
   at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
   at::Tensor best(const at::Tensor& hidden_TD) const;
+
+  /// The tensors as they are stored; null for a model that was not read from files.
+  std::shared_ptr<const ModelWeights> files() const;
 
   /// The base's weight of a module, [O, I], compute type (for exports and merges).
   const at::Tensor& weight(std::int64_t module) const;

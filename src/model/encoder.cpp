@@ -27,12 +27,18 @@ struct DenseLayer {
   bool tanh = false;
 };
 
+at::Tensor read_weight(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
+                       const std::vector<std::int64_t>& shape) {
+  const StoredTensor& stored = files.at(name, shape);
+  return in_context(files.path_of(name).string(), [&] { return load_weight(stored, place); });
+}
+
 /// Kept packed for the kernels beside the file, whose pages are then not touched again.
 AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
                              std::int64_t outputs, std::int64_t inputs, bool bias = true) {
   const std::vector<std::int64_t> matrix{outputs, inputs}, vector{outputs};
-  return {LinearWeight(load_weight(files.at(name + ".weight", matrix), place), place.dtype == at::kFloat),
-          bias ? load_weight(files.at(name + ".bias", vector), place) : at::Tensor()};
+  return {LinearWeight(read_weight(files, place, name + ".weight", matrix), place.dtype == at::kFloat),
+          bias ? read_weight(files, place, name + ".bias", vector) : at::Tensor()};
 }
 
 /// Finds the tensors of a BERT under the names that the files of ten years have given them.
@@ -68,7 +74,7 @@ class Loader {
 
  private:
   at::Tensor tensor(const std::string& name, std::vector<std::int64_t> shape) const {
-    return load_weight(files_.at(prefix_ + name, shape), place_);
+    return read_weight(files_, place_, prefix_ + name, shape);
   }
   AffineWeights affine(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
     return affine_weights(files_, place_, prefix_ + name, outputs, inputs);

@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "model/backward.h"
 #include "model/device.h"
+#include "model/finite.h"
 #include "model/float_matrix.h"
 #include "model/threads.h"
 
@@ -141,7 +142,11 @@ at::Tensor load_weight(const StoredTensor& stored, const WeightPlace& place) {
   note_activity();
   const auto address = reinterpret_cast<std::uintptr_t>(stored.bytes.data());
   const bool aligned = address % static_cast<std::uintptr_t>(size_of(stored.dtype)) == 0;
-  return (aligned ? as_tensor(stored) : aligned_copy(stored)).to(place.device, place.dtype);
+  const at::Tensor values = aligned ? as_tensor(stored) : aligned_copy(stored);
+  require_finite(values, stored.name);
+  const at::Tensor weight = values.to(place.device, place.dtype);
+  if (c10::elementSize(place.dtype) < values.itemsize()) require_finite(weight, stored.name);
+  return weight;
 }
 
 }  // namespace rocket

@@ -23,7 +23,7 @@ struct WeightPlace {
 };
 
 /// The weight as the model computes with it. It shares the mapped bytes where type, device and alignment
-/// allow.
+/// allow. Throws data (65) naming the tensor for a value that is not finite, in the file or in the type.
 at::Tensor load_weight(const StoredTensor& stored, const WeightPlace& place);
 
 }  // namespace rocket
