@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "config/document.h"
-#include "config/nearest.h"
 #include "config/paths.h"
 #include "config/run_config.h"
 #include "config/settings.h"

@@ -3,17 +3,46 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <regex>
+
+#include "base/hub_cache.h"
 #include "base/input_files.h"
 
 namespace rocket {
 namespace {
 
+/// What a folder may be that is not there: a link, or a name on the Hugging Face hub.
+std::string absent(const std::string& path) {
+  if (const auto target = broken_link(path))
+    return fmt::format("{} is a link to {}, which is not there", path, target->string());
+  static const std::regex hub_name(R"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)");
+  const std::string text = fmt::format("{} does not exist", path);
+  if (!std::regex_match(path, hub_name) || fs::exists(fs::path(path).parent_path())) return text;
+  if (const auto repository = cached_repository(path))
+    if (const auto snapshot = current_snapshot(*repository))
+      return fmt::format("{} here. The Hugging Face cache has it: name the folder {}", text,
+                         snapshot->string());
+  return fmt::format(
+      "{} here. Only local folders are read: `hf download {} --local-dir DIR` fetches it from the "
+      "Hugging Face hub; then name DIR",
+      text, path);
+}
+
+/// What a file is that stands where a folder is expected.
+std::string no_folder(const std::string& path) {
+  if (!path.ends_with(".gguf")) return fmt::format("{} is not a folder", path);
+  return fmt::format(
+      "{} is a GGUF file, which is not read: name a Hugging Face folder with config.json, "
+      "*.safetensors and tokenizer.json",
+      path);
+}
+
 // Empty if all is well.
 std::string folder_problem(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return fmt::format("{} does not exist", path);
-  if (!fs::is_directory(status)) return fmt::format("{} is not a folder", path);
+  if (!fs::exists(status)) return absent(path);
+  if (!fs::is_directory(status)) return no_folder(path);
   if (::access(path.c_str(), R_OK) != 0) return fmt::format("{} may not be read", path);
   return "";
 }

@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/nearest.h"
 #include "config/document.h"
 #include "config/expand.h"
-#include "config/nearest.h"
 #include "config/settings.h"
 #include "config/value.h"
 

@@ -7,8 +7,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/nearest.h"
 #include "config/expand.h"
-#include "config/nearest.h"
 
 namespace rocket {
 namespace {

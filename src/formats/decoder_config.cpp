@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "formats/model_config.h"
+#include "formats/model_folder.h"
 #include "formats/model_json.h"
 
 namespace rocket {
@@ -303,6 +304,7 @@ std::string name_of(RopeKind kind) {
 }
 
 DecoderConfig read_decoder_config(const fs::path& folder) {
+  require_model_folder(folder);
   const fs::path file = folder / "config.json";
   const auto json = JsonObject::read(file);
   const JsonObject config(json, file.string());

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/model_config.h"
+#include "formats/model_folder.h"
 #include "formats/model_json.h"
 #include "formats/sentence_modules.h"
 
@@ -121,6 +122,7 @@ bool is_encoder_family(std::string_view name) {
 }
 
 EncoderConfig read_encoder_config(const fs::path& folder) {
+  require_model_folder(folder);
   const fs::path file = folder / "config.json";
   const auto json = JsonObject::read(file);
   const JsonObject config(json, file.string());

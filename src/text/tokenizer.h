@@ -40,13 +40,14 @@ class Tokenizer {
   virtual std::int64_t vocabulary() const = 0;
   virtual std::optional<TokenId> id_of(std::string_view token) const = 0;
 
-  /// eos_token and bos_token of tokenizer_config.json, if it names them.
+  /// eos_token and bos_token of tokenizer_config.json or special_tokens_map.json, if they name them.
   virtual std::optional<TokenId> eos() const = 0;
   virtual std::optional<TokenId> bos() const = 0;
 };
 
-/// Reads tokenizer.json and tokenizer_config.json of a model folder. Without tokenizer.json the class decides
-/// (GPT2, Qwen2: vocab.json + merges.txt; Bert: vocab.txt; Llama: tokenizer.model; XLMRoberta:
+/// Reads tokenizer.json, tokenizer_config.json and special_tokens_map.json of a model folder as transformers
+/// 5 does: add_bos_token and add_eos_token count only without tokenizer.json. There the class decides (GPT2,
+/// Qwen2: vocab.json + merges.txt; Bert: vocab.txt; Llama: tokenizer.model; XLMRoberta:
 /// sentencepiece.bpe.model, as transformers 5 reads them). Throws data (65) naming the file and the part
 /// that rocket does not know. encode and decode are safe from several threads at once.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);

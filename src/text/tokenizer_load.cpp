@@ -8,6 +8,7 @@
 #include "formats/file_kind.h"
 #include "formats/json_problem.h"
 #include "formats/json_reader.h"
+#include "formats/model_folder.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
 
@@ -55,7 +56,22 @@ json object_in(const fs::path& file) {
   return value;
 }
 
-/// tokenizer_config.json, as far as it matters here.
+/// tokenizer_config.json and, under it, special_tokens_map.json: as in transformers the map wins, unless the
+/// configuration lists its added tokens.
+json tokenizer_settings(const fs::path& folder) {
+  json values = object_in(folder / "tokenizer_config.json");
+  if (values.contains("added_tokens_decoder")) return values;
+  json map = object_in(folder / "special_tokens_map.json");
+  const char* const extra = "extra_special_tokens";
+  if (map.contains(extra) && map[extra].is_array() && values.contains(extra) && values[extra].is_array()) {
+    values[extra].insert(values[extra].end(), map[extra].begin(), map[extra].end());
+    map.erase(extra);
+  }
+  values.update(map);
+  return values;
+}
+
+/// The settings as far as they matter here.
 class TokenizerConfig {
  public:
   explicit TokenizerConfig(json values) : values_(std::move(values)) {}
@@ -150,6 +166,7 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
   const bool fast = name.ends_with("TokenizerFast");
   const auto family = kFamilies.find(fast ? name.substr(0, name.size() - 4) : name);
   if (family != kFamilies.end()) return family->second;
+  if (name.empty()) require_model_folder(folder);
   if (name.empty())
     fail_data(
         "{}: no tokenizer.json, and neither tokenizer_class in tokenizer_config.json nor model_type in "
@@ -281,11 +298,12 @@ json class_defaults(Family family) {
           {"mask_token", "[MASK]"}};
 }
 
-std::unique_ptr<Tokenizer> finish(TokenizerParts parts, const TokenizerConfig& config) {
+/// `add_specials`: whether add_bos_token and add_eos_token count.
+std::unique_ptr<Tokenizer> finish(TokenizerParts parts, const TokenizerConfig& config, bool add_specials) {
   for (AddedToken& token : config.named_tokens()) parts.added.push_back(std::move(token));
-  return make_tokenizer(std::move(parts),
-                        {config.token("eos_token"), config.token("bos_token"),
-                         config.flag("add_bos_token", false), config.flag("add_eos_token", false)});
+  return make_tokenizer(std::move(parts), {config.token("eos_token"), config.token("bos_token"),
+                                           add_specials && config.flag("add_bos_token", false),
+                                           add_specials && config.flag("add_eos_token", false)});
 }
 
 std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& values) {
@@ -300,18 +318,20 @@ std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& va
   with_defaults.update(values);
   const TokenizerConfig config(std::move(with_defaults));
   return in_context(folder.string(),
-                    [&] { return finish(tokenizer_parts(old_files(family, folder, config)), config); });
+                    [&] { return finish(tokenizer_parts(old_files(family, folder, config)), config, true); });
 }
 
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder) {
-  const json values = object_in(folder / "tokenizer_config.json");
+  const json values = tokenizer_settings(folder);
   const fs::path file = folder / "tokenizer.json";
   if (!fs::exists(file)) return load_old_files(folder, values);
   const json tokenizer = parse_large(file);
   TokenizerParts parts = in_context(file.string(), [&] { return tokenizer_parts(tokenizer); });
-  return in_context(folder.string(), [&] { return finish(std::move(parts), TokenizerConfig(values)); });
+  // Where there is a tokenizer.json, its post-processor alone decides in transformers, of every class.
+  return in_context(folder.string(),
+                    [&] { return finish(std::move(parts), TokenizerConfig(values), false); });
 }
 
 }  // namespace rocket

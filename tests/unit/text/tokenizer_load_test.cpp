@@ -216,16 +216,41 @@ TEST_F(TokenizerFolder, SpecialsOfTheConfigAreTextOrObjects) {
   EXPECT_THAT(refusal(), HasSubstr("eos_token"));
 }
 
-TEST_F(TokenizerFolder, AddBosTokenHoldsWhereThePostProcessorIsSilent) {
+/// transformers 5.23: `AutoTokenizer.from_pretrained(folder)("x").input_ids` of every class.
+TEST_F(TokenizerFolder, AddBosTokenDoesNotCountBesideTokenizerJson) {
   fs::copy(kQwen, folder_ / "tokenizer.json");
-  write("tokenizer_config.json", json{{"bos_token", "<|im_start|>"}, {"add_bos_token", true}});
-  auto tokenizer = load_tokenizer(folder_);
-  EXPECT_EQ(tokenizer->leading_specials(), std::vector<TokenId>{*tokenizer->id_of("<|im_start|>")});
-  write("tokenizer_config.json", json{{"bos_token", "<|im_start|>"}, {"add_bos_token", false}});
-  EXPECT_TRUE(load_tokenizer(folder_)->leading_specials().empty());
+  for (const json& name : {json(nullptr), json("PreTrainedTokenizerFast"), json("LlamaTokenizer")}) {
+    write("tokenizer_config.json", json{{"bos_token", "<|im_start|>"},
+                                        {"eos_token", "<|im_end|>"},
+                                        {"add_bos_token", true},
+                                        {"add_eos_token", true},
+                                        {"tokenizer_class", name}});
+    EXPECT_TRUE(load_tokenizer(folder_)->leading_specials().empty()) << name;
+    EXPECT_TRUE(load_tokenizer(folder_)->trailing_specials().empty()) << name;
+  }
   fs::copy("tests/lab/base/tokenizer.json", folder_ / "tokenizer.json", fs::copy_options::overwrite_existing);
-  write("tokenizer_config.json", json{{"bos_token", "</s>"}, {"add_bos_token", true}});
+  write("tokenizer_config.json", json{{"bos_token", "</s>"}, {"add_bos_token", false}});
   EXPECT_EQ(load_tokenizer(folder_)->leading_specials(), std::vector<TokenId>{1});
+}
+
+/// As transformers 5.23 reads the two files (`AutoTokenizer.from_pretrained(folder).eos_token`).
+TEST_F(TokenizerFolder, SpecialTokensMapIsRead) {
+  fs::copy("tests/lab/base/tokenizer.json", folder_ / "tokenizer.json");
+  write("special_tokens_map.json", json{{"eos_token", {{"content", "</s>"}, {"lstrip", false}}}});
+  EXPECT_EQ(load_tokenizer(folder_)->eos(), 2) << "without tokenizer_config.json";
+  write("tokenizer_config.json", json{{"bos_token", "<s>"}});
+  EXPECT_EQ(load_tokenizer(folder_)->eos(), 2);
+  EXPECT_EQ(load_tokenizer(folder_)->bos(), 1);
+  write("tokenizer_config.json", json{{"eos_token", "<s>"}});
+  EXPECT_EQ(load_tokenizer(folder_)->eos(), 2) << "the map wins";
+  const json listed = {{"2", {{"content", "</s>"}, {"special", true}}}};
+  write("tokenizer_config.json", json{{"eos_token", "<s>"}, {"added_tokens_decoder", listed}});
+  EXPECT_EQ(load_tokenizer(folder_)->eos(), 1) << "unless the configuration lists its added tokens";
+  write("tokenizer_config.json", json{{"added_tokens_decoder", json::object()}});
+  EXPECT_FALSE(load_tokenizer(folder_)->eos());
+  write("special_tokens_map.json", json{{"eos_token", 7}});
+  write("tokenizer_config.json", json::object());
+  EXPECT_THAT(refusal(), HasSubstr("eos_token"));
 }
 
 TEST_F(TokenizerFolder, WithoutTokenizerJsonTheClassDecides) {
