@@ -16,6 +16,7 @@
 #include "pipeline/known_blocks.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"
+#include "pipeline/results.h"
 #include "pipeline/table.h"
 #include "pipeline/task_data.h"
 #include "selection/expert_choice.h"
@@ -23,6 +24,12 @@
 namespace rocket {
 
 namespace {
+
+constexpr const char* kTrainAdapter = "train-adapter";
+
+bool holds(const std::vector<std::string>& jobs, const std::string& job) {
+  return std::ranges::find(jobs, job) != jobs.end();
+}
 
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
@@ -37,9 +44,28 @@ struct Findings {
   std::string long_texts;      // what is said of texts beyond the encoder's length; empty: there are none
 };
 
-void check_base_and_bank(const Session& session, Findings& found) {
-  const RunConfig& config = session.config;
-  // On LibTorch's device without memory: names and shapes are checked, no weight is read.
+void check_bank(const RunConfig& config, const Decoder& decoder, Findings& found) {
+  const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU,
+                  config.bank.memory.bytes, decoder.files());
+  found.bank = bank.check_all(config.bank.memory.bytes);
+  found.adapters = bank.size();
+  const BankScores alone = scores_without_shots(bank.entries(), found.bank);
+  found.notes = notes_on_bank(alone);
+  const ExpertOptions experts = expert_options(config);
+  for (const std::string& name : experts.names) {
+    if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
+  }
+  if (const std::string note = note_on_prompts(bank.entries(), prompt_template(config)); !note.empty())
+    found.notes.push_back(note);
+  const auto usable = std::ranges::count_if(alone.effect, [](std::uint8_t effect) { return effect != 0; });
+  if (experts.names.empty() && experts.count > usable)
+    fail_data(
+        "experts.count is {}, but the bank holds {} adapters{}", experts.count, found.adapters,
+        usable < found.adapters ? fmt::format(", {} of them without effect", found.adapters - usable) : "");
+}
+
+void check_base(const RunConfig& config, bool with_bank, Findings& found) {
+  // On LibTorch's device without memory: the weights are looked through, and none is kept.
   const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::Device(at::kMeta));
   const DecoderConfig& base = decoder.config();
   found.base_parameters = ModelWeights(config.base.path).parameters();
@@ -47,38 +73,52 @@ void check_base_and_bank(const Session& session, Findings& found) {
   found.cache_bytes =
       config.scoring.batch_tokens * 2 * base.layers * base.kv_heads * base.head_dim *
       static_cast<std::int64_t>(c10::elementSize(found.device.is_cpu() ? at::kFloat : compute_type(config)));
-  const Bank bank(configured_bank(config), decoder.modules(), compute_type(config), at::kCPU,
-                  config.bank.memory.bytes);
-  found.bank = bank.check_all(config.bank.memory.bytes);
-  found.adapters = bank.size();
-  const ExpertOptions experts = expert_options(config);
-  for (const std::string& name : experts.names) {
-    if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
-  }
-  if (const std::string note = note_on_prompts(bank.entries(), prompt_template(config)); !note.empty())
-    found.notes.push_back(note);
-  if (experts.names.empty() && experts.count > found.adapters)
-    fail_data("experts.count is {}, but the bank holds {} adapters", experts.count, found.adapters);
+  if (with_bank) check_bank(config, decoder, found);
 }
 
-void check_task(const Session& session, Findings& found) {
-  const AnswerExtractor extractor = ready_extractor(session.config);
-  const BaseText text(session.config);
-  const std::vector<Question> shots = read_shots(session.config, extractor);
+void note_golds(const std::vector<Question>& questions, const std::string& file, Findings& found) {
+  if (const std::string note = note_on_golds(questions, file); !note.empty()) found.notes.push_back(note);
+}
+
+/// The shots as `score` reads them.
+void check_scored_shots(const RunConfig& config, Findings& found) {
+  const AnswerExtractor extractor = ready_extractor(config);
+  const BaseText text(config);
+  const std::vector<Question> shots = read_shots(config, extractor);
   for (const Question& shot : shots) {
     const ShotTokens tokens = text.shot(shot.record);
     ++found.shots;
     found.shot_tokens += static_cast<std::int64_t>(tokens.example.ids.size());
     found.prompt_tokens += static_cast<std::int64_t>(tokens.prompt.size());
   }
-  const std::vector<Question> items = read_evaluation(session.config, extractor);
+  note_golds(shots, config.task.shots, found);
+}
+
+/// The shots as `rationalize` reads them: some may lack what a model is scored on.
+void check_open_shots(const RunConfig& config, Findings& found) {
+  const BaseText text(config);
+  for (const OpenShot& shot : read_open_shots(config, ready_extractor(config))) {
+    text.prompt(shot.question.record);
+    ++found.shots;
+  }
+}
+
+/// The shots as `embed` reads them: without answers.
+void check_embedded_shots(const RunConfig& config, Findings& found) {
+  const auto shots = read_records(config.task.shots, config.task.fields, task_turns(config));
+  check_shot_count(config, shots.size());
+  found.shots = config.task.k;
+}
+
+void check_items(const RunConfig& config, Findings& found) {
+  const AnswerExtractor extractor = ready_extractor(config);
+  const BaseText text(config);
+  const std::vector<Question> items = read_evaluation(config, extractor);
   for (const Question& item : items) {
     found.item_tokens += static_cast<std::int64_t>(text.prompt(item.record).size());
     ++found.items;
   }
-  for (const std::string& note : {note_on_golds(shots, session.config.task.shots),
-                                  note_on_golds(items, session.config.task.evaluation)})
-    if (!note.empty()) found.notes.push_back(note);
+  note_golds(items, config.task.evaluation, found);
 }
 
 /// Tokenises what would be embedded of the records.
@@ -91,8 +131,7 @@ void count_lengths(const RunConfig& config, const EncoderTokenizer& tokenizer,
   for (std::size_t i = 0; i < records.size(); ++i) lengths.add(records[i].file, is_long[i] != 0);
 }
 
-void check_corpus_and_encoder(const Session& session, Findings& found) {
-  const RunConfig& config = session.config;
+void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
   const EncoderTokenizer tokenizer = configured_encoder_tokenizer(config);
   // As the base: on the CPU the encoder would be read and packed.
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat,
@@ -131,7 +170,7 @@ std::string limited(const char* key, const std::optional<std::int64_t>& limit, s
 }
 
 /// Floating-point operations are 2 a parameter and token, of prompts too; generation is counted at its limit.
-Table plan(const RunConfig& config, const Findings& f) {
+Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const Findings& f) {
   const double pass = 2.0 * static_cast<double>(f.base_parameters);
   const double rows = static_cast<double>(f.adapters + 1);
   const std::int64_t generated = config.scoring.max_new_tokens;
@@ -164,12 +203,15 @@ Table plan(const RunConfig& config, const Findings& f) {
        fmt::format("{} systems x {} items{}", systems, f.items,
                    limited("task.limit", config.task.limit, f.items)),
        fmt::format("{:.2e} flop", evaluate_flops)},
-      {"export", "the mixture as PEFT folders", ""}};
+      {"export", "the mixture as PEFT folders", ""},
+      {"rationalize", fmt::format("{} shots", f.shots), ""}};
+  std::erase_if(table.rows,
+                [&](const auto& row) { return !holds(jobs, row[0].template get<std::string>()); });
   return table;
 }
 
-/// Bytes: of the bank, of the base and of the keys and values of a full batch.
-std::string memory(const Session& session, const Findings& f) {
+/// What the bank takes in memory.
+std::string about_bank(const Session& session, const Findings& f) {
   const RunConfig& config = session.config;
   const std::int64_t blocks = (f.shots + shots_per_unit - 1) / shots_per_unit;
   const BankPlan plan = plan_bank(f.bank, config.bank.memory.bytes, session.comm.size(), blocks);
@@ -178,25 +220,51 @@ std::string memory(const Session& session, const Findings& f) {
     text +=
         "bank: larger than bank.memory, so only its headers were checked here; score reads every value "
         "before it begins\n";
-  if (!f.long_texts.empty()) text += "encoder: " + f.long_texts + "\n";
   if (const std::string note = note_on_bases(f.bank, config.base.path); !note.empty())
     text += "note: " + note + "\n";
-  const std::int64_t base_bytes =
-      f.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
-  return text + fmt::format(
-                    "base: {} parameters, {} as {}; keys and values of scoring.batch_tokens: {}; device: {}; "
-                    "ranks: {}\n",
-                    f.base_parameters, size_text(base_bytes), config.base.dtype, size_text(f.cache_bytes),
-                    f.device.str(), session.comm.size());
+  return text;
 }
 
-/// Root only. What the jobs of the chain would do, and notes.
-std::string check_chain(const Session& session) {
+/// Bytes of the base and of the keys and values of a full batch.
+std::string about_base(const Session& session, const Findings& f) {
+  const RunConfig& config = session.config;
+  const std::int64_t base_bytes =
+      f.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
+  return fmt::format(
+      "base: {} parameters, {} as {}; keys and values of scoring.batch_tokens: {}; device: {}; ranks: {}\n",
+      f.base_parameters, size_text(base_bytes), config.base.dtype, size_text(f.cache_bytes), f.device.str(),
+      session.comm.size());
+}
+
+/// Reads all that these jobs read.
+Findings look_through(const RunConfig& config, const std::vector<std::string>& jobs) {
+  const std::vector<Input> inputs = inputs_of(jobs);
+  const auto reads = [&](Input input) { return std::ranges::find(inputs, input) != inputs.end(); };
   Findings found;
-  check_base_and_bank(session, found);
-  check_task(session, found);
-  check_corpus_and_encoder(session, found);
-  std::string text = render(plan(session.config, found), TableFormat::text) + "\n" + memory(session, found);
+  if (reads(Input::base)) check_base(config, reads(Input::bank), found);
+  if (holds(jobs, "score")) {
+    check_scored_shots(config, found);
+  } else if (holds(jobs, "rationalize")) {
+    check_open_shots(config, found);
+  } else if (reads(Input::shots)) {
+    check_embedded_shots(config, found);
+  }
+  if (holds(jobs, "evaluate")) {
+    check_items(config, found);
+  } else if (reads(Input::evaluation)) {
+    read_records(config.task.evaluation, config.task.fields, task_turns(config));
+  }
+  if (reads(Input::encoder)) check_corpus_and_encoder(config, found);
+  return found;
+}
+
+/// Root only. What these jobs would do, and notes.
+std::string check_jobs(const Session& session, const std::vector<std::string>& jobs) {
+  Findings found = look_through(session.config, jobs);
+  std::string text = render(plan(session.config, jobs, found), TableFormat::text) + "\n";
+  if (!found.bank.empty()) text += about_bank(session, found);
+  if (!found.long_texts.empty()) text += "encoder: " + found.long_texts + "\n";
+  if (found.base_parameters > 0) text += about_base(session, found);
   if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
   for (const std::string& note : found.notes) text += fmt::format("note: {}\n", note);
   return text;
@@ -225,24 +293,24 @@ bool reads_chain(const RunConfig& config) {
 
 }  // namespace
 
-std::vector<Input> checked_inputs(const RunConfig& config) {
-  std::vector<Input> inputs;
-  if (reads_chain(config)) inputs.assign(all_inputs.begin(), all_inputs.end());
-  if (!config.adapter.records.empty()) {
-    if (inputs.empty()) inputs.push_back(Input::base);
-    inputs.push_back(Input::adapter_records);
-  }
-  return inputs;
+std::vector<std::string> checked_jobs(const RunConfig& config, const std::string& one_job) {
+  if (!one_job.empty()) return jobs_up_to(one_job);
+  std::vector<std::string> jobs;
+  for (const JobSpec& spec : job_specs())
+    if (spec.in_chain && reads_chain(config)) jobs.push_back(spec.name);
+  if (!config.adapter.records.empty()) jobs.push_back(kTrainAdapter);
+  return jobs;
 }
 
-void check(Session& session) {
+void check(Session& session, std::vector<std::string> jobs) {
   on_root(session.comm, [&] {
-    const RunConfig& config = session.config;
+    require_paths(session.config, inputs_of(jobs));
+    const bool trains_adapter = std::erase(jobs, kTrainAdapter) > 0;
     for (const char* written : {"", "parts", "events"}) require_writable(session.run.file(written));
     std::string text =
         fmt::format("{}: everything that the jobs will read is there and valid\n", session.config_file);
-    if (reads_chain(config)) text += fmt::format("\n{}", check_chain(session));
-    if (!config.adapter.records.empty()) text += fmt::format("\n{}", check_adapter(config));
+    if (!jobs.empty()) text += fmt::format("\n{}", check_jobs(session, jobs));
+    if (trains_adapter) text += fmt::format("\n{}", check_adapter(session.config));
     print_result(text);
   });
 }

@@ -26,6 +26,8 @@ struct Command {
   std::vector<std::string> set;  // key.path=value
   bool fresh = false, quiet = false, verbose = false;
   std::string table, format = "text";    // inspect, sweep table
+  std::string base;                      // inspect: what an adapter is held against
+  std::string one_job;                   // check: this job only
   std::string form = "mixture", folder;  // export; sweep snapshot: the folder
   bool plain = false, decode = false;    // tokenize
   std::string action;                    // sweep: list, run, table, snapshot

@@ -3,9 +3,11 @@
 #include <dlfcn.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
 #include "base/error.h"
+#include "base/nearest.h"
 
 namespace rocket {
 
@@ -69,6 +71,8 @@ void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
     sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")
         ->type_name("DIR");
   }
+  if (name == "check")
+    sub->add_option("--job", command.one_job, "Check what this job reads, and only that")->type_name("JOB");
   add_voice(*sub, command);
 }
 
@@ -78,6 +82,7 @@ void add_inspect(CLI::App& app, Command& command) {
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
   sub->add_option("TABLE", command.table,
                   "scores, shots, similarity, experts, selection, training, evaluation, items or jobs");
+  sub->add_option("--base", command.base, "Base that an adapter folder is checked against")->type_name("DIR");
   sub->add_option("--format", command.format, "text, json or csv")
       ->check(CLI::IsMember({"text", "json", "csv"}))
       ->capture_default_str();
@@ -164,6 +169,33 @@ void add_dedup(CLI::App& app, Command& command) {
   add_voice(*sub, command);
 }
 
+/// "rocket: unknown command 'scoer': did you mean 'score'?"; where that is what is wrong.
+std::optional<std::string> unknown_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return std::nullopt;
+  std::vector<std::string> known;
+  for (const CLI::App* sub : app.get_subcommands({})) known.push_back(sub->get_name());
+  if (std::find(known.begin(), known.end(), argv[1]) != known.end()) return std::nullopt;
+  return fmt::format("rocket: unknown command '{}': did you mean '{}'? `rocket --help` lists all", argv[1],
+                     nearest(argv[1], known));
+}
+
+/// The same of a flag of a known command.
+std::optional<std::string> unknown_flag(const CLI::App& app) {
+  for (const CLI::App* sub : app.get_subcommands()) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : sub->get_options())
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    for (const std::string& extra : sub->remaining()) {
+      const std::string flag = extra.substr(0, extra.find('='));
+      if (flag.starts_with("--") && flag.size() > 2)
+        return fmt::format(
+            "rocket: unknown flag '{}' of '{}': did you mean '{}'? `rocket {} --help` lists all", flag,
+            sub->get_name(), nearest(flag, known), sub->get_name());
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 ParsedLine parse_command_line(int argc, char** argv) {
@@ -184,8 +216,15 @@ ParsedLine parse_command_line(int argc, char** argv) {
   add_inspect(app, command);
   add_tokenize(app, command);
   add_dedup(app, command);
+  const auto refuse = [](const std::string& message) {
+    std::cerr << message << '\n';
+    return ParsedLine{std::nullopt, static_cast<int>(ExitCode::usage)};
+  };
+  if (const auto message = unknown_command(app, argc, argv)) return refuse(*message);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& e) {
+    return refuse(unknown_flag(app).value_or(fmt::format("rocket: {} (`--help` lists all)", e.what())));
   } catch (const CLI::ParseError& e) {
     const bool asked = e.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
     app.exit(e, std::cout, std::cerr);

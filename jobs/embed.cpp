@@ -91,9 +91,7 @@ class CorpusEmbedder {
 
 std::vector<float> CorpusEmbedder::embed_shots() {
   std::vector<Record> shots = read_records(config_.task.shots, config_.task.fields, task_turns(config_));
-  if (static_cast<std::int64_t>(shots.size()) < config_.task.k)
-    fail_data("{}: task.k is {}, but the file holds {} shots", config_.task.shots, config_.task.k,
-              shots.size());
+  check_shot_count(config_, shots.size());
   shots.resize(config_.task.k);
   std::vector<EncoderTokens> tokens;
   for (const Record& shot : shots) {

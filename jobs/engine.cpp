@@ -36,8 +36,9 @@ log::Level level_of(const Command& command) {
 }
 
 /// What the command will read must exist; missing files are reported beside all other problems.
-std::vector<Input> inputs_of(const std::string& job, const RunConfig& config) {
-  if (job == "check") return checked_inputs(config);
+std::vector<Input> inputs_of_command(const Command& command, const RunConfig& config) {
+  const std::string& job = command.job;
+  if (job == "check") return inputs_of(checked_jobs(config, command.one_job));
   if (job == "run") return {all_inputs.begin(), all_inputs.end()};
   return job == "report" ? std::vector<Input>() : job_spec(job).inputs;
 }
@@ -61,7 +62,7 @@ Session open_session(Comm& comm, const Command& command, const Placement& placem
   RunConfig config;
   agree(comm, [&] {
     config = load_config(command.target, command.set,
-                         [&](const RunConfig& c) { return inputs_of(command.job, c); });
+                         [&](const RunConfig& c) { return inputs_of_command(command, c); });
   });
   const RunDirectory run(config.run);
   return {comm,          command.target,         std::move(config), run,
@@ -70,7 +71,7 @@ Session open_session(Comm& comm, const Command& command, const Placement& placem
 
 void run_one_job(Session& session, const Command& command) {
   if (command.job == "run") return run(session);
-  if (command.job == "check") return check(session);
+  if (command.job == "check") return check(session, checked_jobs(session.config, command.one_job));
   if (command.job == "report") return on_root(session.comm, [&] { report(session); });
   const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
   if (command.job == "export" && !mixture_in_place) {

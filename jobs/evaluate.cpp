@@ -69,12 +69,9 @@ class Contest {
 };
 
 void Contest::add_adapter(const std::string& system, const std::string& name) {
-  const std::vector<BankEntry> bank = configured_bank(config_);
-  const BankEntry* entry = find_entry(bank, name);
-  if (!entry) fail_data("adapter '{}' is not in the bank any more", name);
   systems_.push_back(
-      {system, std::make_shared<LoraAdapter>(load_adapter(entry->folder, decoder_.modules(),
-                                                          compute_type(config_), decoder_.device()))});
+      {system, std::make_shared<LoraAdapter>(adapter_of_bank(config_, name, decoder_.modules(),
+                                                             compute_type(config_), decoder_.device()))});
 }
 
 void Contest::add_rival(const Session& session, const std::string& rival) {

@@ -2,17 +2,21 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 
-#include "adapters/lora.h"
+#include "adapters/lone_adapter.h"
 #include "base/error.h"
 #include "base/output.h"
 #include "formats/adapter_config.h"
 #include "formats/adapter_tensors.h"
 #include "formats/encoder_weights.h"
 #include "formats/model_config.h"
+#include "formats/model_folder.h"
 #include "formats/tensors.h"
 #include "jobs.h"
+#include "model/encoder.h"
 #include "pipeline/run_tables.h"
+#include "pipeline/task_data.h"
 
 namespace rocket {
 
@@ -21,14 +25,15 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-/// Runs `describe` on the object; an Error becomes the reason why rocket cannot use the folder.
+/// Runs `describe` on the object; an Error becomes the reason why rocket cannot use the folder. `describe`
+/// may set "usable" itself: null where that cannot be told.
 template <class F>
 ordered_json judged(const std::string& kind, const fs::path& folder, F&& describe) {
   ordered_json object = {{"kind", kind}, {"folder", folder.string()}};
   try {
     describe(object);
-    object["usable"] = true;
-    object["reason"] = nullptr;
+    if (!object.contains("usable")) object["usable"] = true;
+    if (!object.contains("reason")) object["reason"] = nullptr;
   } catch (const Error& e) {
     object["usable"] = false;
     object["reason"] = e.what();
@@ -36,7 +41,29 @@ ordered_json judged(const std::string& kind, const fs::path& folder, F&& describ
   return object;
 }
 
-void describe_adapter(const fs::path& folder, ordered_json& object) {
+/// With a base all that score checks; without one what the adapter's own files can tell.
+void check_adapter(const fs::path& folder, const std::string& base_folder, ordered_json& object) {
+  std::optional<Decoder> base;
+  if (!base_folder.empty()) base.emplace(Decoder::load(base_folder, at::kFloat, at::Device(at::kMeta)));
+  const auto weights = base ? base->files() : nullptr;
+  const LoraFile file(folder, base ? base->modules() : modules_of_tensors(folder), weights.get());
+  LoraAdapter adapter{file.name(), {}};
+  for (const LoraFile::Weight& weight : file.weights())
+    adapter.weights.push_back(file.read(weight, at::kFloat, at::kCPU));
+  object["adapted_weights"] = adapter.weights.size();
+  object["effect"] = adapter.has_effect();
+  object["base"] = base ? ordered_json(base_folder) : ordered_json(nullptr);
+  if (!adapter.has_effect())
+    object["note"] = "it has no effect: its B A is zero in every layer (never trained, or lora_alpha is 0)";
+  if (base) return file.check_copies();
+  if (file.beside() == 0) return;
+  object["usable"] = nullptr;
+  object["reason"] = fmt::format(
+      "{} tensors beside the LoRA must be equal to the base's: `rocket inspect {} --base DIR` compares them",
+      file.beside(), folder.string());
+}
+
+void describe_adapter(const fs::path& folder, const std::string& base, ordered_json& object) {
   const AdapterConfig config = read_adapter_config(folder);
   object["base_model"] = config.base_model;
   object["lora_r"] = config.r;
@@ -52,9 +79,9 @@ void describe_adapter(const fs::path& folder, ordered_json& object) {
     parameters += static_cast<std::int64_t>(tensor.bytes.size()) / size_of(tensor.dtype);
     ++types[name_of(tensor.dtype)];
   }
-  object["adapted_weights"] = file->tensors().size() / 2;
   object["parameters"] = parameters;
   object["tensor_types"] = types;
+  check_adapter(folder, base, object);
 }
 
 /// The windows of the layers: none, one number where all layers have it, or a list with 0 for none.
@@ -102,6 +129,10 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
   object["qk_norm"] = c.qk_norm;
   object["tied_head"] = c.tied_head;
   object["parameters"] = ModelWeights(folder).parameters();
+  Decoder::load(folder, at::kFloat, at::Device(at::kMeta));  // looks through all weights
+  RunConfig config;
+  config.base.path = folder.string();
+  const BaseText text(config);  // tokenizer, end of a sequence
 }
 
 void describe_encoder(const fs::path& folder, ordered_json& object) {
@@ -109,10 +140,12 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
   describe_sizes(c, object);
   object["max_tokens"] = c.max_tokens;
   object["dimension"] = c.dimension();
-  object["pooling"] = fs::exists(folder / "1_Pooling")
-                          ? (read_pooling(folder, "auto") == Pooling::cls ? "cls" : "mean")
-                          : "not said: set encoder.pooling";
+  const bool said = fs::exists(folder / "1_Pooling");
+  const Pooling pooling = read_pooling(folder, said ? "auto" : "mean");
+  object["pooling"] = !said ? "not said: set encoder.pooling" : pooling == Pooling::cls ? "cls" : "mean";
   object["parameters"] = EncoderWeights(folder).parameters();
+  load_tokenizer(folder);
+  Encoder::load(folder, pooling, at::kFloat, at::Device(at::kMeta));  // looks through all weights
 }
 
 bool is_encoder(const fs::path& folder) {
@@ -129,7 +162,8 @@ Shown shown(const Command& command) {
   const bool adapter = fs::exists(folder / "adapter_config.json"), model = fs::exists(folder / "config.json");
   if ((adapter || model) && !command.table.empty())
     fail(ExitCode::usage, "{} is no run directory: it has no table '{}'", command.target, command.table);
-  if (adapter) return judged("adapter", folder, [&](ordered_json& o) { describe_adapter(folder, o); });
+  if (adapter)
+    return judged("adapter", folder, [&](ordered_json& o) { describe_adapter(folder, command.base, o); });
   if (model && is_encoder(folder))
     return judged("encoder", folder, [&](ordered_json& o) { describe_encoder(folder, o); });
   if (model) return judged("model", folder, [&](ordered_json& o) { describe_decoder(folder, o); });
@@ -146,8 +180,8 @@ void inspect(const Command& command) {
   if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json"))
     fail_data(
         "{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model "
-        "(config.json)",
-        command.target);
+        "(config.json), but {}",
+        command.target, what_folder_is(folder));
   const bool summary = run && command.table.empty();
   std::string text;
   if (summary && format == TableFormat::text)

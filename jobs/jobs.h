@@ -27,8 +27,12 @@ JobBody job_body(const std::string& name);
 /// Collective. Runs every job that is not done, in order, then prints the result table.
 void run(Session& session);
 
-/// Collective. Validates everything that the jobs will read and prints the plan; writes nothing.
-void check(Session& session);
+/// The job that `rocket check --job` names, and those that it stands on. Without a name: the whole chain,
+/// train-adapter too where adapter.records is set, and only that where neither a bank nor a task is.
+std::vector<std::string> checked_jobs(const RunConfig& config, const std::string& one_job);
+
+/// Collective. Validates everything that these jobs will read and prints the plan; writes nothing.
+void check(Session& session, std::vector<std::string> jobs);
 
 /// Root only. Prints the table of a run, or what an adapter or model folder is and whether rocket can use it.
 void inspect(const Command& command);
@@ -38,10 +42,6 @@ void tokenize(const Command& command);
 
 /// Collective. Embeds the records of files and writes those that are not near one that stands.
 void dedup(Comm& comm, const DedupRequest& request, const Placement& placement);
-
-/// What `check` reads: the inputs of the whole chain, those of train-adapter where adapter.records is set,
-/// and only those where neither a bank nor a task is.
-std::vector<Input> checked_inputs(const RunConfig& config);
 
 /// What train-adapter would do. Throws what it would throw before its work.
 struct AdapterPlan {

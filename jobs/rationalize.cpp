@@ -58,7 +58,8 @@ class Rationalizer {
     adapter_ =
         in_context(fmt::format("{}: rationalize.adapter", config_.location("rationalize.adapter")), [&] {
           return std::make_shared<LoraAdapter>(load_adapter(config_.rationalize.adapter, decoder_.modules(),
-                                                            compute_type(config_), decoder_.device()));
+                                                            compute_type(config_), decoder_.device(),
+                                                            decoder_.files().get()));
         });
   }
 

@@ -1,11 +1,13 @@
 // The bank on the shots: nll, generations and hits of every adapter and shot, similarity of every pair of
 // adapters.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "adapters/bank.h"
 #include "adapters/training_prompt.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "jobs.h"
 #include "pipeline/options.h"
@@ -37,21 +39,25 @@ class BankOnShots {
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         bank_(configured_bank(config_), decoder_.modules(), compute_type(config_), decoder_.device(),
-              config_.bank.memory.bytes),
+              config_.bank.memory.bytes, decoder_.files()),
         generate_(text_.generate_options(config_)) {
     for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
   }
 
-  void check_bank() const {
+  /// Root only, before the work.
+  void check_bank() {
     const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
     if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty())
       log::info("note: {}", note);
-    if (const std::string note = note_on_prompts(entries(), prompt_template(config_)); !note.empty())
+    if (const std::string note = note_on_prompts(bank_.entries(), prompt_template(config_)); !note.empty())
       log::warn("score: {}", note);
+    bank_alone_ = scores_without_shots(bank_.entries(), adapters);
+    for (const std::string& note : notes_on_bank(bank_alone_)) log::warn("score: {}", note);
   }
+  /// Root only: names, effects and copies.
+  const BankScores& bank_alone() const { return bank_alone_; }
   const std::vector<Question>& shots() const { return shots_; }
   const std::vector<ShotTokens>& tokens() const { return tokens_; }
-  const std::vector<BankEntry>& entries() const { return bank_.entries(); }
   std::int64_t rows() const { return bank_.size() + 1; }
   /// The blocks of the table, and one unit more: the similarities.
   std::int64_t units() const { return row_blocks() * shot_blocks() + 1; }
@@ -66,6 +72,7 @@ class BankOnShots {
   void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
                     H5Writer& part) const;
 
+  void check_nll(double nll, std::int64_t row, std::int64_t shot) const;
   void read_ahead(std::int64_t unit);
 
   const RunConfig& config_;
@@ -77,6 +84,7 @@ class BankOnShots {
   Bank bank_;
   GenerateOptions generate_;
   std::vector<ShotTokens> tokens_;
+  BankScores bank_alone_;
 };
 
 Block BankOnShots::block(std::int64_t unit) const {
@@ -114,6 +122,19 @@ void BankOnShots::read_ahead(std::int64_t unit) {
   bank_.read_ahead(std::move(adapters));
 }
 
+/// A far-off adapter may make a perplexity overflow; what is no number at all cannot be ranked.
+void BankOnShots::check_nll(double nll, std::int64_t row, std::int64_t shot) const {
+  if (!std::isnan(nll) && nll > -std::numeric_limits<double>::infinity()) return;
+  const std::string at = fmt::format("shot {} ({}) is {}", shot, place(shots_[shot].record), nll);
+  if (row == 0)
+    fail_data("the base alone: the nll of {}: its activations overflow in {}", at, config_.base.dtype);
+  const std::string& name = bank_.entries()[row - 1].name;
+  fail_data(
+      "adapter '{}': the nll of {}: with it activations overflow in {} (to go on without: bank.exclude: "
+      "[{}])",
+      name, at, config_.base.dtype, name);
+}
+
 void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
                                H5Writer& part) const {
   std::vector<double> nll;
@@ -122,6 +143,7 @@ void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<Sho
   for (std::int64_t row = 0; row < b.rows; ++row) {
     for (std::int64_t shot = 0; shot < b.shots; ++shot) {
       const ShotScore& score = scores[row][shot];
+      check_nll(score.nll, b.first_row + row, b.first_shot + shot);
       nll.push_back(score.nll);
       generations.push_back(text_.generation(score.generated));
       questions.push_back(&shots_[b.first_shot + shot]);
@@ -153,8 +175,6 @@ void gather(const JobContext& context, const BankOnShots& work) {
     place(part.read<std::uint8_t>("correct", {b.rows, b.shots}), b, shots, correct);
     place(part.read_strings("generation"), b, shots, generations);
   }
-  std::vector<std::string> names = {"(base)"};
-  for (const BankEntry& entry : work.entries()) names.push_back(entry.name);
   std::vector<std::int64_t> numbers(shots);  // places in the shots file, blank lines not counted
   std::iota(numbers.begin(), numbers.end(), 0);
   std::vector<std::int32_t> target_tokens;
@@ -162,7 +182,9 @@ void gather(const JobContext& context, const BankOnShots& work) {
     target_tokens.push_back(static_cast<std::int32_t>(shot.example.target_tokens()));
 
   H5Writer out(context.session.run.file("score.h5"));
-  out.write_strings("adapter", names, {rows});
+  out.write_strings("adapter", work.bank_alone().adapters, {rows});
+  out.write("effect", work.bank_alone().effect);
+  out.write("copy_of", work.bank_alone().copy_of);
   out.write("shot", numbers);
   out.write("target_tokens", target_tokens);
   out.write("nll", nll, {rows, shots});

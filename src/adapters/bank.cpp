@@ -8,109 +8,30 @@
 #include <chrono>
 #include <map>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
 
 namespace rocket {
-namespace {
 
 namespace fs = std::filesystem;
 
-bool is_adapter(const fs::path& folder) {
-  return fs::exists(folder / "adapter_config.json");
-}
-
-BankEntry entry_of(const fs::path& folder) {
-  return {folder_name(folder), folder};
-}
-
-void add_folder_of_adapters(const fs::path& bank, std::vector<BankEntry>& entries) {
-  const std::size_t before = entries.size();
-  for (const fs::directory_entry& item : fs::directory_iterator(bank)) {
-    if (!item.is_directory() || item.path().filename().string().starts_with(".")) continue;
-    entries.push_back(entry_of(item.path()));
-  }
-  if (entries.size() == before) {
-    fail_data("{}: neither an adapter (adapter_config.json is missing) nor a folder of adapters",
-              bank.string());
-  }
-}
-
-/// The lines that tell all that is wrong, and how to go on without it.
-[[noreturn]] void refuse(const std::vector<std::string>& problems, const std::vector<std::string>& names) {
-  fail_data("{}\n(to go on without: bank.exclude: [{}])", fmt::join(problems, "\n"), fmt::join(names, ", "));
-}
-
-/// Behind the exclusions: a folder that is no adapter may be named there.
-void check_are_adapters(const std::vector<BankEntry>& entries) {
-  std::vector<std::string> problems, names;
-  for (const BankEntry& entry : entries) {
-    if (is_adapter(entry.folder)) continue;
-    problems.push_back(fmt::format("{}: no adapter: adapter_config.json is missing", entry.folder.string()));
-    names.push_back(entry.name);
-  }
-  if (!problems.empty()) refuse(problems, names);
-}
-
-std::vector<BankEntry> find_adapters(const std::vector<fs::path>& folders) {
-  std::vector<BankEntry> entries;
-  for (const fs::path& folder : folders) {
-    if (!fs::is_directory(folder)) fail_config("bank.adapters: {}: no such folder", folder.string());
-    if (is_adapter(folder)) {
-      entries.push_back(entry_of(folder));
-    } else {
-      add_folder_of_adapters(folder, entries);
-    }
-  }
-  return entries;
-}
-
-void check_names(const std::vector<BankEntry>& entries) {
-  const auto twice = std::ranges::adjacent_find(entries, {}, &BankEntry::name);
-  if (twice != entries.end()) {
-    fail_data("bank: two adapters are called '{}': {} and {}", twice->name, twice->folder.string(),
-              std::next(twice)->folder.string());
-  }
-}
-
-void leave_out(std::vector<BankEntry>& entries, const std::vector<std::string>& exclude) {
-  for (const std::string& name : exclude) {
-    if (!find_entry(entries, name)) {
-      fail_config("bank.exclude: there is no adapter '{}' in the bank", name);
-    }
-  }
-  std::erase_if(entries,
-                [&](const BankEntry& e) { return std::ranges::find(exclude, e.name) != exclude.end(); });
-}
-
-}  // namespace
-
-const BankEntry* find_entry(const std::vector<BankEntry>& entries, const std::string& name) {
-  const auto found = std::ranges::find(entries, name, &BankEntry::name);
-  return found == entries.end() ? nullptr : &*found;
-}
-
-std::vector<BankEntry> list_bank(const std::vector<fs::path>& folders,
-                                 const std::vector<std::string>& exclude) {
-  std::vector<BankEntry> entries = find_adapters(folders);
-  std::ranges::sort(entries, {}, &BankEntry::name);
-  check_names(entries);
-  leave_out(entries, exclude);
-  check_are_adapters(entries);
-  if (entries.empty()) fail_data("bank.adapters: there is no adapter");
-  return entries;
-}
-
 Bank::Bank(std::vector<BankEntry> entries, std::vector<Module> modules, at::ScalarType dtype,
-           at::Device device, std::int64_t memory_bytes)
+           at::Device device, std::int64_t memory_bytes, std::shared_ptr<const ModelWeights> base)
     : entries_(std::move(entries)),
       modules_(std::move(modules)),
       dtype_(dtype),
       device_(device),
       budget_(memory_bytes),
+      base_(std::move(base)),
       slots_(entries_.size()) {
+}
+
+LoraFile Bank::open(std::size_t index) const {
+  const BankEntry& entry = entries_.at(index);
+  return LoraFile(entry.folder, modules_, base_.get(), entry.name);
 }
 
 Bank::~Bank() {
@@ -188,7 +109,7 @@ void Bank::read(std::int64_t index, bool ahead, Lock& lock) {
   std::int64_t reserved = 0;
   lock.unlock();
   try {
-    const LoraFile file(entries_[static_cast<std::size_t>(index)].folder, modules_);
+    const LoraFile file = open(static_cast<std::size_t>(index));
     lock.lock();
     target.bytes = file.bytes(dtype_);
     if (make_room(target.bytes, ahead) || !ahead) {
@@ -249,24 +170,41 @@ std::string problem_of(F&& check) {
 std::vector<AdapterFacts> Bank::check_all(std::int64_t values_up_to) const {
   std::vector<std::string> problems(entries_.size());
   std::vector<std::optional<LoraFile>> files(entries_.size());
-  std::vector<AdapterFacts> facts;
+  std::vector<AdapterFacts> facts(entries_.size());
   std::int64_t bytes = 0;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    problems[i] = problem_of([&] { files[i].emplace(entries_[i].folder, modules_); });
+    problems[i] = problem_of([&] { files[i].emplace(open(i)); });
     if (!files[i]) continue;
-    facts.push_back({files[i]->bytes(dtype_), files[i]->stored_bytes(), files[i]->base_model()});
-    bytes += facts.back().bytes;
+    facts[i] = {files[i]->bytes(dtype_), files[i]->stored_bytes(), files[i]->base_model(), {}, {}};
+    bytes += facts[i].bytes;
   }
-  for (std::size_t i = 0; bytes <= values_up_to && i < entries_.size(); ++i)
-    if (files[i]) problems[i] = problem_of([&] { load_adapter(*files[i], dtype_, at::kCPU); });
+  for (std::size_t i = 0; bytes <= values_up_to && i < entries_.size(); ++i) {
+    if (!files[i]) continue;
+    problems[i] = problem_of([&] {
+      const LoraAdapter adapter = load_adapter(*files[i], dtype_, at::kCPU);
+      facts[i].effect = adapter.has_effect();
+      facts[i].content = adapter.content();
+    });
+  }
   std::vector<std::string> lines, names;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (problems[i].empty()) continue;
     lines.push_back(problems[i]);
     names.push_back(entries_[i].name);
   }
-  if (!lines.empty()) refuse(lines, names);
+  if (!lines.empty()) refuse_adapters(lines, names);
   return facts;
+}
+
+std::vector<std::int64_t> first_copies(const std::vector<AdapterFacts>& adapters) {
+  std::unordered_map<Hash128, std::int64_t, Hash128::Bucket> first;
+  std::vector<std::int64_t> copies(adapters.size(), -1);
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    if (!adapters[i].content) continue;
+    const auto [found, fresh] = first.emplace(*adapters[i].content, i);
+    if (!fresh) copies[i] = found->second;
+  }
+  return copies;
 }
 
 std::string note_on_bases(const std::vector<AdapterFacts>& adapters, const fs::path& base) {

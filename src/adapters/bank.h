@@ -9,34 +9,27 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "adapters/bank_folders.h"
 #include "adapters/lora.h"
 
 namespace rocket {
-
-struct BankEntry {
-  std::string name;  // folder name
-  std::filesystem::path folder;
-};
-
-/// The adapters of a bank: each folder is an adapter (it holds adapter_config.json) or a folder of adapters,
-/// whose plain files and dot folders are skipped. By name (bytes). Throws data (65) for a folder that is no
-/// adapter, for two of one name and for an empty bank, config (78) for a path that is not there or an
-/// excluded name that is not.
-std::vector<BankEntry> list_bank(const std::vector<std::filesystem::path>& folders,
-                                 const std::vector<std::string>& exclude);
-
-/// The entry of this name; nullptr if there is none.
-const BankEntry* find_entry(const std::vector<BankEntry>& entries, const std::string& name);
 
 /// What an adapter takes, in memory in the compute type and in its file, and the base that it names.
 struct AdapterFacts {
   std::int64_t bytes = 0, stored_bytes = 0;
   std::string base_model;
+  /// Known where the values were read: LoraAdapter::has_effect and content.
+  std::optional<bool> effect;
+  std::optional<Hash128> content;
 };
+
+/// For each adapter the place of the first one of the same content, -1 where there is none before it.
+std::vector<std::int64_t> first_copies(const std::vector<AdapterFacts>& adapters);
 
 /// A note on the adapters that name another base than the folder given, whose last component counts; empty
 /// where there is none. (That their shapes fit has been checked.)
@@ -45,8 +38,9 @@ std::string note_on_bases(const std::vector<AdapterFacts>& adapters, const std::
 /// Safe to use from several threads.
 class Bank {
  public:
+  /// `base`: see LoraFile.
   Bank(std::vector<BankEntry> entries, std::vector<Module> modules, at::ScalarType dtype, at::Device device,
-       std::int64_t memory_bytes);
+       std::int64_t memory_bytes, std::shared_ptr<const ModelWeights> base = nullptr);
   ~Bank();
   Bank(const Bank&) = delete;
   Bank& operator=(const Bank&) = delete;
@@ -55,6 +49,8 @@ class Bank {
   const std::vector<BankEntry>& entries() const { return entries_; }
   const std::vector<Module>& modules() const { return modules_; }
   at::Device device() const { return device_; }
+  /// Opens the file of an adapter. Throws as LoraFile does.
+  LoraFile open(std::size_t index) const;
   /// Reads on first use. Where the budget is exceeded the least recently used go, those in use excepted.
   std::shared_ptr<const LoraAdapter> get(std::int64_t index);
   /// These will be asked for next, in about this order: a thread reads them ahead, as far as the budget goes.
@@ -63,7 +59,8 @@ class Bank {
   /// The places of those in memory, ascending.
   std::vector<std::int64_t> resident() const;
   /// Opens every adapter once and validates it: its values too, if all of them together have at most
-  /// `values_up_to` bytes in memory. Throws data (65) with all that is wrong, one line an adapter.
+  /// `values_up_to` bytes in memory. Throws data (65) with all that is wrong, one line an adapter. In the
+  /// order of the entries.
   std::vector<AdapterFacts> check_all(std::int64_t values_up_to) const;
 
  private:
@@ -87,6 +84,7 @@ class Bank {
   at::ScalarType dtype_;
   at::Device device_;
   std::int64_t budget_;
+  std::shared_ptr<const ModelWeights> base_;
   mutable std::mutex mutex_;   // of all below
   std::int64_t resident_ = 0;  // bytes
   std::condition_variable changed_;

@@ -3,59 +3,21 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
-#include <string_view>
 #include <unordered_map>
 
 #include "adapters/target.h"
+#include "adapters/tensor_names.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/adapter_tensors.h"
 #include "model/device.h"
+#include "model/finite.h"
 
 namespace rocket {
 namespace {
-
-constexpr std::string_view kPrefix = "base_model.model.";
-
-// PEFT writes names without the adapter's own; a file that was saved from a state dict still has "default" in
-// them, which PEFT loads all the same.
-constexpr std::pair<std::string_view, bool> kSuffixes[] = {{".lora_A.weight", true},
-                                                           {".lora_A.default.weight", true},
-                                                           {".lora_B.weight", false},
-                                                           {".lora_B.default.weight", false}};
-
-/// What else PEFT saves, and why it is refused.
-constexpr std::pair<std::string_view, std::string_view> kReasons[] = {
-    {".lora_magnitude_vector", "DoRA rescales the weights of the base, which is not computed"},
-    {".lora_embedding_", "a LoRA of the token embeddings is not computed; only linear layers are adapted"},
-    {".lora_A.bias", "a bias inside the LoRA is not computed"},
-    {".lora_B.bias", "a bias inside the LoRA is not computed"},
-    {".token_adapter.", "new token embeddings (trainable_token_indices) are not computed"},
-    {".modules_to_save.", "it replaces a whole module of the base, which is not computed"},
-    {".embed_tokens.", "new token embeddings are not computed"},
-    {".lm_head.", "it replaces the output layer of the base, which is not computed"},
-    {".bias", "a retrained bias of the base (bias: all or lora_only) is not computed"}};
-
-struct Half {
-  std::string module;
-  bool is_a = false;
-};
-
-/// What a tensor's name says.
-Half parse_name(std::string_view name) {
-  for (const auto& [suffix, is_a] : kSuffixes) {
-    const std::size_t around = kPrefix.size() + suffix.size();
-    if (name.size() > around && name.starts_with(kPrefix) && name.ends_with(suffix)) {
-      return {std::string(name.substr(kPrefix.size(), name.size() - around)), is_a};
-    }
-  }
-  for (const auto& [part, reason] : kReasons)
-    if (name.find(part) != std::string_view::npos) fail_data("tensor '{}': {}", name, reason);
-  fail_data("tensor '{}': no part of a LoRA adapter; expected {}<module>.lora_A.weight or .lora_B.weight",
-            name, kPrefix);
-}
 
 void check_shape(const StoredTensor& tensor, std::int64_t rows, std::int64_t columns) {
   if (tensor.shape != std::vector<std::int64_t>{rows, columns}) {
@@ -67,26 +29,49 @@ void check_shape(const StoredTensor& tensor, std::int64_t rows, std::int64_t col
   }
 }
 
+void refuse_empty(const StoredTensor& tensor) {
+  if (std::ranges::find(tensor.shape, 0) != tensor.shape.end())
+    fail_data(
+        "tensor '{}': it is empty (shape [{}]). DeepSpeed ZeRO-3 leaves such tensors where the weights were "
+        "not "
+        "gathered: save the adapter again with stage3_gather_16bit_weights_on_model_save",
+        tensor.name, fmt::join(tensor.shape, ", "));
+}
+
+[[noreturn]] void refuse_module(const StoredTensor& tensor, const std::string& module) {
+  if (module == "lm_head")
+    fail_data(
+        "tensor '{}': a LoRA of the output layer is not computed; only the linear layers of attention and "
+        "feed-forward are adapted",
+        tensor.name);
+  fail_data("tensor '{}': the base has no linear layer '{}'", tensor.name, module);
+}
+
 using WeightMap = std::map<std::int64_t, LoraFile::Weight>;
 
-/// The tensors by module, in model order.
-WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::span<const Module> modules) {
+/// The factors by module, in model order; other tensors that PEFT would load into the base go to `beside`.
+WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::span<const Module> modules,
+                       std::vector<const StoredTensor*>& beside) {
   std::unordered_map<std::string_view, std::int64_t> index;
   for (std::size_t i = 0; i < modules.size(); ++i) index[modules[i].name] = static_cast<std::int64_t>(i);
   WeightMap weights;
   for (const StoredTensor& tensor : tensors) {
-    const Half half = parse_name(tensor.name);
-    const auto found = index.find(half.module);
-    if (found == index.end()) {
-      fail_data("tensor '{}': the base has no linear layer '{}'", tensor.name, half.module);
+    const auto half = lora_half(tensor.name);
+    refuse_empty(tensor);
+    if (!half) {
+      if (!replaced_tensor(tensor.name)) refuse_tensor(tensor.name);
+      beside.push_back(&tensor);
+      continue;
     }
+    const auto found = index.find(half->module);
+    if (found == index.end()) refuse_module(tensor, half->module);
     LoraFile::Weight& weight = weights[found->second];
     weight.module = found->second;
-    const StoredTensor*& slot = half.is_a ? weight.a : weight.b;
+    const StoredTensor*& slot = half->is_a ? weight.a : weight.b;
     if (slot != nullptr) fail_data("tensor '{}': '{}' is the same weight", tensor.name, slot->name);
     slot = &tensor;
   }
-  if (weights.empty()) fail_data("there is no tensor in it");
+  if (weights.empty()) fail_data("there is no tensor of a LoRA in it");
   return weights;
 }
 
@@ -109,11 +94,37 @@ void check_weight(LoraFile::Weight& weight, const Module& module, const AdapterC
 
 at::Tensor read_tensor(const StoredTensor& stored, at::ScalarType dtype, at::Device device) {
   at::Tensor tensor = as_tensor(stored).to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
-  const auto [least, most] = at::aminmax(tensor);  // NaN where one is; without the temporaries of isfinite()
-  if (!std::isfinite(least.item<double>()) || !std::isfinite(most.item<double>())) {
-    fail_data("tensor '{}': holds a value that is not finite", stored.name);
-  }
+  require_finite(tensor, stored.name);
   return tensor;
+}
+
+/// The largest distance between the values of two tensors of one shape; NaN where one is.
+double largest_distance(const StoredTensor& one, const StoredTensor& other) {
+  constexpr std::int64_t kAtOnce = 1 << 20;
+  const at::Tensor x = as_tensor(one).flatten(), y = as_tensor(other).flatten();
+  double largest = 0;
+  for (std::int64_t first = 0; first < x.numel(); first += kAtOnce) {
+    const std::int64_t count = std::min(kAtOnce, x.numel() - first);
+    const auto part = [&](const at::Tensor& t) { return t.narrow(0, first, count).to(at::kDouble); };
+    const double here = (part(x) - part(y)).abs().max().item<double>();
+    if (!(here <= largest)) largest = here;
+    if (std::isnan(largest)) break;
+  }
+  return largest;
+}
+
+/// A tensor of the base that lies beside the LoRA. PEFT loads it into the base, so it must be the base's own.
+void check_copy(const StoredTensor& tensor, const ModelWeights* base) {
+  const std::string name = *replaced_tensor(tensor.name);
+  if (base == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base's '{}' is not at hand)", name));
+  const StoredTensor* own = base->find(name);
+  if (own == nullptr && name == "lm_head.weight") own = base->find("model.embed_tokens.weight");  // tied
+  if (own == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base has no '{}')", name));
+  if (own->shape != tensor.shape)
+    refuse_tensor(tensor.name, fmt::format(" (its shape is [{}], the base's [{}])",
+                                           fmt::join(tensor.shape, ", "), fmt::join(own->shape, ", ")));
+  if (const double distance = largest_distance(tensor, *own); distance != 0)
+    refuse_tensor(tensor.name, fmt::format(" (it differs from the base's by up to {:.3g})", distance));
 }
 
 }  // namespace
@@ -136,14 +147,36 @@ std::int64_t LoraAdapter::bytes() const {
   return sum;
 }
 
-LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> modules)
-    : name_(folder_name(folder)),
+bool LoraAdapter::has_effect() const {
+  return std::ranges::any_of(weights, [](const LoraWeight& w) {
+    return w.scale != 0 && (w.a_RI.ne(0).any(1) & w.b_OR.ne(0).any(0)).any().item<bool>();
+  });
+}
+
+Hash128 LoraAdapter::content() const {
+  std::vector<Hash128> parts;
+  const auto add = [&](const void* data, std::size_t bytes) {
+    parts.push_back(hash128({static_cast<const std::byte*>(data), bytes}));
+  };
+  for (const LoraWeight& w : weights) {
+    const std::array about{static_cast<double>(w.module), static_cast<double>(w.lora_r()), w.scale};
+    add(about.data(), sizeof about);
+    add(w.a_RI.const_data_ptr(), w.a_RI.nbytes());
+    add(w.b_OR.const_data_ptr(), w.b_OR.nbytes());
+  }
+  return hash128(std::as_bytes(std::span(parts)));
+}
+
+LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> modules,
+                   const ModelWeights* base, const std::string& name)
+    : name_(name.empty() ? folder_name(folder) : name),
+      base_(base),
       tensors_(in_context(fmt::format("adapter '{}'", name_), [&] { return open_adapter_tensors(folder); })) {
   in_context(fmt::format("adapter '{}'", name_), [&] {
     const AdapterConfig config = read_adapter_config(folder);
     base_model_ = config.base_model;
     in_context(tensors_->path().filename().string(), [&] {
-      for (auto& [module, weight] : pair_tensors(tensors_->tensors(), modules)) {
+      for (auto& [module, weight] : pair_tensors(tensors_->tensors(), modules, beside_)) {
         weights_.push_back(weight);
         check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], config);
       }
@@ -177,7 +210,15 @@ LoraWeight LoraFile::read(const Weight& weight, at::ScalarType dtype, at::Device
   });
 }
 
+void LoraFile::check_copies() const {
+  in_context(fmt::format("adapter '{}': {}", name_, tensors_->path().filename().string()), [&] {
+    for (const StoredTensor* tensor : beside_) check_copy(*tensor, base_);
+    if (!beside_.empty()) tensors_->forget_pages();
+  });
+}
+
 LoraAdapter load_adapter(const LoraFile& file, at::ScalarType dtype, at::Device device) {
+  file.check_copies();
   LoraAdapter adapter{file.name(), {}};
   for (const LoraFile::Weight& weight : file.weights())
     adapter.weights.push_back(file.read(weight, dtype, device));
@@ -185,8 +226,8 @@ LoraAdapter load_adapter(const LoraFile& file, at::ScalarType dtype, at::Device 
 }
 
 LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
-                         at::ScalarType dtype, at::Device device) {
-  return load_adapter(LoraFile(folder, modules), dtype, device);
+                         at::ScalarType dtype, at::Device device, const ModelWeights* base) {
+  return load_adapter(LoraFile(folder, modules, base), dtype, device);
 }
 
 }  // namespace rocket

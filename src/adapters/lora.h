@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hash.h"
 #include "formats/tensors.h"
 #include "model/linear_delta.h"
 
@@ -29,6 +30,11 @@ struct LoraAdapter {
 
   const LoraWeight* find(std::int64_t module) const;
   std::int64_t bytes() const;
+  /// False where scale B A is zero in all modules: B never trained, A zero, alpha 0. Looked at rank by rank:
+  /// ranks that cancel each other out count as an effect.
+  bool has_effect() const;
+  /// Of modules, scales and values: equal for adapters that compute the same from the same numbers.
+  Hash128 content() const;
   /// To another type, in place.
   void convert(at::ScalarType dtype);
 };
@@ -48,8 +54,10 @@ class LoraFile {
   /// Throws data (65) with "adapter 'name': file: tensor: ..." for anything that cannot be applied exactly as
   /// PEFT would: see adapter_config.h; a lone A or B, shapes that do not fit base or rank, a tensor that
   /// names no module of the base or one outside target_modules (PEFT drops it). A target without tensors is
-  /// not adapted (PEFT: B = 0).
-  LoraFile(const std::filesystem::path& folder, std::span<const Module> modules);
+  /// not adapted (PEFT: B = 0). `base`, which must outlive the file, is what copies of the base's tensors are
+  /// compared with; null: no such copy is accepted. An empty `name` is the folder's.
+  LoraFile(const std::filesystem::path& folder, std::span<const Module> modules,
+           const ModelWeights* base = nullptr, const std::string& name = "");
 
   const std::string& name() const { return name_; }
   /// base_model_name_or_path; may be empty.
@@ -60,21 +68,27 @@ class LoraFile {
   /// By module, ascending.
   const std::vector<Weight>& weights() const { return weights_; }
   const Weight* find(std::int64_t module) const;
+  /// Tensors beside the LoRA that PEFT would load into the base.
+  std::size_t beside() const { return beside_.size(); }
+  /// Throws data (65) for one of them that is not equal to the base's own.
+  void check_copies() const;
   /// Own copies in `dtype`. Throws data (65) for a value that is not finite.
   LoraWeight read(const Weight& weight, at::ScalarType dtype, at::Device device) const;
 
  private:
   std::string name_, base_model_;
+  const ModelWeights* base_;
   std::unique_ptr<const TensorFile> tensors_;
   std::vector<Weight> weights_;
+  std::vector<const StoredTensor*> beside_;
 };
 
-/// All weights of a file. Throws as LoraFile::read does.
+/// All weights of a file. Throws as LoraFile::read and check_copies do.
 LoraAdapter load_adapter(const LoraFile& file, at::ScalarType dtype, at::Device device);
 
 /// All weights of a PEFT folder. Throws as LoraFile does.
 LoraAdapter load_adapter(const std::filesystem::path& folder, std::span<const Module> modules,
-                         at::ScalarType dtype, at::Device device);
+                         at::ScalarType dtype, at::Device device, const ModelWeights* base = nullptr);
 
 /// Writes a PEFT folder (adapter_config.json, adapter_model.safetensors in float32) that
 /// PeftModel.from_pretrained loads. Ranks and scales may differ by module (rank_pattern, alpha_pattern with

@@ -47,7 +47,7 @@ class Sum {
 
 std::vector<LoraFile> open_all(const Bank& bank) {
   std::vector<LoraFile> files;
-  for (const BankEntry& entry : bank.entries()) files.emplace_back(entry.folder, bank.modules());
+  for (std::size_t i = 0; i < bank.entries().size(); ++i) files.push_back(bank.open(i));
   return files;
 }
 

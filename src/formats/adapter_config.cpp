@@ -1,5 +1,7 @@
 #include "formats/adapter_config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -28,11 +30,17 @@ const std::set<std::string> kComputed = {
     "rank_pattern",   "target_modules",          "use_rslora"};
 
 /// Say nothing about the function that the adapter computes. (qalora_group_size acts with use_qalora only,
-/// megatron_core with megatron_config only; fan_in_fan_out PEFT switches off, with a warning, for the linear
-/// layers of all the families here.)
-const std::set<std::string> kMetadata = {
-    "auto_mapping", "fan_in_fan_out",    "inference_mode", "lora_dropout",   "megatron_core",
-    "peft_version", "qalora_group_size", "revision",       "runtime_config", "task_type"};
+/// megatron_core with megatron_config only; the configurations of an initialisation are ignored by PEFT
+/// unless init_lora_weights names it; ensure_weight_tying concerns embeddings and output layer;
+/// fan_in_fan_out PEFT switches off, with a warning, for the linear layers of all the families here.)
+const std::set<std::string> kMetadata = {"auto_mapping",  "corda_config",   "ensure_weight_tying",
+                                         "eva_config",    "fan_in_fan_out", "inference_mode",
+                                         "loftq_config",  "lora_dropout",   "lora_ga_config",
+                                         "megatron_core", "peft_version",   "qalora_group_size",
+                                         "revision",      "runtime_config", "task_type"};
+
+/// Initialisations of A and B that leave the base as it is (LoraLayer.update_layer of PEFT).
+const std::set<std::string> kPlainInits = {"gaussian", "eva", "orthogonal", "mica"};
 
 const std::map<std::string, std::string> kReasons = {
     {"use_dora", "DoRA rescales the weights of the base, for which a mixture of experts is not defined"},
@@ -61,7 +69,19 @@ void refuse_what_is_not_computed(const JsonObject& config) {
   }
 }
 
+/// Folders of other libraries have a file of this name, too.
+void check_is_peft(const JsonObject& config) {
+  if (config.has("peft_type")) return;
+  if (config.has("lora_parameters") || config.has("fine_tune_type"))
+    config.refuse(
+        "peft_type",
+        "missing: this is an adapter of mlx-lm, which is not read. Save it in the form of PEFT: lora_a "
+        "and lora_b transposed as lora_A and lora_B, r = rank, lora_alpha = scale * rank");
+  config.refuse("peft_type", "missing: this is no adapter of PEFT");
+}
+
 void check_kind(const JsonObject& config) {
+  check_is_peft(config);
   if (const auto type = config.text("peft_type"); type != "LORA")
     config.refuse("peft_type", fmt::format("'{}' is not supported (known: LORA)", type));
   // The base's own biases, retrained, would lie beside the tensors of the LoRA, where they are refused by
@@ -69,11 +89,19 @@ void check_kind(const JsonObject& config) {
   if (const auto bias = config.text("bias", "none"); bias != "none" && bias != "all" && bias != "lora_only")
     config.refuse("bias", fmt::format("'{}' is not supported (known: none, all, lora_only)", bias));
   const Json* init = config.find("init_lora_weights");
-  if (init && !init->is_boolean() && *init != "gaussian")
-    config.refuse("init_lora_weights",
-                  fmt::format("{} is not supported (known: true, false, \"gaussian\"): others may change the "
-                              "weights of the base; convert it to a plain LoRA with PEFT",
-                              shown(*init)));
+  if (init && !init->is_boolean() && !(init->is_string() && kPlainInits.contains(init->get<std::string>())))
+    config.refuse(
+        "init_lora_weights",
+        fmt::format("{} is not supported (known: true, false, {}): others change the weights of the "
+                    "base; convert it to a plain LoRA with PEFT",
+                    shown(*init), fmt::join(kPlainInits, ", ")));
+}
+
+/// PEFT takes its defaults where these are absent, and stops with a TypeError where they are null.
+void refuse_null_numbers(const JsonObject& config) {
+  for (const char* key : {"r", "lora_alpha"})
+    if (config.value().contains(key) && !config.has(key))
+      config.refuse(key, "null is no number, and PEFT refuses it too: write the value of the training");
 }
 
 /// A list of texts, or a single one (`single` becomes true).
@@ -168,6 +196,7 @@ AdapterConfig read_adapter_config(const std::filesystem::path& folder) {
   const JsonObject config(json, file.string());
   check_kind(config);
   refuse_what_is_not_computed(config);
+  refuse_null_numbers(config);
   constexpr double kAny = -std::numeric_limits<double>::infinity();
   AdapterConfig adapter;
   adapter.r = config.integer("r", 1, kMaxRank, kDefaultRank);

@@ -43,8 +43,10 @@ struct AdapterConfig {
   bool leaves_out(const std::string& module) const;
 };
 
-/// Throws data (65): no LoRA, an unknown key or an unsupported feature whose value is not null, false, [] or
-/// {} (DoRA, bias, modules_to_save, ...), wrong types. The message names the file and the key.
+/// Throws data (65): no LoRA of PEFT, an unknown key or an unsupported feature whose value is not null,
+/// false,
+/// [] or {} (DoRA, bias, modules_to_save, ...), a null r or lora_alpha, wrong types. The message names the
+/// file and the key. Absent keys take PEFT's defaults.
 AdapterConfig read_adapter_config(const std::filesystem::path& folder);
 
 }  // namespace rocket

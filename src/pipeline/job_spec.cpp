@@ -1,9 +1,11 @@
 #include "pipeline/job_spec.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "adapters/bank.h"
 #include "base/error.h"
+#include "base/nearest.h"
 #include "formats/encoder_weights.h"
 #include "pipeline/options.h"
 #include "text/record.h"
@@ -31,7 +33,7 @@ const std::vector<JobSpec>& job_specs() {
   };
   static const std::vector<JobSpec> specs = {
       {"score",
-       1,
+       2,
        with({"base.dtype", "bank.exclude", "task.k", "prompt", "scoring"}, answer),
        {Input::base, Input::bank, Input::shots},
        {},
@@ -115,6 +117,27 @@ const JobSpec& job_that_leaves(const std::string& output) {
     if (std::ranges::count(spec.all_outputs(), output) > 0) return spec;
   }
   fail_internal("no job leaves '{}'", output);
+}
+
+std::vector<std::string> jobs_up_to(const std::string& name) {
+  std::vector<std::string> known;
+  for (const JobSpec& spec : job_specs()) known.push_back(spec.name);
+  if (std::ranges::find(known, name) == known.end())
+    fail(ExitCode::usage, "no job is called '{}': did you mean '{}'?", name, nearest(name, known));
+  std::vector<std::string> wanted = {name};
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    std::ranges::copy(job_spec(wanted[i]).upstream, std::back_inserter(wanted));
+  std::erase_if(known,
+                [&](const std::string& job) { return std::ranges::find(wanted, job) == wanted.end(); });
+  return known;
+}
+
+std::vector<Input> inputs_of(const std::vector<std::string>& jobs) {
+  std::vector<Input> inputs;
+  for (const std::string& job : jobs)
+    for (const Input input : job_spec(job).inputs)
+      if (std::ranges::find(inputs, input) == inputs.end()) inputs.push_back(input);
+  return inputs;
 }
 
 namespace {

@@ -43,6 +43,13 @@ const JobSpec& job_spec(const std::string& name);
 /// The job that leaves this output. Throws internal (70) if there is none.
 const JobSpec& job_that_leaves(const std::string& output);
 
+/// The job behind the jobs whose results it stands on, in order. Throws usage (64), with the nearest name,
+/// where no job is called so.
+std::vector<std::string> jobs_up_to(const std::string& name);
+
+/// What these jobs read, each once.
+std::vector<Input> inputs_of(const std::vector<std::string>& jobs);
+
 /// The files behind `inputs`, sorted by label. Folders are listed as their readers would read them.
 std::vector<InputFile> input_files(const JobSpec& spec, const RunConfig& config);
 

@@ -67,6 +67,16 @@ auto parse_own(const fs::path& file, F&& parse) {
 
 }  // namespace
 
+BankScores scores_without_shots(const std::vector<BankEntry>& entries,
+                                const std::vector<AdapterFacts>& facts) {
+  BankScores scores;
+  scores.adapters = {"(base)"};
+  for (const BankEntry& entry : entries) scores.adapters.push_back(entry.name);
+  for (const AdapterFacts& adapter : facts) scores.effect.push_back(adapter.effect.value_or(true));
+  scores.copy_of = first_copies(facts);
+  return scores;
+}
+
 StoredScores read_scores(const RunDirectory& run) {
   const H5Reader file = open_result(run, "score.h5");
   StoredScores scores;
@@ -79,6 +89,10 @@ StoredScores read_scores(const RunDirectory& run) {
   scores.bank.nll = file.read<double>("nll", {rows, shots});
   scores.bank.correct = file.read<std::uint8_t>("correct", {rows, shots});
   scores.bank.similarity = file.read<double>("similarity", {rows - 1, rows - 1});
+  if (file.has("effect")) {  // not in runs of older versions, which can still be looked at
+    scores.bank.effect = file.read<std::uint8_t>("effect", {rows - 1});
+    scores.bank.copy_of = file.read<std::int64_t>("copy_of", {rows - 1});
+  }
   scores.generations = file.read_strings("generation");
   return scores;
 }
@@ -174,14 +188,19 @@ std::optional<std::int64_t> StoredEvaluation::nothing_found(std::size_t system) 
   return std::count(begin, begin + items, std::nullopt);
 }
 
+LoraAdapter adapter_of_bank(const RunConfig& config, const std::string& name, std::span<const Module> modules,
+                            at::ScalarType dtype, at::Device device) {
+  const std::vector<BankEntry> bank = configured_bank(config);
+  const BankEntry* entry = find_entry(bank, name);
+  if (!entry) fail_data("adapter '{}' is not in the bank any more", name);
+  const ModelWeights base(config.base.path);
+  return load_adapter(LoraFile(entry->folder, modules, &base, name), dtype, device);
+}
+
 Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
-  const std::vector<BankEntry> bank = configured_bank(session.config);
   std::vector<LoraAdapter> experts;
-  for (const std::string& name : read_expert_choice(session.run).experts) {
-    const BankEntry* entry = find_entry(bank, name);
-    if (!entry) fail_data("expert '{}' of experts.json is not in the bank", name);
-    experts.push_back(load_adapter(entry->folder, modules, at::kFloat, device));
-  }
+  for (const std::string& name : read_expert_choice(session.run).experts)
+    experts.push_back(adapter_of_bank(session.config, name, modules, at::kFloat, device));
   return Mixture::assemble(experts, modules, mixture_options(session.config), device);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/bank.h"
 #include "moe/mixture.h"
 #include "pipeline/session.h"
 #include "selection/corpus_choice.h"
@@ -21,6 +22,10 @@ struct StoredScores {
   std::vector<std::string> generations;     // [A + 1, K]
 };
 StoredScores read_scores(const RunDirectory& run);
+
+/// What reading the bank alone shows: names, effects and copies.
+BankScores scores_without_shots(const std::vector<BankEntry>& entries,
+                                const std::vector<AdapterFacts>& facts);
 
 /// experts.json.
 void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice);
@@ -51,6 +56,10 @@ struct StoredEvaluation {
   std::optional<std::int64_t> nothing_found(std::size_t system) const;
 };
 StoredEvaluation read_evaluation_result(const RunDirectory& run);
+
+/// An adapter of the configured bank by its name there.
+LoraAdapter adapter_of_bank(const RunConfig& config, const std::string& name, std::span<const Module> modules,
+                            at::ScalarType dtype, at::Device device);
 
 /// The mixture that starts from the chosen experts, untrained.
 Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device);

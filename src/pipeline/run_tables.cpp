@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/proof.h"
 #include "pipeline/results.h"
@@ -214,7 +215,8 @@ Shown run_table(const RunDirectory& run, const std::string& name) {
   for (const auto& [known, maker] : makers()) {
     if (known == name) return maker(run);
   }
-  fail(ExitCode::usage, "no table is called '{}'; there are: {}", name, fmt::join(run_table_names(), ", "));
+  fail(ExitCode::usage, "no table is called '{}': did you mean '{}'? There are: {}", name,
+       nearest(name, run_table_names()), fmt::join(run_table_names(), ", "));
 }
 
 std::string run_summary(const RunDirectory& run) {
@@ -228,8 +230,11 @@ std::string run_summary(const RunDirectory& run) {
   if (const std::int64_t skipped = skipped_records(run); skipped > 0)
     text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped,
                         run.file("skipped.jsonl").string());
-  if (fs::exists(run.file("experts.json")))
-    text += fmt::format("\nexperts: {}\n", fmt::join(read_expert_choice(run).experts, ", "));
+  if (fs::exists(run.file("experts.json"))) {
+    const ExpertChoice choice = read_expert_choice(run);
+    text += fmt::format("\nexperts: {}\n", fmt::join(choice.experts, ", "));
+    for (const std::string& note : choice.notes) text += fmt::format("note: {}\n", note);
+  }
   if (fs::exists(run.file("evaluate.h5")))
     text += fmt::format("\n{}", render(evaluation(run), TableFormat::text));
   return text;

@@ -55,9 +55,11 @@ std::string shown(const json& value) {
   return one_line(value.dump());
 }
 
-/// A value of an object, which has a line of its own; a list of texts that one line would cut has a line for
-/// each text.
+/// A value of an object, which has a line of its own: a text is whole, false is no empty place, and a list of
+/// texts that one line would cut has a line for each text.
 std::string shown_whole(const json& value) {
+  if (value == false) return "no";
+  if (value.is_string()) return escaped(value.get<std::string>());
   const bool texts =
       value.is_array() && std::ranges::all_of(value, [](const json& v) { return v.is_string(); });
   if (!texts || value.dump().size() <= widest_text) return shown(value);

@@ -21,7 +21,7 @@ struct Table {
 /// JSON: a list of objects. Text: aligned columns, numbers to the right, long texts cut. Ends with a newline.
 std::string render(const Table& table, TableFormat format);
 
-/// One object: JSON as it is, text and CSV as lines "name value".
+/// One object: JSON as it is, text and CSV as lines "name value"; texts are not cut.
 std::string render(const nlohmann::ordered_json& object, TableFormat format);
 
 }  // namespace rocket

@@ -44,8 +44,9 @@ TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, 
   if (tokenizer.eos()) return *tokenizer.eos();
   if (!model.eos_ids.empty()) return static_cast<TokenId>(model.eos_ids.front());
   fail_data(
-      "{}: no end-of-sequence token: neither eos_token in tokenizer_config.json nor eos_token_id in "
-      "config.json",
+      "{}: no end-of-sequence token: neither eos_token in tokenizer_config.json or special_tokens_map.json "
+      "nor "
+      "eos_token_id in config.json",
       folder);
 }
 
@@ -72,11 +73,15 @@ AnswerExtractor ready_extractor(const RunConfig& config) {
   return extractor;
 }
 
+void check_shot_count(const RunConfig& config, std::size_t found) {
+  if (static_cast<std::int64_t>(found) >= config.task.k) return;
+  fail_data("{}: task.k is {}, but the file holds {} shots{}", config.task.shots, config.task.k, found,
+            found == 0 ? "" : fmt::format(" (to use them all: --set task.k={})", found));
+}
+
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<Question> shots = read_questions(config.task.shots, config, extractor, config.task.k);
-  if (static_cast<std::int64_t>(shots.size()) < config.task.k)
-    fail_data("{}: task.k is {}, but the file holds {} shots", config.task.shots, config.task.k,
-              shots.size());
+  check_shot_count(config, shots.size());
   for (const Question& shot : shots) {
     if (fold_white_space(shot.record.target()).empty())
       fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on",

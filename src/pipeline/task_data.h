@@ -40,6 +40,9 @@ AnswerExtractor ready_extractor(const RunConfig& config);
 /// tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
 
+/// Throws data (65), with the setting that helps, where the shots file holds fewer than task.k.
+void check_shot_count(const RunConfig& config, std::size_t found);
+
 /// A shot that may lack a target, and the object of the file that it was read from.
 struct OpenShot {
   Question question;

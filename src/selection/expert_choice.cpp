@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <set>
 #include <tuple>
@@ -172,7 +173,15 @@ void check_similarities(const BankScores& scores) {
   }
 }
 
-void check_counts(const ExpertOptions& options, std::int64_t bank) {
+/// Adapters with an effect, in order.
+std::vector<std::int64_t> usable(const std::vector<std::int64_t>& order, const BankScores& scores) {
+  std::vector<std::int64_t> result;
+  std::copy_if(order.begin(), order.end(), std::back_inserter(result),
+               [&](std::int64_t adapter) { return scores.has_effect(adapter); });
+  return result;
+}
+
+void check_counts(const ExpertOptions& options, std::int64_t bank, std::int64_t usable) {
   if (options.count < 1) {
     fail_config("experts.count: expected at least 1, found {}", options.count);
   }
@@ -180,8 +189,9 @@ void check_counts(const ExpertOptions& options, std::int64_t bank) {
     fail_config("experts.count: {} experts cannot be chosen from {} candidates: raise experts.candidates",
                 options.count, options.candidates);
   }
-  if (options.count > bank) {
-    fail_data("experts.count: {} experts were asked for, the bank holds {} adapters", options.count, bank);
+  if (options.count > usable) {
+    fail_data("experts.count: {} experts were asked for, the bank holds {} adapters{}", options.count, bank,
+              usable < bank ? fmt::format(", {} of them without effect", bank - usable) : "");
   }
 }
 
@@ -202,8 +212,9 @@ std::vector<std::int64_t> indices_of(const std::vector<std::string>& names, cons
 }
 
 /// One number per adapter of the bank; the adapters with the `count` smallest.
-std::vector<std::int64_t> drawn(std::int64_t bank, const ExpertOptions& options) {
-  std::vector<std::int64_t> order = permutation(bank, options.seed, stream("experts"));
+std::vector<std::int64_t> drawn(const BankScores& scores, const ExpertOptions& options) {
+  const auto bank = static_cast<std::int64_t>(scores.adapters.size()) - 1;
+  std::vector<std::int64_t> order = usable(permutation(bank, options.seed, stream("experts")), scores);
   order.resize(static_cast<std::size_t>(options.count));
   return order;
 }
@@ -218,15 +229,16 @@ std::vector<std::int64_t> in_order(const std::vector<std::int64_t>& chosen, cons
   return result;
 }
 
-std::vector<std::int64_t> cut(const Standings& standings, const ExpertOptions& options,
-                              ExpertChoice& choice) {
-  const auto bank = static_cast<std::int64_t>(standings.order.size());
-  if (options.candidates > bank) {
-    choice.notes.push_back(
-        fmt::format("experts.candidates is {}, the bank holds {} adapters: all are candidates",
-                    options.candidates, bank));
+std::vector<std::int64_t> cut(const BankScores& scores, const Standings& standings,
+                              const ExpertOptions& options, ExpertChoice& choice) {
+  const std::vector<std::int64_t> order = usable(standings.order, scores);
+  const auto most = static_cast<std::int64_t>(order.size());
+  if (options.candidates > most) {
+    choice.notes.push_back(fmt::format(
+        "experts.candidates is {}, the bank holds {} adapters{}: all are candidates", options.candidates,
+        most, order.size() < standings.order.size() ? " with an effect" : ""));
   }
-  return {standings.order.begin(), standings.order.begin() + std::min(options.candidates, bank)};
+  return {order.begin(), order.begin() + std::min(options.candidates, most)};
 }
 
 std::vector<std::int64_t> best_tuple(const BankScores& scores, const Standings& standings,
@@ -269,18 +281,37 @@ void record(const BankScores& scores, Standings&& standings, const std::vector<s
 
 }  // namespace
 
+std::vector<std::string> notes_on_bank(const BankScores& scores) {
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < scores.effect.size(); ++i) {
+    if (scores.effect[i] == 0)
+      notes.push_back(fmt::format(
+          "adapter '{}' has no effect: its B A is zero in every layer (never trained, or lora_alpha is "
+          "0). It is no candidate unless experts.names names it",
+          scores.adapters[i + 1]));
+  }
+  for (std::size_t i = 0; i < scores.copy_of.size(); ++i) {
+    if (scores.copy_of[i] >= 0 && scores.has_effect(static_cast<std::int64_t>(i)))
+      notes.push_back(fmt::format("adapter '{}' is a copy of '{}': the same weights under another name",
+                                  scores.adapters[i + 1],
+                                  scores.adapters[static_cast<std::size_t>(scores.copy_of[i]) + 1]));
+  }
+  return notes;
+}
+
 ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& options) {
   Standings standings = stand(scores, options.signals);
   check_similarities(scores);
   const auto bank = static_cast<std::int64_t>(standings.order.size());
   ExpertChoice choice;
+  choice.notes = notes_on_bank(scores);
   std::vector<std::int64_t> candidates, experts;
   if (!options.names.empty()) {
     candidates = experts = in_order(indices_of(options.names, scores), standings);
     record(scores, std::move(standings), candidates, experts, choice);
     return choice;
   }
-  check_counts(options, bank);
+  check_counts(options, bank, static_cast<std::int64_t>(usable(standings.order, scores).size()));
   const Signals& signals = options.signals;
   if (signals.perplexity) {
     for (const HeavyShot& heavy : heavy_shots(scores))
@@ -288,9 +319,9 @@ ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& optio
           describe(heavy, scores, fmt::format("shot {} (from 0) of {}", heavy.shot, scores.shots)));
   }
   if (!signals.perplexity && !signals.accuracy && !signals.diversity) {
-    candidates = experts = in_order(drawn(bank, options), standings);
+    candidates = experts = in_order(drawn(scores, options), standings);
   } else {
-    candidates = cut(standings, options, choice);
+    candidates = cut(scores, standings, options, choice);
     if (signals.diversity) {
       experts = best_tuple(scores, standings, candidates, options.count, choice);
     } else {
@@ -303,13 +334,14 @@ ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& optio
 
 std::string best_single(const BankScores& scores) {
   const Standings standings = stand(scores, {});
-  const auto best =
-      std::min_element(standings.order.begin(), standings.order.end(), [&](std::int64_t a, std::int64_t b) {
-        const auto i = static_cast<std::size_t>(a), j = static_cast<std::size_t>(b);
-        const AdapterStanding &x = standings.rows[i + 1], &y = standings.rows[j + 1];
-        return std::tie(y.accuracy, standings.perplexity[i], x.adapter) <
-               std::tie(x.accuracy, standings.perplexity[j], y.adapter);
-      });
+  std::vector<std::int64_t> choice = usable(standings.order, scores);
+  if (choice.empty()) choice = standings.order;
+  const auto best = std::min_element(choice.begin(), choice.end(), [&](std::int64_t a, std::int64_t b) {
+    const auto i = static_cast<std::size_t>(a), j = static_cast<std::size_t>(b);
+    const AdapterStanding &x = standings.rows[i + 1], &y = standings.rows[j + 1];
+    return std::tie(y.accuracy, standings.perplexity[i], x.adapter) <
+           std::tie(x.accuracy, standings.perplexity[j], y.adapter);
+  });
   return standings.rows[static_cast<std::size_t>(*best) + 1].adapter;
 }
 

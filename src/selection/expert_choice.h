@@ -15,7 +15,15 @@ struct BankScores {
   std::vector<double> nll;            // [A + 1, K]
   std::vector<std::uint8_t> correct;  // [A + 1, K]
   std::vector<double> similarity;     // [A, A]
+  std::vector<std::uint8_t> effect;   // [A], 0: the adapter leaves the base as it is; empty: all have one
+  std::vector<std::int64_t> copy_of;  // [A], place of the first adapter with the same weights, -1: none
+
+  /// Whether adapter i of the bank changes the base.
+  bool has_effect(std::int64_t i) const { return effect.empty() || effect[static_cast<std::size_t>(i)] != 0; }
 };
+
+/// One line for each adapter without effect and for each copy, for the user.
+std::vector<std::string> notes_on_bank(const BankScores& scores);
 
 struct Signals {
   bool perplexity = true, accuracy = true, diversity = true;
@@ -53,12 +61,14 @@ struct ExpertChoice {
   std::vector<std::string> notes;          // for the user: what was asked for and could not be had
 };
 
-/// For count = 1 the mean similarity of a tuple is undefined and its rank counts 0.
-/// Throws config (78) for N > M, N < 1, a name given twice, or more than 10^8 tuples; data (65) for N larger
-/// than the bank, an unknown name, or a score that is not a number.
+/// For count = 1 the mean similarity of a tuple is undefined and its rank counts 0. An adapter without effect
+/// is similar to no other, so diversity would favour it: it becomes a candidate only where experts.names
+/// names it. Throws config (78) for N > M, N < 1, a name given twice, or more than 10^8 tuples; data (65) for
+/// N larger than the number of adapters with an effect, an unknown name, or a score that is not a number.
 ExpertChoice choose_experts(const BankScores& scores, const ExpertOptions& options);
 
-/// The best single adapter by the shots: highest accuracy, then lower perplexity, then name.
+/// The best single adapter by the shots: highest accuracy, then lower perplexity, then name; one with an
+/// effect where there is one.
 std::string best_single(const BankScores& scores);
 
 /// Average ranks from 1 of values ascending.

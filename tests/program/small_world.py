@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import struct
 import subprocess
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -45,6 +46,24 @@ def make_world(folder, adapters=("home", "sells", "color", "tool", "color-weak",
     path = folder / "config.yaml"
     path.write_text(json.dumps(config, indent=1), encoding="utf-8")  # JSON is YAML
     return path
+
+
+def read_tensors(file):
+    """{name: (dtype, shape, bytes)} of a safetensors file."""
+    raw = pathlib.Path(file).read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = {name: about for name, about in json.loads(raw[8:8 + length]).items() if name != "__metadata__"}
+    data = raw[8 + length:]
+    return {name: (a["dtype"], a["shape"], data[slice(*a["data_offsets"])]) for name, a in header.items()}
+
+
+def write_tensors(file, tensors):
+    header, at = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    pathlib.Path(file).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values()))
 
 
 def rocket(*arguments, ranks=0, timeout=300, check=True, cwd=REPOSITORY, **popen):

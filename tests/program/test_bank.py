@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import struct
 import tempfile
@@ -9,8 +10,8 @@ import time
 import unittest
 import zipfile
 
-from small_world import LAB, make_world, rocket
-from test_bad_input import edit_config
+from small_world import LAB, make_world, read_tensors, rocket, write_tensors
+from test_bad_input import edit_config, edit_json
 
 DATA = 65
 MODULE = "model.layers.0.self_attn.q_proj"
@@ -98,6 +99,137 @@ class Bank(unittest.TestCase):
         shutil.rmtree(self.folder / "run")
         rocket("score", self.config, "--set", "bank.memory=1 KiB")
         self.assertEqual((self.folder / "run/score.h5").read_bytes(), scores)
+
+
+    def copy(self, name, new_name=None, change=lambda name, tensor: (name, tensor), **config):
+        """An adapter of the lab; `change` maps (name, (dtype, shape, bytes)) of each tensor (None: drops it), `config` sets keys."""
+        folder = self.bank / (new_name or name)
+        shutil.copytree(LAB / "bank" / name, folder)
+        tensors = read_tensors(folder / "adapter_model.safetensors")
+        write_tensors(folder / "adapter_model.safetensors", dict(filter(None, (change(*pair) for pair in tensors.items()))))
+        edit_json(folder / "adapter_config.json", **config)
+        return folder
+
+    def test_an_adapter_without_effect_is_said_and_is_no_expert(self):
+        for name in ("home", "price", "job", "sells"):
+            self.copy(name)
+        self.copy("color", "untrained", zero_b)
+        self.copy("tool", "muted", lora_alpha=0)
+        self.copy("home", "home-copy")
+        edit_config(self.config, "experts", {"candidates": 7, "count": 3})
+        notes = ("adapter 'untrained' has no effect", "adapter 'muted' has no effect", "'home-copy' is a copy of 'home'")
+        shown = {"check": rocket("check", self.config).stdout, "score": rocket("score", self.config).stderr,
+                 "experts": rocket("experts", self.config).stderr, "inspect": rocket("inspect", self.folder / "run").stdout}
+        rocket("report", self.config)
+        shown["report"] = (self.folder / "run/report.html").read_text().replace("&#39;", "'")
+        for job, text in shown.items():
+            for note in notes:
+                self.assertEqual(text.count(note), 1, f"{job}: {note}: {text}")
+        choice = json.loads((self.folder / "run/experts.json").read_text())
+        self.assertFalse({"untrained", "muted"} & set(choice["candidates"]), choice["candidates"])
+        self.assertEqual(len(choice["candidates"]), 5)
+        named = rocket("experts", self.config, "--fresh", "--set", "experts.names=[untrained, home]")
+        self.assertEqual(set(json.loads((self.folder / "run/experts.json").read_text())["experts"]), {"untrained", "home"})
+        done = rocket("check", self.config, "--set", "experts.count=6", check=False)
+        self.assertEqual(done.returncode, DATA)
+        self.assertIn("7 adapters, 2 of them without effect", done.stderr)
+        for name, effect in (("untrained", False), ("muted", False), ("home", True)):
+            about = json.loads(rocket("inspect", self.bank / name, "--format", "json").stdout)
+            self.assertEqual((about["effect"], about["usable"], "note" in about), (effect, True, not effect))
+
+    def test_scores_that_are_no_numbers_stop(self):
+        self.copy("home")
+        huge = struct.pack("<e", 6e4)
+        self.copy("price", "loud", lambda name, t: (name, (t[0], t[1], huge * (len(t[2]) // 2))), lora_alpha=1e36)
+        done = rocket("score", self.config, "--set", "experts.count=1", check=False)
+        self.assertEqual(done.returncode, DATA, done.stderr)
+        self.assertRegex(done.stderr, r"adapter 'loud': the nll of shot 0 \(\S+shots.jsonl:1\) is -?nan")
+        self.assertIn("bank.exclude: [loud]", done.stderr)
+
+    def test_a_base_with_a_value_that_is_not_finite_stops(self):
+        for name in ("home", "price"):
+            self.copy(name)
+        base = self.folder / "base"
+        shutil.copytree(LAB / "base", base)
+        tensors = read_tensors(base / "model.safetensors")
+        broken = "model.layers.3.mlp.up_proj.weight"
+        dtype, shape, data = tensors[broken]
+        tensors[broken] = (dtype, shape, data[:-4] + struct.pack("<f", float("nan")))
+        write_tensors(base / "model.safetensors", tensors)
+        edit_config(self.config, "base.path", str(base))
+        for job in ("check", "score"):
+            done = rocket(job, self.config, check=False)
+            self.assertEqual(done.returncode, DATA, done.stderr)
+            self.assertRegex(done.stderr, rf"base/model.safetensors: tensor '{broken}': .*not finite \(nan at \[255, 127\]\)")
+        about = json.loads(rocket("inspect", base, "--format", "json").stdout)
+        self.assertEqual(about["usable"], False)
+        self.assertIn(broken, about["reason"])
+
+    def test_inspect_and_score_agree_on_every_kind(self):
+        """What score refuses inspect calls unusable, with the same reason; and the other way round."""
+        embedding = read_tensors(LAB / "base/model.safetensors")["model.embed_tokens.weight"]
+        other = (embedding[0], embedding[1], embedding[2][:-4] + struct.pack("<f", 3.0))
+        norm = read_tensors(LAB / "base/model.safetensors")["model.layers.1.post_attention_layernorm.weight"]
+        prefixed = lambda prefix: lambda name, t: (prefix + name, t)
+        empty = lambda name, t: (name, ("F32", [0], b""))
+        infinite = lambda name, t: (name, (t[0], t[1], struct.pack("<e", float("inf")) + t[2][2:]) if "2.mlp.up" in name else t)
+        lone = lambda name, t: None if "layers.3.self_attn.q_proj.lora_B" in name else (name, t)
+        kinds = {  # name: (folder's changes, what is said, or None where it is used)
+            "plain": ({}, None), "loftq-left": ({"loftq_config": {"loftq_bits": 4}}, None),
+            "corda-left": ({"corda_config": {"corda_method": "kpm"}}, None), "eva-left": ({"eva_config": {"rho": 1.0}}, None),
+            "eva": ({"init_lora_weights": "eva"}, None), "tying": ({"ensure_weight_tying": True}, None),
+            "alpha-null": ({"lora_alpha": None}, "key 'lora_alpha': null"), "rank-null": ({"r": None}, "key 'r': null"),
+            "pissa": ({"init_lora_weights": "pissa"}, "init_lora_weights"),
+            "compiled": ({"change": prefixed("_orig_mod.")}, "'_orig_mod.'"),
+            "sharded": ({"change": prefixed("_fsdp_wrapped_module.")}, "'_fsdp_wrapped_module.'"),
+            "zero3": ({"change": empty}, "it is empty (shape [0])"), "overflow": ({"change": infinite}, "not finite (inf at [0, 0])"),
+            "lone": ({"change": lone}, "its lora_B is missing"), "classifier": ({"more": {"score.weight": norm}}, "the head of a classifier"),
+            "head": ({"more": {"lm_head.lora_A.weight": ("F32", [16, 128], b"\1" * 8192),
+                               "lm_head.lora_B.weight": ("F32", [1600, 16], b"\1" * 102400)}}, "a LoRA of the output layer"),
+            "copies": ({"more": {"model.embed_tokens.weight": embedding, "lm_head.base_layer.weight": embedding,
+                                 "model.layers.1.post_attention_layernorm.weight": norm}}, None),
+            "new-embedding": ({"more": {"model.embed_tokens.weight": other}}, "new token embeddings are not computed (it differs"),
+            "new-norm": ({"more": {"model.norm.weight": norm}}, "a retrained norm"),
+        }
+        refused = {}
+        for name, (changes, reason) in kinds.items():
+            changes = dict(changes)
+            more = changes.pop("more", {})
+            folder = self.copy("home", name, **changes)
+            file = folder / "adapter_model.safetensors"
+            write_tensors(file, {**read_tensors(file), **{"base_model.model." + key: t for key, t in more.items()}})
+            if reason:
+                refused[name] = reason
+            about = json.loads(rocket("inspect", folder, "--base", LAB / "base", "--format", "json").stdout)
+            self.assertEqual(about["usable"], reason is None, about)
+            self.assertIn(reason or "", about["reason"] or "", name)
+            alone = json.loads(rocket("inspect", folder, "--format", "json").stdout)
+            self.assertEqual(alone["usable"], None if name in ("copies", "new-embedding", "new-norm") else reason is None, alone)
+            text = rocket("inspect", folder, "--base", LAB / "base").stdout
+            self.assertRegex(text, r"usable +" + ("no" if reason else "yes"))
+            self.assertIn(about["reason"] or "", text)
+        done = rocket("score", self.config, check=False)
+        self.assertEqual(done.returncode, DATA)
+        self.assertIn(f"bank.exclude: [{', '.join(sorted(refused))}]", done.stderr)
+        for name, reason in refused.items():
+            self.assertRegex(done.stderr, rf"adapter '{name}': .*" + re.escape(reason))
+        edit_config(self.config, "bank.exclude", sorted(refused))
+        rocket("check", self.config, "--job", "score")
+
+    def test_checkpoints_of_two_trainings_are_two_adapters(self):
+        for training, name in (("sql", "home"), ("chat", "price")):
+            shutil.copytree(LAB / "bank" / name, self.folder / training / "checkpoint-500")
+        edit_config(self.config, "bank.adapters", [str(self.folder / t / "checkpoint-500") for t in ("sql", "chat")])
+        edit_config(self.config, "experts", {"candidates": 2, "count": 2})
+        rocket("score", self.config)
+        rocket("experts", self.config)
+        choice = json.loads((self.folder / "run/experts.json").read_text())
+        self.assertEqual(set(choice["experts"]), {"chat--checkpoint-500", "sql--checkpoint-500"})
+
+
+def zero_b(name, tensor):
+    dtype, shape, data = tensor
+    return name, (dtype, shape, bytes(len(data)) if "lora_B" in name else data)
 
 
 def pickle_adapter(folder):

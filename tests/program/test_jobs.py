@@ -3,13 +3,15 @@ import csv
 import io
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 import unittest
 
-from small_world import LAB, REPOSITORY, differences, make_world, rocket
+from small_world import LAB, REPOSITORY, ROCKET, differences, environment, make_world, rocket
 
 
 class Jobs(unittest.TestCase):
@@ -270,8 +272,6 @@ class Jobs(unittest.TestCase):
                 self.assertIn(f"{job}: {word}", again)
 
     def test_tokenize_and_back(self):
-        import subprocess
-        from small_world import ROCKET, environment
         text = json.dumps("Facts: cup costs 9. \u00e9\u4e2d\n") + "\n"
         ids = subprocess.run([ROCKET, "tokenize", LAB / "base"], input=text, capture_output=True, text=True, env=environment(), check=True).stdout
         plain = subprocess.run([ROCKET, "tokenize", LAB / "base", "--plain"], input=text, capture_output=True, text=True, env=environment(), check=True).stdout
@@ -315,6 +315,79 @@ class Jobs(unittest.TestCase):
             before = sorted(pathlib.Path(folder).rglob("*"))
             rocket("check", config)
             self.assertEqual(sorted(pathlib.Path(folder).rglob("*")), before)
+
+    def test_check_of_one_job_looks_at_what_it_reads(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            config = make_world(folder, shots=4, records=20, items=3)
+            text = config.read_text()
+
+            def without(*keys):
+                settings = json.loads(text)
+                for key in keys:
+                    section, name = key.split(".")
+                    settings[section][name] = [str(folder / "gone")] if name == "records" else str(folder / "gone")
+                config.write_text(json.dumps(settings))
+
+            without("corpus.records", "encoder.path", "task.evaluation")
+            plan = rocket("check", config, "--job", "score").stdout
+            self.assertIn("score", plan)
+            for job in ("embed", "select", "finetune", "evaluate"):
+                self.assertNotIn(f"\n{job} ", plan)
+            self.assertIn("\nexperts ", rocket("check", config, "--job", "experts").stdout)
+            done = rocket("check", config, "--job", "select", check=False)
+            self.assertEqual(done.returncode, 78)
+            for key in ("corpus.records", "encoder.path", "task.evaluation"):
+                self.assertIn(key, done.stderr)
+            without("base.path", "bank.adapters", "task.evaluation")
+            plan = rocket("check", config, "--job", "embed").stdout
+            self.assertIn("20 records", plan)
+            self.assertNotIn("base:", plan)
+            self.assertEqual(rocket("check", config, "--job", "score", check=False).returncode, 78)
+            without("base.path", "bank.adapters")
+            self.assertIn("\nselect ", rocket("check", config, "--job", "select").stdout)
+            without()
+            self.assertIn("(to use them all: --set task.k=4)", rocket("check", config, "--set", "task.k=9", check=False).stderr)
+            self.assertIn("\nevaluate ", rocket("check", config, "--job", "export").stdout)
+            self.assertIn("\nrationalize ", rocket("check", config, "--job", "rationalize").stdout)
+
+    def test_a_mistyped_word_names_the_nearest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            config = make_world(folder, shots=2, records=5, items=2)
+            for line, meant in ((["scoer", config], "did you mean 'score'"), (["train_adapter", config], "did you mean 'train-adapter'"),
+                                (["score", config, "--frseh"], "did you mean '--fresh'"),
+                                (["export", config, "--az=experts"], "did you mean '--as'"),
+                                (["check", config, "--job", "evalute"], "did you mean 'evaluate'"),
+                                (["inspect", self.run_directory, "score"], "did you mean 'scores'")):
+                done = rocket(*line, check=False)
+                self.assertEqual(done.returncode, 64, done.stderr)
+                self.assertIn(meant, done.stderr)
+                self.assertEqual(done.stderr.strip().count("\n"), 0, done.stderr)
+
+    def test_a_folder_that_is_no_base_is_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            config = make_world(folder, shots=2, records=5, items=2)
+            snapshot = folder / "hub/models--org--base/snapshots/0a1b"
+            shutil.copytree(LAB / "base", snapshot)
+            (folder / "base.gguf").write_bytes(b"GGUF")
+            (folder / "gguf").mkdir()
+            shutil.copy(folder / "base.gguf", folder / "gguf")
+            shutil.copytree(LAB / "base", folder / "training/checkpoint-7")
+            os.symlink("nowhere", folder / "link")
+            for path, code, words in ((folder / "hub/models--org--base", 65, ["Hugging Face cache", str(snapshot)]),
+                                      (folder / "training", 65, ["a folder of 1 models (checkpoint-7)"]),
+                                      (folder / "base.gguf", 78, ["GGUF"]), (folder / "gguf", 65, ["GGUF files (base.gguf)"]),
+                                      (LAB / "bank/home", 65, ["an adapter: name the base"]),
+                                      (folder / "link", 78, ["a link to nowhere, which is not there"]),
+                                      ("org/base", 78, ["org/base does not exist here", str(snapshot)]),
+                                      ("org/other", 78, ["org/other does not exist here", "hf download org/other"])):
+                for key, job in (("base.path", "score"), ("encoder.path", "embed")):
+                    done = subprocess.run([ROCKET, "check", config, "--job", job, "--set", f"{key}={path}"], text=True, capture_output=True,
+                                          cwd=REPOSITORY, env=environment(HF_HOME=str(folder)))
+                    self.assertEqual(done.returncode, code, f"{path}: {done.stderr}")
+                    for word in words:
+                        self.assertIn(word, done.stderr)
 
     def test_every_lab_configuration_checks(self):
         for config in sorted((REPOSITORY / "configs").glob("lab-*.yaml")):

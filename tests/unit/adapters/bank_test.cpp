@@ -55,8 +55,7 @@ TEST_F(BankTest, RefusesWhatIsNoBank) {
     EXPECT_EQ(got, code) << message;
     EXPECT_THAT(message, HasSubstr(text));
   };
-  refuse({folder.path() / "bank", folder.path() / "other"}, {}, ExitCode::data,
-         "two adapters are called 'a'");
+  refuse({folder.path() / "bank", folder.path() / "bank/a/"}, {}, ExitCode::data, "is listed twice");
   refuse({folder.path() / "bank"}, {"x"}, ExitCode::config, "there is no adapter 'x'");
   refuse({folder.path() / "bank"}, {"a"}, ExitCode::data, "there is no adapter");
   refuse({folder.path() / "absent"}, {}, ExitCode::config, "no such folder");
@@ -64,6 +63,86 @@ TEST_F(BankTest, RefusesWhatIsNoBank) {
   refuse({folder.path() / "bank"}, {}, ExitCode::data, "bank/empty: no adapter");
   std::filesystem::create_directories(folder.path() / "bank/more");
   refuse({folder.path() / "bank"}, {}, ExitCode::data, "bank.exclude: [empty, more]");
+}
+
+TEST_F(BankTest, FoldersOfOneNameTakeTheirParentsNames) {
+  for (const char* path :
+       {"sql/checkpoint-500", "chat/checkpoint-500", "x/sql/checkpoint-500", "job", "y/job-2"})
+    add(path);
+  const auto at = [&](const char* path) { return folder.path() / path; };
+  EXPECT_THAT(names({at("sql/checkpoint-500"), at("chat/checkpoint-500/"), at("job"), at("y")}),
+              ElementsAre("chat--checkpoint-500", "job", "job-2", "sql--checkpoint-500"));
+  const std::string scratch = folder.path().filename().string();
+  EXPECT_THAT(names({at("sql/checkpoint-500"), at("x/sql")}, {"x--sql--checkpoint-500"}),
+              ElementsAre(scratch + "--sql--checkpoint-500"));
+}
+
+/// HUB/models--ORG--NAME/snapshots/REVISION, with files that are links.
+TEST_F(BankTest, ReadsACacheOfHuggingFace) {
+  const auto download = [&](const std::string& repository, const std::string& revision) {
+    add("blobs/" + repository + revision);
+    const auto snapshot = folder.path() / "hub" / repository / "snapshots" / revision;
+    std::filesystem::create_directories(snapshot);
+    for (const char* file : {"adapter_config.json", "adapter_model.safetensors"})
+      std::filesystem::create_symlink(folder.path() / "blobs" / (repository + revision) / file,
+                                      snapshot / file);
+  };
+  download("models--org--home", "0a1b");
+  download("models--org--price", "1111");
+  download("models--price", "1111");
+  std::filesystem::create_directories(folder.path() / "hub/.locks");
+  const auto hub = folder.path() / "hub";
+  EXPECT_THAT(names({hub}), ElementsAre("home", "hub--price", "org--price"));
+  EXPECT_THAT(names({hub / "models--org--home"}), ElementsAre("home"));
+  EXPECT_THAT(names({hub / "models--org--home/snapshots/0a1b"}), ElementsAre("home"));
+  download("models--org--home", "2222");
+  EXPECT_THAT(test::error_of([&] { list_bank({hub}, {}); }).second,
+              HasSubstr("models--org--home: 2 snapshots (0a1b, 2222), and refs/main names none"));
+  std::filesystem::create_directories(hub / "models--org--home/refs");
+  std::ofstream(hub / "models--org--home/refs/main") << "2222";
+  EXPECT_EQ(list_bank({hub}, {}).front().folder, hub / "models--org--home/snapshots/2222");
+  std::filesystem::remove(folder.path() / "blobs/models--price1111/adapter_config.json");
+  EXPECT_THAT(test::error_of([&] { list_bank({hub}, {}); }).second,
+              HasSubstr("adapter_config.json is a link to"));
+}
+
+TEST_F(BankTest, ADanglingLinkIsNotSkipped) {
+  add("bank/a");
+  std::filesystem::create_symlink("../gone", folder.path() / "bank/b");
+  const auto [code, message] = test::error_of([&] { list_bank({folder.path() / "bank"}, {}); });
+  EXPECT_EQ(code, ExitCode::data);
+  EXPECT_THAT(message, testing::AllOf(HasSubstr("bank/b: a link to ../gone, which is not there"),
+                                      HasSubstr("bank.exclude: [b]")));
+  EXPECT_THAT(names({folder.path() / "bank"}, {"b"}), ElementsAre("a"));
+  EXPECT_EQ(test::error_of([&] { list_bank({folder.path() / "bank/b"}, {}); }).first, ExitCode::config);
+}
+
+TEST_F(BankTest, SaysWhatAFolderHoldsInstead) {
+  add("bank/a");
+  const auto bank = folder.path() / "bank";
+  const auto refusal = [&] { return test::error_of([&] { list_bank({bank}, {}); }).second; };
+  const auto advice = [&](const std::string& name, const std::string& path) {
+    return fmt::format("bank.adapters: [{}, {}] and bank.exclude: [{}]", bank.string(),
+                       (bank / path).string(), name);
+  };
+  add("bank/home/checkpoint-1000");
+  add("bank/home/checkpoint-500");
+  EXPECT_THAT(refusal(),
+              testing::AllOf(HasSubstr("only checkpoints of a training (checkpoint-1000, checkpoint-500)"),
+                             HasSubstr(advice("home", "home/checkpoint-1000"))));
+  EXPECT_THAT(names({bank, bank / "home/checkpoint-1000"}, {"home"}), ElementsAre("a", "checkpoint-1000"));
+  std::filesystem::remove_all(bank / "home");
+  add("bank/multi/default");
+  add("bank/multi/reward");
+  EXPECT_THAT(refusal(), testing::AllOf(HasSubstr("a folder of 2 adapters (default, reward)"),
+                                        HasSubstr(advice("multi", "multi"))));
+  EXPECT_THAT(names({bank, bank / "multi"}, {"multi"}), ElementsAre("a", "default", "reward"));
+  std::filesystem::remove_all(bank / "multi");
+  std::filesystem::create_directories(bank / "mlx");
+  std::ofstream(bank / "mlx/adapters.safetensors") << "x";
+  EXPECT_THAT(refusal(), HasSubstr("weights of mlx-lm"));
+  std::ofstream(bank / "mlx/config.json") << "{}";
+  EXPECT_THAT(refusal(), HasSubstr("it is a model"));
 }
 
 TEST_F(BankTest, KeepsWithinItsMemory) {
@@ -114,12 +193,27 @@ TEST_F(BankTest, ChecksAllAndTellsAll) {
       << "values of a bank that is too large are not read";
 }
 
+TEST_F(BankTest, FindsCopiesAndAdaptersWithoutEffect) {
+  for (const char* name : {"bank/a", "bank/c"}) add(name);
+  std::filesystem::copy(folder.path() / "bank/a", folder.path() / "bank/b");
+  test::write_peft(folder.path() / "bank/d", {{test::a_name(kModules[0].name), at::ones({2, 6})},
+                                              {test::b_name(kModules[0].name), at::zeros({8, 2})}});
+  const std::vector<AdapterFacts> facts = bank(1).check_all(1 << 20);
+  std::vector<bool> effects;
+  for (const AdapterFacts& adapter : facts) effects.push_back(adapter.effect.value());
+  EXPECT_THAT(effects, ElementsAre(true, true, true, false));
+  EXPECT_THAT(first_copies(facts), ElementsAre(-1, 0, -1, -1));
+  for (const AdapterFacts& adapter : bank(1).check_all(1)) EXPECT_FALSE(adapter.effect) << "not read";
+}
+
 TEST(NoteOnBases, CountsThoseThatNameAnother) {
   using Facts = std::vector<AdapterFacts>;
-  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/base"}, {1, 1, ""}, {1, 1, "../base/"}}, "/data/base/"), "");
-  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/other"}, {1, 1, "base"}}, "/data/base"),
+  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/base", {}, {}}, {1, 1, "", {}, {}}, {1, 1, "../base/", {}, {}}},
+                          "/data/base/"),
+            "");
+  EXPECT_EQ(note_on_bases(Facts{{1, 1, "org/other", {}, {}}, {1, 1, "base", {}, {}}}, "/data/base"),
             "1 of 2 adapters name another base than base (all of them: 'org/other'); their shapes fit it");
-  EXPECT_THAT(note_on_bases(Facts{{1, 1, "x"}, {1, 1, "y"}, {1, 1, "y"}}, "base"),
+  EXPECT_THAT(note_on_bases(Facts{{1, 1, "x", {}, {}}, {1, 1, "y", {}, {}}, {1, 1, "y", {}, {}}}, "base"),
               HasSubstr("3 of 3 adapters name another base than base (2 of them: 'y')"));
 }
 

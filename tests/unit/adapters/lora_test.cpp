@@ -136,6 +136,125 @@ TEST_F(Lora, SaysWhatElsePeftSaves) {
   }
 }
 
+TEST_F(Lora, NamesWhatAWrapperPutIntoTheNames) {
+  const std::vector<std::string> wrapped = {
+      "_orig_mod.base_model.model.model.layers.0.self_attn.q_proj",
+      "base_model.model._orig_mod.model.layers.0.self_attn.q_proj",
+      "base_model.model.model.layers.0._fsdp_wrapped_module.self_attn.q_proj"};
+  for (const std::string& module : wrapped) {
+    write({{module + ".lora_A.weight", at::ones({2, 6})}, {module + ".lora_B.weight", at::ones({8, 2})}});
+    EXPECT_THAT(refusal(),
+                AllOf(HasSubstr("PEFT finds no such layer"),
+                      testing::AnyOf(HasSubstr("'_orig_mod.'"), HasSubstr("'_fsdp_wrapped_module.'"))));
+  }
+}
+
+TEST_F(Lora, NamesEmptyTensors) {
+  write({{a_name(kModules[0].name), at::ones({0})}, {b_name(kModules[0].name), at::ones({0})}});
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("lora_A.weight': it is empty (shape [0])"), HasSubstr("ZeRO-3")));
+}
+
+TEST_F(Lora, NamesALoraOfTheOutputLayer) {
+  auto tensors = pairs({0});
+  tensors.emplace_back(a_name("lm_head"), at::ones({2, 6}));
+  tensors.emplace_back(b_name("lm_head"), at::ones({9, 2}));
+  write(tensors, {{"target_modules", {"q_proj", "lm_head"}}});
+  EXPECT_THAT(refusal(), HasSubstr("'base_model.model.lm_head.lora_A.weight': a LoRA of the output layer"));
+}
+
+/// Copies of the base's tensors beside the LoRA: trainers leave them there, and PEFT loads them.
+class Copies : public Lora {
+ protected:
+  Copies() {
+    at::manual_seed(4);
+    embedding = at::randn({9, 6});
+    norm = at::randn({6}).to(at::kHalf);
+    bias = at::randn({8});
+    const std::vector<StoredTensor> stored = {as_stored("model.embed_tokens.weight", embedding),
+                                              as_stored("model.layers.0.input_layernorm.weight", norm),
+                                              as_stored(kModules[0].name + ".bias", bias)};
+    std::filesystem::create_directories(folder.path() / "base");
+    write_safetensors(folder.path() / "base/model.safetensors", stored);
+  }
+  LoraAdapter load_with(const std::string& name, const at::Tensor& copy) {
+    auto tensors = pairs({0});
+    tensors.emplace_back("base_model.model." + name, copy);
+    write(tensors);
+    const ModelWeights base(folder.path() / "base");
+    return load_adapter(folder.path() / "home", kModules, at::kFloat, at::kCPU, &base);
+  }
+  std::string refusal_with(const std::string& name, const at::Tensor& copy) {
+    const auto [code, message] = test::error_of([&] { load_with(name, copy); });
+    EXPECT_EQ(code, ExitCode::data) << name;
+    return message;
+  }
+
+  at::Tensor embedding, norm, bias;
+};
+
+TEST_F(Copies, ThatEqualTheBaseAreTaken) {
+  for (const auto& [name, copy] : std::vector<std::pair<std::string, at::Tensor>>{
+           {"model.embed_tokens.weight", embedding},
+           {"model.embed_tokens.base_layer.weight", embedding},
+           {"lm_head.weight", embedding},  // the base is tied
+           {"lm_head.base_layer.weight", embedding.to(at::kDouble)},
+           {"model.layers.0.input_layernorm.weight", norm},
+           {"model.layers.0.input_layernorm.weight", norm.to(at::kFloat)},
+           {kModules[0].name + ".base_layer.bias", bias}}) {
+    EXPECT_EQ(load_with(name, copy).weights.size(), 1u) << name;
+  }
+}
+
+TEST_F(Copies, ThatDifferAreRefused) {
+  at::Tensor changed = embedding.clone();
+  changed[8][5] += 0.25;
+  EXPECT_THAT(refusal_with("model.embed_tokens.weight", changed),
+              AllOf(HasSubstr("new token embeddings are not computed"), HasSubstr("by up to 0.25")));
+  EXPECT_THAT(refusal_with("model.embed_tokens.weight", at::cat({embedding, embedding.narrow(0, 0, 1)})),
+              HasSubstr("its shape is [10, 6], the base's [9, 6]"));
+  changed[0][0] = NAN;
+  EXPECT_THAT(refusal_with("lm_head.weight", changed), AllOf(HasSubstr("output layer"), HasSubstr("nan")));
+  EXPECT_THAT(refusal_with("model.layers.0.input_layernorm.weight", norm + 1), HasSubstr("a retrained norm"));
+  EXPECT_THAT(refusal_with("model.norm.weight", norm), HasSubstr("the base has no 'model.norm.weight'"));
+  EXPECT_THAT(refusal_with("score.weight", norm), HasSubstr("the head of a classifier"));
+}
+
+TEST_F(Lora, KnowsAnAdapterWithoutEffect) {
+  const auto has_effect = [&](const test::NamedTensors& tensors, const nlohmann::json& config = {}) {
+    write(tensors, config);
+    return load().has_effect();
+  };
+  auto tensors = pairs({0, 1});
+  EXPECT_TRUE(has_effect(tensors));
+  EXPECT_FALSE(has_effect(tensors, {{"lora_alpha", 0}}));
+  EXPECT_FALSE(has_effect(tensors, {{"lora_alpha", 0}, {"alpha_pattern", {{"v_proj", 0}}}}));
+  EXPECT_TRUE(has_effect(tensors, {{"lora_alpha", 0}, {"alpha_pattern", {{"v_proj", 1}}}}));
+  tensors[1].second.zero_();
+  EXPECT_TRUE(has_effect(tensors)) << "the other module has an effect";
+  tensors[3].second.zero_();
+  EXPECT_FALSE(has_effect(tensors)) << "all B are zero";
+  tensors[1].second[0][0] = 1e-30;
+  EXPECT_TRUE(has_effect(tensors));
+  tensors[0].second.zero_();
+  EXPECT_FALSE(has_effect(tensors)) << "A of that module is zero";
+  tensors[0].second[1][3] = 1;
+  EXPECT_FALSE(has_effect(tensors)) << "A and B have no rank in common";
+}
+
+TEST_F(Lora, TellsCopiesByTheirContent) {
+  auto tensors = pairs({0, 1});
+  write(tensors);
+  const Hash128 content = load().content();
+  for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kDouble);
+  write({tensors.rbegin(), tensors.rend()}, {{"lora_dropout", 0.5}});
+  EXPECT_EQ(load().content(), content);
+  write(tensors, {{"lora_alpha", 5}});
+  EXPECT_NE(load().content(), content);
+  tensors[3].second[0][0] += 1;
+  write(tensors);
+  EXPECT_NE(load().content(), content);
+}
+
 TEST_F(Lora, RefusesTheSameWeightTwice) {
   auto tensors = pairs({0});
   tensors.emplace_back("base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
@@ -150,7 +269,8 @@ TEST_F(Lora, RefusesValuesThatAreNotFinite) {
     auto tensors = pairs({0});
     tensors[1].second[3][1] = bad;
     write(tensors);
-    EXPECT_THAT(refusal(), AllOf(HasSubstr("lora_B.weight'"), HasSubstr("not finite")));
+    EXPECT_THAT(refusal(),
+                AllOf(HasSubstr("lora_B.weight'"), HasSubstr("not finite"), HasSubstr("at [3, 1]")));
   }
 }
 

@@ -123,15 +123,17 @@ TEST_F(AdapterConfigTest, RefusesEveryBrokenField) {
   for (const json& value : {json("yes"), json(1)}) expect_bad("use_rslora", value, {"true or false"});
   for (const json& value : {json("IA3"), json("LOHA"), json("lora")})
     expect_bad("peft_type", value, {"known: LORA"});
-  expect_bad("peft_type", nullptr, {"a string"});
+  expect_bad("peft_type", nullptr, {"no adapter of PEFT"});
+  for (const char* key : {"r", "lora_alpha"}) expect_bad(key, nullptr, {"null is no number"});
   expect_bad("base_model_name_or_path", 7, {"a string"});
   expect_bad("bias", "some", {"known: none, all, lora_only"});
   expect_bad("bias", 1);
   for (const char* bias : {"none", "all", "lora_only"}) EXPECT_NO_THROW(read(with("bias", bias)));
-  for (const char* init : {"pissa", "pissa_niter_4", "olora", "loftq", "eva", "corda", "mica", "lora_ga"})
+  for (const char* init : {"pissa", "pissa_niter_4", "olora", "loftq", "EVA", "corda", "lora_ga"})
     expect_bad("init_lora_weights", init, {"gaussian"});
   expect_bad("init_lora_weights", 1);
-  for (const json& value : {json(true), json(false), json("gaussian"), json(nullptr)})
+  for (const json& value : {json(true), json(false), json("gaussian"), json("eva"), json("orthogonal"),
+                            json("mica"), json(nullptr)})
     EXPECT_NO_THROW(read(with("init_lora_weights", value)));
 }
 
@@ -162,10 +164,9 @@ TEST_F(AdapterConfigTest, BoundsTheWorkOfAPattern) {
 
 TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
   for (const char* key :
-       {"use_dora", "lora_bias", "use_qalora", "ensure_weight_tying", "made_up", "modules_to_save",
-        "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens",
-        "use_bdlora", "megatron_config", "arrow_config", "kasa_config", "velora_config", "monteclora_config",
-        "loftq_config", "eva_config", "corda_config"}) {
+       {"use_dora", "lora_bias", "use_qalora", "made_up", "modules_to_save", "layer_replication",
+        "trainable_token_indices", "target_parameters", "alora_invocation_tokens", "use_bdlora",
+        "megatron_config", "arrow_config", "kasa_config", "velora_config", "monteclora_config"}) {
     for (const json& value : {json(true), json("x"), json::array({1}), json{{"a", 1}}, json(0), json("")})
       expect_bad(key, value);
     for (const json& value : {json(nullptr), json(false), json::array(), json::object()})
@@ -182,9 +183,18 @@ TEST_F(AdapterConfigTest, RefusesUnsupportedKeysUnlessTheyAreOff) {
 
 TEST_F(AdapterConfigTest, MetadataIsFree) {
   for (const char* key : {"auto_mapping", "fan_in_fan_out", "inference_mode", "lora_dropout", "megatron_core",
-                          "peft_version", "qalora_group_size", "revision", "task_type"})
+                          "peft_version", "qalora_group_size", "revision", "task_type", "loftq_config",
+                          "eva_config", "corda_config", "lora_ga_config", "ensure_weight_tying"})
     for (const json& value : {json(true), json("x"), json{{"a", 1}}, json(0.5)})
       EXPECT_NO_THROW(read(with(key, value))) << key;
+}
+
+TEST_F(AdapterConfigTest, NamesAnAdapterOfMlx) {
+  const ordered_json mlx = {
+      {"fine_tune_type", "lora"}, {"num_layers", 16}, {"lora_parameters", {{"rank", 8}, {"scale", 20.0}}}};
+  expect_error([&] { read(mlx); }, ExitCode::data,
+               {"key 'peft_type'", "mlx-lm", "lora_alpha = scale * rank"});
+  expect_error([&] { read({{"architecture", "lora"}}); }, ExitCode::data, {"no adapter of PEFT"});
 }
 
 TEST_F(AdapterConfigTest, RefusesTheFileCutAtEveryByte) {

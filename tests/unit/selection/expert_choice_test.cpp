@@ -210,6 +210,46 @@ TEST(ExpertChoice, ABankSmallerThanTheCandidatesIsANote) {
   EXPECT_TRUE(choose_experts(plain_scores(), {.candidates = 5, .count = 2}).notes.empty());
 }
 
+/// The same with 'b' untrained, which is therefore similar to no other.
+BankScores scores_with_idle() {
+  BankScores scores = plain_scores();
+  scores.effect = {1, 0, 1, 1, 1};
+  scores.copy_of = {-1, -1, -1, 0, -1};
+  for (std::size_t i = 0; i < 5; ++i)
+    if (i != 1) scores.similarity[5 + i] = scores.similarity[i * 5 + 1] = 0;
+  return scores;
+}
+
+TEST(ExpertChoice, AnAdapterWithoutEffectIsNoCandidate) {
+  const BankScores scores = scores_with_idle();
+  BankScores all = scores;
+  all.effect.clear();
+  EXPECT_THAT(choose_experts(all, {.candidates = 5, .count = 2}).experts, testing::Contains("b"))
+      << "diversity favours it";
+  const ExpertChoice choice = choose_experts(scores, {.candidates = 4, .count = 2});
+  EXPECT_THAT(choice.candidates, ElementsAre("a", "c", "d", "e"));
+  ASSERT_EQ(choice.notes.size(), 2u);
+  EXPECT_THAT(choice.notes[0], HasSubstr("'b' has no effect"));
+  EXPECT_THAT(choice.notes[1], HasSubstr("'d' is a copy of 'a'"));
+  EXPECT_THAT(choose_experts(scores, {.candidates = 5, .count = 2}).notes.back(),
+              HasSubstr("4 adapters with an effect: all are candidates"));
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    EXPECT_THAT(choose_experts(scores, {.count = 4, .signals = {false, false, false}, .seed = seed}).experts,
+                testing::Not(testing::Contains("b")));
+}
+
+TEST(ExpertChoice, AnAdapterWithoutEffectMayBeNamed) {
+  BankScores scores = scores_with_idle();
+  EXPECT_THAT(choose_experts(scores, {.names = {"b", "a"}}).experts, ElementsAre("a", "b"));
+  std::string message;
+  EXPECT_EQ(code_of(scores, {.candidates = 5, .count = 5}, &message), ExitCode::data);
+  EXPECT_THAT(message, HasSubstr("5 adapters, 1 of them without effect"));
+  for (std::size_t i = 0; i < 2; ++i) scores.nll[4 + i] = 0.1;
+  EXPECT_EQ(best_single(scores), "a");
+  scores.effect.assign(5, 0);
+  EXPECT_EQ(best_single(scores), "b") << "where none has an effect";
+}
+
 TEST(ExpertChoice, RefusesMoreTuplesThanCanBeRanked) {
   BankScores scores;
   scores.adapters = {"(base)"};
