@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/output.h"
+#include "evaluation/sandbox.h"
 #include "formats/encoder_weights.h"
 #include "formats/tensors.h"
 #include "jobs.h"
@@ -36,6 +37,7 @@ struct Findings {
   std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, item_tokens = 0,
                records = 0, skipped = 0;
   std::vector<std::string> notes;
+  std::string sandbox;  // of a code task
   std::int64_t base_parameters = 0, encoder_parameters = 0;
   at::Device device{at::kCPU};
   std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
@@ -80,9 +82,16 @@ void note_golds(const std::vector<Question>& questions, const std::string& file,
   if (const std::string note = note_on_golds(questions, file); !note.empty()) found.notes.push_back(note);
 }
 
+/// How answers are read; of a code task also in which sandbox its programs run.
+AnswerExtractor checked_extractor(const RunConfig& config, Findings& found) {
+  AnswerExtractor extractor = answer_extractor(config);
+  if (extractor.kind() == AnswerKind::code) found.sandbox = Sandbox::usable().description();
+  return extractor;
+}
+
 /// The shots as `score` reads them.
 void check_scored_shots(const RunConfig& config, Findings& found) {
-  const AnswerExtractor extractor = ready_extractor(config);
+  const AnswerExtractor extractor = checked_extractor(config, found);
   const BaseText text(config);
   const std::vector<Question> shots = read_shots(config, extractor);
   for (const Question& shot : shots) {
@@ -97,7 +106,7 @@ void check_scored_shots(const RunConfig& config, Findings& found) {
 /// The shots as `rationalize` reads them: some may lack what a model is scored on.
 void check_open_shots(const RunConfig& config, Findings& found) {
   const BaseText text(config);
-  for (const OpenShot& shot : read_open_shots(config, ready_extractor(config))) {
+  for (const OpenShot& shot : read_open_shots(config, checked_extractor(config, found))) {
     text.prompt(shot.question.record);
     ++found.shots;
   }
@@ -111,7 +120,7 @@ void check_embedded_shots(const RunConfig& config, Findings& found) {
 }
 
 void check_items(const RunConfig& config, Findings& found) {
-  const AnswerExtractor extractor = ready_extractor(config);
+  const AnswerExtractor extractor = checked_extractor(config, found);
   const BaseText text(config);
   const std::vector<Question> items = read_evaluation(config, extractor);
   for (const Question& item : items) {
@@ -266,6 +275,8 @@ std::string check_jobs(const Session& session, const std::vector<std::string>& j
   if (!found.long_texts.empty()) text += "encoder: " + found.long_texts + "\n";
   if (found.base_parameters > 0) text += about_base(session, found);
   if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
+  if (!found.sandbox.empty())
+    found.notes.push_back(fmt::format("code tasks: programs run in {}", found.sandbox));
   for (const std::string& note : found.notes) text += fmt::format("note: {}\n", note);
   return text;
 }

@@ -1,13 +1,18 @@
 #include "evaluation/child_process.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -72,46 +77,88 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return result;
 }
 
-/// posix_spawn rather than fork: this process has threads, a device context and MPI's memory.
-pid_t spawn(const ChildProcess& child, std::span<const int> descriptors) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  for (std::size_t to = 0; to < descriptors.size(); ++to) {
-    posix_spawn_file_actions_adddup2(&actions, descriptors[to], static_cast<int>(to));
+/// All that a child needs, made before it exists, and why it did not start.
+struct Start {
+  char* const* arguments;
+  char* const* environment;
+  std::array<int, 4> descriptors;  // become 0, 1, ...
+  const Confinement* confinement;
+  pid_t parent;
+  const char* volatile failed = nullptr;
+  volatile int error = 0;
+};
+
+/// Null, or what failed, with errno.
+const char* confine(const Confinement& confinement, pid_t parent) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) return "prctl (PR_SET_PDEATHSIG)";
+  if (chdir(confinement.folder) != 0) return "chdir";
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "prctl (PR_SET_NO_NEW_PRIVS)";
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2] = {};
+  if (syscall(SYS_capset, &header, none) != 0) return "capset";
+  constexpr long landlock_restrict_self = 446;
+  if (syscall(landlock_restrict_self, confinement.landlock, 0) != 0) return "landlock_restrict_self";
+  const sock_fprog program{static_cast<unsigned short>(confinement.filter.size() / sizeof(sock_filter)),
+                           reinterpret_cast<sock_filter*>(const_cast<char*>(confinement.filter.data()))};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return "prctl (PR_SET_SECCOMP)";
+  return nullptr;
+}
+
+/// The child until its program starts. It runs in this process's memory, while the thread that made it waits:
+/// system calls only.
+[[noreturn]] void become(Start& start) {
+  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
+  setsid();
+  // First out of the way of each other.
+  for (int& fd : start.descriptors)
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(start.descriptors.size()));
+  const char* failed = start.confinement ? confine(*start.confinement, start.parent) : nullptr;
+  if (!failed) {
+    for (std::size_t to = 0; to < start.descriptors.size(); ++to)
+      dup2(start.descriptors[to], static_cast<int>(to));
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    execve(start.arguments[0], start.arguments, start.environment);
+    failed = "execve";
   }
-  sigset_t none, all;
-  sigemptyset(&none);
+  start.error = errno;
+  start.failed = failed;
+  _exit(127);
+}
+
+/// vfork, as posix_spawn does it, which cannot confine: fork would copy the tables of this process's memory,
+/// which holds models and what MPI and devices have pinned.
+pid_t spawn(const ChildProcess& child, const std::array<int, 4>& descriptors) {
+  const auto arguments = pointers(child.command), environment = pointers(child.environment);
+  Start start{arguments.data(), environment.data(), descriptors, child.confinement, getpid()};
+  sigset_t all, before;
   sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  auto arguments = pointers(child.command);
-  auto environment = pointers(child.environment);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, child.command[0].c_str(), &actions, &attributes, arguments.data(),
-                                environment.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) fail_config("{}: cannot be started: {}", child.command[0], std::strerror(error));
-  return pid;
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // no handler of ours runs in the child
+  const pid_t pid = vfork();
+  if (pid == 0) become(start);
+  const int error = pid < 0 ? errno : static_cast<int>(start.error);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const char* failed = pid < 0 ? "vfork" : static_cast<const char*>(start.failed);
+  if (!failed) return pid;
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  fail_config("{}: cannot be started: {}: {}", child.command[0], failed, std::strerror(error));
 }
 
 /// False: a limit was reached first.
-bool collect(const ChildProcess& child, int fd, std::string& output) {
+bool collect(const ChildProcess& child, pid_t pid, int fd, std::string& output) {
+  constexpr std::int64_t check_every = 20;  // ms
   auto deadline = after(child.start_seconds);
   char buffer[4096];
   while (output.size() <= child.output_bytes) {
+    if (child.within_limits && !child.within_limits(pid)) return false;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return false;
     pollfd waiting{fd, POLLIN, 0};
-    const int ready = poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000)));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return false;
+    const auto most = child.within_limits ? check_every : std::int64_t{1'000'000};
+    if (poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left, most))) <= 0) continue;
     const ssize_t n = read(fd, buffer, sizeof buffer);
-    if (n == 0) return true;
+    if (n == 0) return !child.within_limits || child.within_limits(pid);
     if (n < 0) continue;
     if (output.empty()) deadline = after(child.wall_seconds);
     output.append(buffer, static_cast<std::size_t>(n));
@@ -142,12 +189,12 @@ ChildResult run_child(const ChildProcess& child) {
   if (pipe2(ends, O_CLOEXEC) != 0) fail_internal("pipe2: {}", std::strerror(errno));
   const Descriptor reading(ends[0]);
   Descriptor writing(ends[1]);
-  const int descriptors[] = {input.get(), writing.get(), error.get(), extra.get()};
-  const pid_t pid = spawn(child, descriptors);
+  const pid_t pid = spawn(child, {input.get(), writing.get(), error.get(), extra.get()});
   writing.close();
   ChildResult result;
-  const bool ended = collect(child, reading.get(), result.output);
+  const bool ended = collect(child, pid, reading.get(), result.output);
   result.status = wait_for_end(pid, !ended);
+  if (!ended) result.status = 128 + SIGKILL;  // even if it ended by itself just before
   result.error = beginning_of(error);
   note_activity();
   return result;

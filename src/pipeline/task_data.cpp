@@ -69,7 +69,8 @@ Turns task_turns(const RunConfig& config) {
 
 AnswerExtractor ready_extractor(const RunConfig& config) {
   AnswerExtractor extractor = answer_extractor(config);
-  if (extractor.kind() == AnswerKind::code) require_sandbox();
+  if (extractor.kind() == AnswerKind::code)
+    log::info("code tasks: programs run in {}", Sandbox::usable().description());
   return extractor;
 }
 
@@ -118,7 +119,7 @@ Judgement judge(const AnswerExtractor& extractor, const std::vector<const Questi
   std::vector<ProgramWithTests> programs;
   for (std::size_t i = 0; i < generations.size(); ++i)
     programs.push_back({judgement.extracted[i].value_or(""), questions[i]->record.tests});
-  for (const bool passed : pass_tests(programs)) judgement.correct.push_back(passed);
+  for (const bool passed : Sandbox::usable().pass_tests(programs)) judgement.correct.push_back(passed);
   return judgement;
 }
 

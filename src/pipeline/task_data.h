@@ -33,7 +33,8 @@ struct Question {
 /// How many answers of `questions`, which come from `file`, are taken whole; "" for none.
 std::string note_on_golds(const std::vector<Question>& questions, const std::string& file);
 
-/// How answers are read off generations. Where they are programs, checks that they can be run here.
+/// How answers are read off generations. Where they are programs, checks that they can be run here, and logs
+/// how.
 AnswerExtractor ready_extractor(const RunConfig& config);
 
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code)

@@ -33,6 +33,7 @@ rocket_find_pkgconfig(UTF8PROC libutf8proc libutf8proc-dev)
 rocket_find_pkgconfig(XXHASH libxxhash libxxhash-dev)
 rocket_find_pkgconfig(ZSTD libzstd libzstd-dev)
 rocket_find_pkgconfig(ZLIB zlib zlib1g-dev)
+rocket_find_pkgconfig(SECCOMP libseccomp libseccomp-dev)
 
 find_package(MPI QUIET COMPONENTS C)
 if(NOT MPI_C_FOUND)

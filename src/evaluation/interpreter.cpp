@@ -1,0 +1,140 @@
+#include "evaluation/interpreter.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "evaluation/child_process.h"
+
+namespace rocket {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Whatever the program prints goes nowhere.
+constexpr const char* driver = R"(
+import os, resource, sys, types
+def main(**limits):
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    marker, *sources = sys.stdin.buffer.read().decode().split("\0")
+    report, null = os.dup(1), os.open("/dev/null", os.O_RDWR)
+    for fd in 0, 1, 2:
+        os.dup2(null, fd)
+    for name, limit in limits.items():
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (limit, limit))
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.argv = ["program.py"]
+    os.write(report, b"+")
+    for source in sources:
+        exec(compile(source, "program.py", "exec", dont_inherit=True), module.__dict__)
+    os.write(report, marker.encode())
+    os._exit(0)
+main(CORE=0, NOFILE=64, **{k: int(v) for k, v in (a.split("=") for a in sys.argv[1:])})
+)";
+
+// What an interpreter is made of: its file, its library, every shared object that it maps, and the data of
+// the system that its library reads where they are there.
+constexpr const char* layout_query = R"(
+import mimetypes, os, resource, sys, types, zoneinfo
+print(os.path.realpath(sys.executable))
+print(os.path.dirname(os.path.realpath(os.__file__)))
+for line in open("/proc/self/maps"):
+    path = line.split(None, 5)[-1].strip()
+    if path.startswith("/") and ".so" in path:
+        print(os.path.realpath(path))
+print("data")
+print(*filter(os.path.exists, [*mimetypes.knownfiles, *zoneinfo.TZPATH]), sep="\n")
+)";
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+/// A python3 that a module system provides may need all of it to start.
+std::vector<std::string> inherited_environment() {
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable; ++variable) environment.emplace_back(*variable);
+  return environment;
+}
+
+bool lies_below(const std::string& path, const std::vector<std::string>& folders) {
+  return std::any_of(folders.begin(), folders.end(),
+                     [&](const std::string& folder) { return path.starts_with(folder + "/"); });
+}
+
+}  // namespace
+
+std::optional<fs::path> find_program(const std::string& name) {
+  std::string path = "/usr/bin:/bin";
+  if (const char* own = std::getenv("PATH")) path += std::string(":") + own;
+  std::istringstream folders(path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const fs::path candidate = fs::path(folder) / name;
+    if (folder.starts_with('/') && access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> system_folders() {
+  std::vector<std::string> folders;
+  for (const std::string folder : {"/usr/lib", "/usr/lib64", "/lib", "/lib64"}) {
+    if (fs::is_directory(folder)) folders.push_back(folder);
+  }
+  return folders;
+}
+
+Interpreter find_interpreter() {
+  const auto python = find_program("python3");
+  if (!python) {
+    fail_config(
+        "code tasks run Python programs, and python3 was found neither in /usr/bin nor in PATH: install it "
+        "(Debian/Ubuntu: apt-get install python3; on a cluster: ask for the module)");
+  }
+  const ChildResult result = run_child({.command = {*python, "-S", "-s", "-B", "-c", layout_query},
+                                        .environment = inherited_environment(),
+                                        .output_bytes = 1'000'000});
+  const auto lines = lines_of(result.output);
+  if (result.status != 0 || lines.size() < 2) {
+    fail_config("{}: does not run as code tasks need it: {}", python->string(), result.error);
+  }
+  Interpreter interpreter{.executable = lines[0]};
+  const auto system = system_folders();
+  std::set<std::string> parts, library_folders;
+  bool is_data = false;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i] == "data") {
+      is_data = true;
+    } else if (!lines[i].empty() && !lies_below(lines[i], system)) {
+      parts.insert(lines[i]);
+      if (i >= 2 && !is_data) library_folders.insert(fs::path(lines[i]).parent_path());
+    }
+  }
+  interpreter.parts.assign(parts.begin(), parts.end());
+  for (const auto& folder : library_folders) interpreter.library_path += folder + ":";
+  return interpreter;
+}
+
+std::vector<std::string> driver_command(const Interpreter& interpreter, const SandboxLimits& limits) {
+  std::vector<std::string> command{interpreter.executable, "-S", "-s", "-B", "-X", "utf8", "-c", driver};
+  command.push_back(fmt::format("CPU={:.0f}", std::ceil(limits.cpu_seconds)));
+  command.push_back(fmt::format("AS={}", limits.memory_bytes));
+  command.push_back(fmt::format("FSIZE={}", limits.file_bytes));
+  return command;
+}
+
+std::vector<std::string> driver_environment(const Interpreter& interpreter, const std::string& scratch) {
+  // PYTHONHASHSEED makes the order of sets, hence the verdict, the same each time; -I would ignore it.
+  std::vector<std::string> environment{"PATH=/usr/bin", "PYTHONHASHSEED=0", "TMPDIR=" + scratch};
+  if (!interpreter.library_path.empty()) environment.push_back("LD_LIBRARY_PATH=" + interpreter.library_path);
+  return environment;
+}
+
+}  // namespace rocket
