@@ -91,3 +91,9 @@ def differences(run_a, run_b, files=("score.h5", "experts.json", "embed.h5", "se
         if done.returncode != 0:
             found.append(f"{name}: {done.stdout}{done.stderr}")
     return found
+
+
+def without_sandbox(**popen):
+    """None, or why this machine cannot run code tasks: what rocket says. For tests that are then skipped."""
+    done = rocket("check", REPOSITORY / "configs/lab-code.yaml", check=False, **popen)
+    return done.stderr.strip() if done.returncode == 78 and "code tasks run Python programs" in done.stderr else None
