@@ -265,6 +265,7 @@ check_threads() {
 # Called in a job of an array, as in an interactive one, submit keeps that job's variables from the new jobs.
 check_foreign() {
   site plain
+  rm -f "$PRETEND_NOTES"/lab-number.*  # a job of a refused chain may have started
   PRETEND=environment SLURM_JOB_ID=1 SLURM_ARRAY_JOB_ID=1 SLURM_ARRAY_TASK_ID=7 OMPI_COMM_WORLD_OF_ANOTHER=1 submit configs/lab-number.yaml
   same "in a job" "COMPLETED 0:0 0" "$(ended "$(job_id score)")"
   same "in a job" "attempt 0 " "$(notes lab-number.score.0)"
