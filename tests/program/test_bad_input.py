@@ -178,7 +178,7 @@ CASES = [
     ("no tensors", "score", lambda w: (w.home / "adapter_model.safetensors").unlink(), DATA, ["home", "adapter_model.safetensors"]),
     ("tensors cut short", "score", lambda w: truncate(w.home / "adapter_model.safetensors", 5000), DATA, ["home", "adapter_model.safetensors"]),
     ("a folder that is no adapter", "score", lambda w: (w.home / "adapter_config.json").unlink(), DATA, ["home", "adapter_config.json"]),
-    ("two adapters of one name", "score", lambda w: edit_config(w.config, "bank.adapters", [str(w.home), str(LAB / "bank/home")]), DATA, ["home"]),
+    ("one adapter twice", "score", lambda w: edit_config(w.config, "bank.adapters", [str(w.home), str(w.home) + "/"]), DATA, ["home", "twice"]),
     # records
     ("shot without answer", "score", lambda w: edit_record(w.shots, 2, answer=...), DATA, ["shots.jsonl:2", "answer"]),
     ("answer that cannot be read", "score", lambda w: edit_record(w.shots, 3, answer="none of these"), DATA, ["shots.jsonl:3"]),
