@@ -108,7 +108,7 @@ JobEnd select(JobContext& context) {
   const Contaminated removed = removed_records(session);
   const CuratedSet set = choose(session, removed.records);
   on_root(session.comm, [&] {
-    const auto long_texts = H5Reader(session.run.file("embed.h5")).read<std::int64_t>("long_text");
+    const auto long_texts = open_result(session.run, "embed.h5").read<std::int64_t>("long_text");
     write_selected(session.run, kept_records(session.config, set, long_texts));
     write_selection(session.run, set, removed);
     log::info("select: {} looked at, {} kept, {} removed as equal to a shot or an evaluation item{}",
