@@ -131,7 +131,7 @@ class Launchers(World):
 class Signals(World):
     def test_a_signal_at_any_moment_of_the_start_never_kills(self):
         folder = self.run_folder("early")
-        jobs = (("score", self.config, "--set", f"run={folder}"), ("dedup", LAB / "corpus.jsonl", "--encoder", LAB / "encoder", "--output", folder / "kept"))
+        jobs = (("score", self.config, "--set", f"run={folder}"), ("dedup", LAB / "corpus.jsonl", "--encoder", LAB / "encoder", "--output", self.run_folder("kept.jsonl")))
         for job, moments in zip(jobs, ((0, 0.02, 0.1, 0.25), (0, 0.1))):
             for moment in moments:
                 process = start(*job)
