@@ -316,7 +316,7 @@ TEST(BankChart, TheLabelOfTheBaseCoversNoDot) {
 
 TEST(BankChart, NoTickTouchesTheWordBeyond) {
   for (const double width : {920.0, 330.0}) {
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 60; i += 5) {
       ReportBank bank = some_bank();
       bank.adapters[7].perplexity = 1.12 + 0.002 * i;  // moves the end of the axis
       bank.adapters[7].expert = true;
@@ -369,7 +369,7 @@ TEST(BankChart, LabelsDoNotHideEachOther) {
 }
 
 TEST(CorpusChart, TheLabelOfTheCutStaysInsideThePicture) {
-  for (const int retrieved : {1, 10, 100, 1000, 10000, 90000}) {
+  for (const int retrieved : {1, 30, 1000, 90000}) {
     ReportSelection selection;
     std::vector<float> corpus;
     for (int i = 0; i < 100000; ++i) corpus.push_back(0.9f - 1e-6f * static_cast<float>(i));
