@@ -18,7 +18,7 @@ DATA, STORAGE, STOPPED, CONFIG = 65, 74, 75, 78
 CHAIN = ("score", "experts", "embed", "select", "finetune", "evaluate", "export")
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -97,7 +97,7 @@ class State(unittest.TestCase):
             wait_until(lambda: "waits" in second.said())
             self.assertRegex(second.said(), rf"{job}: waits for .*pid {first.pid} on \S+, since 20")
             first.send_signal(signal.SIGCONT)
-            self.assertEqual((first.wait(60), second.wait(60)), (0, 0), first.said() + second.said())
+            self.assertEqual((first.wait(300), second.wait(300)), (0, 0), first.said() + second.said())
             self.assertEqual(differences(alone, both, files=(f"{job}.h5",)), [])
 
     def test_without_fresh_the_second_of_two_different_runs_is_refused(self):
@@ -106,14 +106,14 @@ class State(unittest.TestCase):
         second = self.start("score", run, "--set", "scoring.max_new_tokens=8")
         wait_until(lambda: "waits" in second.said())
         first.send_signal(signal.SIGCONT)
-        self.assertEqual((first.wait(60), second.wait(60)), (0, CONFIG), second.said())
+        self.assertEqual((first.wait(300), second.wait(300)), (0, CONFIG), second.said())
         self.assertIn("scoring.max_new_tokens was 40, is 8", second.said())
         self.assertEqual(differences(self.whole, run, files=("score.h5",)), [])
 
     def test_two_equal_runs_do_the_work_once(self):
         run = self.new("run")
         both = [self.start("run", run) for _ in range(2)]
-        self.assertEqual([process.wait(120) for process in both], [0, 0], "".join(p.said() for p in both))
+        self.assertEqual([process.wait(600) for process in both], [0, 0], "".join(p.said() for p in both))
         said = "".join(process.said() for process in both)
         for job in CHAIN:
             self.assertEqual(said.count(f"{job}: done in"), 1, f"{job}: {said}")
@@ -137,7 +137,7 @@ class State(unittest.TestCase):
             second = self.start("score", run)
             wait_until(lambda: "waits" in second.said())
             second.send_signal(name)
-            self.assertEqual(second.wait(10), STOPPED, second.said())
+            self.assertEqual(second.wait(120), STOPPED, second.said())
 
     def test_what_is_read_is_not_discarded_meanwhile(self):
         run = self.copy("run")
@@ -147,11 +147,11 @@ class State(unittest.TestCase):
             wait_until(lambda: "waits" in other.said())
             self.assertIn("finetune (", other.said())
             other.send_signal(signal.SIGTERM)
-            self.assertEqual(other.wait(10), STOPPED)
+            self.assertEqual(other.wait(120), STOPPED)
         self.assertEqual(differences(self.whole, run, files=("score.h5",)), [])
         self.rocket("rationalize", run, check=True)  # nobody's business
         reader.send_signal(signal.SIGCONT)
-        self.assertEqual(reader.wait(60), 0)
+        self.assertEqual(reader.wait(300), 0)
 
     def test_ranks_wait_together(self):
         run = self.new("run")
@@ -161,7 +161,7 @@ class State(unittest.TestCase):
         self.started.append(ranks)
         self.assertIn("waits", ranks.stderr.readline())
         first.send_signal(signal.SIGCONT)
-        self.assertEqual((first.wait(60), ranks.wait(60)), (0, 0))
+        self.assertEqual((first.wait(300), ranks.wait(300)), (0, 0))
         self.assertIn("score: done before", ranks.stderr.read())
 
     def test_points_of_a_sweep_that_start_together_share_the_work(self):
@@ -170,7 +170,7 @@ class State(unittest.TestCase):
         sweep = folder / "sweep.yaml"
         sweep.write_text(json.dumps({"config": str(self.config), "runs": str(folder / "runs"), "grid": {"experts.count": [1, 2]}}))
         points = [self.start("sweep", None, "run", "--point", point, config=sweep) for point in (0, 1)]
-        self.assertEqual([process.wait(120) for process in points], [0, 0], "".join(p.said() for p in points))
+        self.assertEqual([process.wait(600) for process in points], [0, 0], "".join(p.said() for p in points))
         said = "".join(process.said() for process in points)
         for job, computed, taken in (("score", 1, 1), ("embed", 1, 1), ("select", 1, 1), ("finetune", 2, 0)):
             self.assertEqual((said.count(f"{job}: done in"), said.count(f"{job}: taken over from")), (computed, taken), f"{job}: {said}")
@@ -186,7 +186,7 @@ class State(unittest.TestCase):
         second = self.start("sweep", None, "run", "--point", 1, config=sweep)
         wait_until(lambda: "waits" in second.said())
         first.kill()
-        self.assertEqual(second.wait(120), 0, second.said())
+        self.assertEqual(second.wait(600), 0, second.said())
         self.assertIn("score: done in", second.said())
 
     # What files prove.
@@ -202,7 +202,7 @@ class State(unittest.TestCase):
                 done = self.rocket(job, run, *more)
                 self.assertEqual(done.returncode, DATA, f"{job}: {done.stderr}")
                 self.assertIn(f"checkpoints/{newest.name} is ", done.stderr)
-                self.assertIn(f"`rocket finetune {self.config}` first", done.stderr)
+                self.assertIn(f"`rocket finetune {self.config} --set run={run}` first", done.stderr)
             row = self.jobs(run)["finetune"]
             self.assertEqual(row["state"], "partial")
             if removed:
@@ -221,7 +221,7 @@ class State(unittest.TestCase):
             done = self.rocket("select", run, "--fresh")
             self.assertEqual(done.returncode, DATA, f"{name}: {done.stderr}")
             self.assertIn("parts/embed/unit-000000.h5", done.stderr)
-            self.assertIn(f"`rocket embed {self.config}` first", done.stderr)
+            self.assertIn(f"`rocket embed {self.config} --set run={run}` first", done.stderr)
             self.assertIn("embed: done in", self.rocket("embed", run, check=True).stderr)
             self.assertEqual((run / "parts/embed/unit-000001.h5").stat().st_mtime_ns, other, f"{name}: the other part was computed, too")
             self.rocket("select", run, "--fresh", check=True)
