@@ -83,7 +83,7 @@ class Jobs(unittest.TestCase):
             self.assertAlmostEqual(row["perplexity"], sum(map(math.exp, values)) / len(values), places=9)
 
     def test_items_hold_every_answer(self):
-        rows, items = self.table("items"), [json.loads(line) for line in open(self.folder / "items.jsonl")]
+        rows, items = self.table("items"), [json.loads(line) for line in (self.folder / "items.jsonl").read_text().splitlines()]
         systems = {row["system"]: row for row in self.table("evaluation")}
         self.assertEqual([(row["system"], row["item"]) for row in rows], [(s, i) for s in systems for i in range(len(items))])
         for row in rows:
@@ -138,7 +138,7 @@ class Jobs(unittest.TestCase):
                        f"### Response:\n" for r in records]
             done = rocket("tokenize", LAB / "base", input="".join(json.dumps(prompt) + "\n" for prompt in prompts))
             return sum(len(json.loads(line)) for line in done.stdout.splitlines())
-        items = [json.loads(line) for line in open(self.folder / "items.jsonl")]
+        items = [json.loads(line) for line in (self.folder / "items.jsonl").read_text().splitlines()]
         for more, systems, count, words in (((), 4, 8, "4 systems x 8 items "),
                                             (("--set", "task.limit=5"), 4, 5, "4 systems x 5 items (task.limit)"),
                                             (("--set", "evaluation.rivals=[base, each_expert]"), 4, 8, "4 systems x 8 items ")):
@@ -151,7 +151,7 @@ class Jobs(unittest.TestCase):
     def test_gold_values_outside_their_pattern_are_counted(self):
         with tempfile.TemporaryDirectory() as folder:
             config, folder = make_world(folder), pathlib.Path(folder)
-            lines = [json.loads(line) for line in open(folder / "shots.jsonl")]
+            lines = [json.loads(line) for line in (folder / "shots.jsonl").read_text().splitlines()]
             lines[0]["answer"] = "Answer: " + lines[0]["answer"]
             (folder / "shots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
             regex = ("--set", "task.answer=regex", "--set", "task.pattern='Answer: ([A-D])'")
@@ -170,7 +170,7 @@ class Jobs(unittest.TestCase):
     def test_a_shot_that_makes_most_of_a_mean_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
             config, folder = make_world(folder), pathlib.Path(folder)
-            lines = [json.loads(line) for line in open(folder / "shots.jsonl")]
+            lines = [json.loads(line) for line in (folder / "shots.jsonl").read_text().splitlines()]
             lines[2]["rationale"] = "zq " * 30 + "Answer: A"
             (folder / "shots.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
             said = rocket("score", config).stderr
