@@ -177,11 +177,13 @@ void inspect(const Command& command) {
   if (!fs::is_directory(folder)) fail_config("{}: no such folder", command.target);
   const TableFormat format = table_format(command.format);
   const bool run = RunDirectory(folder).has_records();
-  if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json"))
+  if (!run && !fs::exists(folder / "adapter_config.json") && !fs::exists(folder / "config.json")) {
+    const std::string what = what_folder_is(folder);
     fail_data(
         "{}: neither a run directory (manifest.json), nor an adapter (adapter_config.json), nor a model "
-        "(config.json), but {}",
-        command.target, what_folder_is(folder));
+        "(config.json){}",
+        command.target, what.empty() ? what : fmt::format(", but {}", what));
+  }
   const bool summary = run && command.table.empty();
   std::string text;
   if (summary && format == TableFormat::text)

@@ -56,16 +56,22 @@ std::string what_folder_is(const fs::path& folder) {
       !names.empty())
     return fmt::format("a folder of {}, which are not read: name a Hugging Face folder with *.safetensors",
                        counted(names, "GGUF files"));
-  return "a folder with none of these";
+  return "";
+}
+
+void refuse_other_folder(const fs::path& folder) {
+  const std::string what = is_there(folder / "config.json") ? "" : what_folder_is(folder);
+  if (!what.empty())
+    fail_data("{}: no model in Hugging Face form (config.json is missing), but {}", folder.string(), what);
 }
 
 void require_model_folder(const fs::path& folder) {
   const fs::path config = folder / "config.json";
   if (const auto target = broken_link(config))
     fail_data("{}: a link to {}, which is not there", config.string(), target->string());
+  refuse_other_folder(folder);
   if (!is_there(config))
-    fail_data("{}: no model in Hugging Face form (config.json is missing), but {}", folder.string(),
-              what_folder_is(folder));
+    fail_data("{}: no such file; expected a model folder in Hugging Face form", config.string());
 }
 
 }  // namespace rocket

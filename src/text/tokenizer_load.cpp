@@ -166,12 +166,13 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
   const bool fast = name.ends_with("TokenizerFast");
   const auto family = kFamilies.find(fast ? name.substr(0, name.size() - 4) : name);
   if (family != kFamilies.end()) return family->second;
-  if (name.empty()) require_model_folder(folder);
-  if (name.empty())
+  if (name.empty()) {
+    refuse_other_folder(folder);
     fail_data(
         "{}: no tokenizer.json, and neither tokenizer_class in tokenizer_config.json nor model_type in "
         "config.json says how to read the vocabulary; save it with transformers' save_pretrained",
         folder.string());
+  }
   fail_data(
       "{}: no tokenizer.json, and the tokenizer of '{}' is not supported without one (supported: "
       "GPT2Tokenizer, Qwen2Tokenizer, BertTokenizer, LlamaTokenizer, XLMRobertaTokenizer); save it with "

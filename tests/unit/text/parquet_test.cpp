@@ -110,7 +110,8 @@ TEST_F(ParquetTest, RefusesFilesWithoutItsColumns) {
 }
 
 TEST_F(ParquetTest, BlocksGoBackAndForth) {
-  CorpusReader corpus({kData + "plain_zstd.parquet", kData + "chats.parquet"}, {});
+  CorpusReader corpus({kData + "plain_zstd.parquet", kData + "chats.parquet"}, {}, OnError::stop, {},
+                      Outputs::optional);
   for (const std::int64_t first : {60, 3, 49, 0, 17}) {
     const auto records = corpus.block(first, 2);
     ASSERT_EQ(records.size(), 2u);
