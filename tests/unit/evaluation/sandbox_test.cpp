@@ -360,16 +360,17 @@ TEST_P(BothSandboxes, NothingIsLeftBehind) {
 }
 
 TEST_P(BothSandboxes, ProgramsEndWithTheProcessThatRunsThem) {
-  const auto sleepers = [] {  // of this test: by their command line
+  const auto sleepers = [] {  // of this test: by their command line, and once they have started their thread
     std::size_t count = 0;
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       char line[16384];  // not by a stream: that throws where the process ends meanwhile
       const int file = open((entry.path() / "cmdline").c_str(), O_RDONLY);
       const ssize_t n = file < 0 ? 0 : read(file, line, sizeof line);
       close(file);
-      if (n > 0)
-        count +=
-            std::string_view(line, static_cast<std::size_t>(n)).find("AS=123456789") != std::string::npos;
+      const std::string_view text(line, n > 0 ? static_cast<std::size_t>(n) : 0);
+      struct stat threads {};
+      count += text.find("AS=412345678") != std::string::npos &&
+               stat((entry.path() / "task").c_str(), &threads) == 0 && threads.st_nlink == 2 + 2;
     }
     return count;
   };
@@ -378,7 +379,8 @@ TEST_P(BothSandboxes, ProgramsEndWithTheProcessThatRunsThem) {
   const pid_t runner = fork();
   if (runner == 0) {
     const TemporaryFolder here(folder.path());
-    runs("import time\ntime.sleep(60)", {.wall_seconds = 60, .memory_bytes = 123456789});
+    runs("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\ntime.sleep(60)",
+         {.wall_seconds = 60, .memory_bytes = 412345678});
     _exit(0);
   }
   for (int i = 0; i < 200 && sleepers() == 0; ++i) usleep(50'000);
