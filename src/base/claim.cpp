@@ -203,11 +203,13 @@ bool Claim::lost() const {
   return heart_ && heart_->lost();
 }
 
-/// The folder goes with the last claim, so it may be gone again before the file is there.
+/// The folder goes with the last claim, so it may be gone again before the file is there, and even while it
+/// is made: `make_folders` would take that for a failure.
 int Claim::open_file() {
   constexpr int kTries = 100;
+  make_folders(folder_.parent_path());
   for (int left = kTries;; --left) {
-    make_folders(folder_);
+    if (::mkdir(folder_.c_str(), 0777) != 0 && errno != EEXIST) return -1;
     const int file = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0 || errno != ENOENT || left == 0) return file;
   }
