@@ -46,7 +46,7 @@ TEST_F(SweepTest, SaysWhichJobRunsAtItsPoints) {
   EXPECT_EQ(load("grid: {seed: [0, 1]}\n").job, "run");
   EXPECT_EQ(load("job: train-adapter\ngrid: {seed: [0, 1]}\n").job, "train-adapter");
   EXPECT_EQ(refusal("job: score\ngrid: {seed: [0, 1]}\n"),
-            "s.yaml:3: job: expected run or train-adapter, found the text 'score'");
+            "s.yaml:3: job: expected run or train-adapter, found 'score'");
 }
 
 TEST_F(SweepTest, GridIsAProductInTheOrderOfTheFile) {
