@@ -101,10 +101,13 @@ std::optional<JobRecord> manifest_record(const RunDirectory& run, const std::str
   return std::nullopt;
 }
 
-/// score and embed may end at the same moment: of two writers the later one must see both records.
+/// score and embed may end at the same moment: of two writers the later one must see both records. A process
+/// that was suspended while it wrote holds the others up for seconds only: the records are what counts.
 void rewrite_manifest(const RunDirectory& run, const std::string& without) {
+  using std::chrono::steady_clock;
+  const auto latest = steady_clock::now() + std::chrono::seconds(10);
   Claim claim(run.claims(), "manifest", {});
-  for (Patience patience; !claim.try_hold().empty();) patience.sleep();
+  for (Patience patience; !claim.try_hold().empty() && steady_clock::now() < latest;) patience.sleep();
   json jobs = manifest_jobs(run);
   for (const JobSpec& spec : job_specs()) {
     if (const Found found = record_file(run, spec.name); found.record)
