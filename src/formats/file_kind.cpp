@@ -159,6 +159,12 @@ std::string markup_kind(View front) {
   return "";
 }
 
+/// What git and archives leave of a link on systems without: its target as the file's content.
+bool is_link_as_text(View front) {
+  return front.starts_with("../") && front.size() < 256 &&
+         std::ranges::all_of(front, [](unsigned char c) { return c > ' '; });
+}
+
 }  // namespace
 
 std::string file_kind(View front) {
@@ -175,6 +181,9 @@ std::string file_kind(View front) {
   if (is_pickle(front)) return "a Python pickle, which is not read: it may run any program";
   if (front.size() >= 64 && front.find_first_not_of('\0') == View::npos)
     return "zero bytes only (a write that did not end?)";
+  if (is_link_as_text(front))
+    return fmt::format(
+        "the text '{}', which is a link where links were not kept: copy the folder with its links", front);
   return markup_kind(front);
 }
 

@@ -44,6 +44,7 @@ struct Sample {
 const Sample kSamples[] = {
     {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"},
     {"<!doctype html><html>", "HTML page"},
+    {"../../blobs/0a1b2c", "a link where links were not kept"},
     {"\n  <HTML lang=en>", "HTML page"},
     {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML document"},
     {bytes_of("fffe20007b00220061002200"), "UTF-16"},
