@@ -126,9 +126,10 @@ class Dedup(unittest.TestCase):
         self.assertEqual(refused.stdout, "")
 
     def test_no_records(self):
-        done = self.dedup(self.write("empty.jsonl", ""), ranks=2)
+        done = self.dedup(self.write("empty.jsonl", ""), ranks=2, check=False)
+        self.assertEqual(done.returncode, 65)
         self.assertEqual(done.stdout, "")
-        self.assertIn("dedup: 0 records, 0 kept, 0 dropped", done.stderr)
+        self.assertIn("dedup: the files hold no records", done.stderr)
 
     def test_mistakes_end_with_their_codes(self):
         good = self.write("good.jsonl", '{"instruction": "a", "output": "b"}\n')

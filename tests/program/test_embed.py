@@ -146,7 +146,7 @@ class Embed(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             world = World(folder, CORPUS[:1])
             world.embed()
-            odd = [{"instruction": "", "input": "", "output": ""}, {"instruction": "word " * 50000, "output": "x"},
+            odd = [{"instruction": "", "input": "", "output": "x"}, {"instruction": "word " * 50000, "output": "x"},
                    {"instruction": "東京 \u0000 \U0001f600", "output": "ß"}]
             world.write([json.dumps(record) + "\n" for record in odd])
             world.embed("--fresh")
