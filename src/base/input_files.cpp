@@ -55,8 +55,7 @@ class Matcher {
   FileMatches run() {
     match("", 0);
     std::ranges::sort(found_.files, {}, [](const fs::path& path) { return path.string(); });
-    const auto repeated = std::ranges::unique(found_.files);
-    found_.files.erase(repeated.begin(), repeated.end());
+    found_.files.erase(std::unique(found_.files.begin(), found_.files.end()), found_.files.end());
     return std::move(found_);
   }
 
