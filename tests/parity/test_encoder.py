@@ -24,8 +24,8 @@ SENTENCES = ["The committee postponed its decision until the budget had been rev
 def records(count=200):
     """Real sentences of many scripts, records of the lab, empty ones and some far longer than any encoder takes."""
     draw, lab = random.Random(0), oracle.read_lines(LAB / "corpus.jsonl")
-    made = [{"instruction": "", "input": "", "output": ""}, {"instruction": "a", "input": "", "output": ""}]
-    made += [{"instruction": sentence, "input": "", "output": ""} for sentence in SENTENCES]
+    made = [{"instruction": "", "input": "", "output": "x"}, {"instruction": "a", "input": "", "output": "x"}]
+    made += [{"instruction": sentence, "input": "", "output": "x"} for sentence in SENTENCES]
     while len(made) < count:
         length = draw.choice([1, 2, 5, 10, 40, 120])
         made.append({"instruction": " ".join(draw.choice(SENTENCES) for _ in range(length)), "input": draw.choice(["", draw.choice(SENTENCES)]),

@@ -68,7 +68,7 @@ def test_selected_jsonl_holds_the_kept_records(run, select, corpus):
 def test_dedup_of_the_whole_corpus(rocket, embed, corpus, tmp_path, keep, threshold, measure):
     """Every record's fate is checked against all pairs; a cosine within 1e-6 of the threshold may go either way."""
     lines = rocket("dedup", LAB / "corpus.jsonl", "--encoder", LAB / "encoder", "--keep", keep, "--threshold", threshold,
-                   "--dropped", tmp_path / "dropped.jsonl", "--device", "cpu").splitlines()
+                   "--dropped", tmp_path / "dropped.jsonl", "--device", "cpu", "--text", "labelled", "--prefix", oracle.PREFIX).splitlines()
     dropped_by = np.full(len(corpus), -1)
     for line in oracle.read_lines(tmp_path / "dropped.jsonl"):
         dropped_by[line["record"]] = line["dropped_by"]
