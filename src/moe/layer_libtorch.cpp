@@ -32,10 +32,6 @@ at::Tensor factors(const LayerView& layer, const at::Tensor& x_TI, const LayerSt
       .to(x_TI.scalar_type());
 }
 
-at::Tensor of_module(const at::Tensor& all_TN, const ExpertColumns& columns, std::int64_t m) {
-  return all_TN.narrow(1, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m));
-}
-
 at::Tensor columns_of_module(const at::Tensor& all_TR, const ExpertColumns& columns, std::int64_t m) {
   return all_TR.narrow(1, columns.first_column_of(m), columns.columns_of(m));
 }
@@ -44,15 +40,15 @@ at::Tensor gates_to_logits(const LayerView& layer, const LayerState& state, cons
                            const LossGradients& losses) {
   std::vector<at::Tensor> all;
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
-    const at::Tensor gates = of_module(state.gates_TN, layer.columns, m),
-                     p = of_module(state.p_TN, layer.columns, m);
-    const at::Tensor direct = gates * of_module(dgates_TN, layer.columns, m), mean = direct.sum(1, true);
+    const at::Tensor gates = layer.columns.of_module(state.gates_TN, m),
+                     p = layer.columns.of_module(state.p_TN, m);
+    const at::Tensor direct = gates * layer.columns.of_module(dgates_TN, m), mean = direct.sum(1, true);
     at::Tensor dlogits = direct - (layer.rule.renormalised(layer.columns.experts_of(m)) ? gates : p) * mean;
     if (losses.z != 0 && layer.columns.has_choice(m))
       dlogits = dlogits + p * state.log_sum_TM.narrow(1, m, 1) * losses.z;
     if (!losses.dp_N.empty()) {
       const at::Tensor dp =
-          of_module(at::tensor(losses.dp_N, p.options().device(at::kCPU)).unsqueeze(0), layer.columns, m);
+          layer.columns.of_module(at::tensor(losses.dp_N, p.options().device(at::kCPU)).unsqueeze(0), m);
       const at::Tensor weighted = p * dp.to(p.device());
       dlogits = dlogits + weighted - p * weighted.sum(1, true);
     }
@@ -72,7 +68,7 @@ LayerState forward_through_libtorch(const LayerView& layer, const at::Tensor& x_
         at::mm(x_TI.to(router_type(x_TI)), layer.router_NI.to(router_type(x_TI)).t());
     std::vector<at::Tensor> p, gates, log_sums;
     for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
-      const at::Tensor logits = of_module(logits_TN, layer.columns, m);
+      const at::Tensor logits = layer.columns.of_module(logits_TN, m);
       const Routing routing = route(logits, layer.rule);
       p.push_back(routing.p_TN);
       gates.push_back(routing.gates_TN);

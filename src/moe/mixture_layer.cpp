@@ -63,16 +63,12 @@ at::Tensor choices(const LayerState& state) {
   return state.gates_TN.ne(0).sum(0);
 }
 
-at::Tensor of_module(const at::Tensor& of_all_N, const ExpertColumns& columns, std::int64_t m) {
-  return of_all_N.narrow(0, columns.modules[static_cast<std::size_t>(m)], columns.experts_of(m));
-}
-
 std::vector<at::Tensor> observed(const LayerState& state, const at::Tensor& x_TI,
                                  const ExpertColumns& columns) {
   std::vector<at::Tensor> all;
   const at::Tensor choices_N = columns.routed() ? choices(state) : at::Tensor();
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
-    all.push_back(columns.routed() ? of_module(choices_N, columns, m)
+    all.push_back(columns.routed() ? columns.of_module(choices_N, m)
                                    : at::full({1}, x_TI.size(0), x_TI.options().dtype(at::kLong)));
   }
   return all;
@@ -87,7 +83,7 @@ LossGradients loss_gradients(const RouterLosses& losses, const LayerState& state
   if (losses.balance == 0) return g;
   const at::Tensor choices_N = choices(state).to(at::kCPU, at::kDouble);
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
-    const at::Tensor of_m = of_module(choices_N, columns, m), share = of_m / of_m.sum().clamp_min(1);
+    const at::Tensor of_m = columns.of_module(choices_N, m), share = of_m / of_m.sum().clamp_min(1);
     const at::Tensor dp = share * (losses.balance * static_cast<double>(columns.experts_of(m)) / tokens);
     const double* begin = dp.const_data_ptr<double>();
     g.dp_N.insert(g.dp_N.end(), begin, begin + dp.numel());

@@ -29,6 +29,10 @@ struct ExpertColumns {
   /// A lone expert's gate is 1, whatever its router says.
   bool has_choice(std::int64_t m) const { return experts_of(m) > 1; }
   bool routed() const { return experts() > module_count(); }
+  /// Module m's part of a tensor whose last dimension runs over all experts.
+  at::Tensor of_module(const at::Tensor& all, std::int64_t m) const {
+    return all.narrow(-1, at(modules, m), experts_of(m));
+  }
 
  private:
   static std::int64_t at(const std::vector<std::int64_t>& v, std::int64_t i) {
