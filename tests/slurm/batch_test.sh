@@ -130,12 +130,18 @@ start_stops() {
   site slow "touch '$scratch/reading'; sleep 1"
   early=$(start early -- score x)
   wait_until test -e "$scratch/reading"
-  warn_job "$early"  # in the script's first moments
+  warn_job "$early" USR2  # in the script's first moments
   # shellcheck disable=SC2016  # for the site file
   site deaf "srun() { trap '' USR1; touch '$scratch/launching'; sleep 1; trap - USR1;" 'exec env srun "$@"; }'
   launching=$(start launching -- score x)
   wait_until test -e "$scratch/launching"
   warn_job "$launching"  # in the launcher's first moments, when it loses signals
+  # shellcheck disable=SC2016  # for the site file
+  site lost 'srun() { [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exec env srun "$@"; trap "exit 205" USR1;' \
+    "touch '$scratch/losing'; while true; do sleep 0.1; done; }"
+  lost=$(start lost -- score x)
+  wait_until test -e "$scratch/losing"
+  warn_job "$lost"  # the launcher ends of it, with a code of its own
   site plain
   array=$(PRETEND=tasks start array --array=0-2 -- score x)
 }
@@ -145,6 +151,8 @@ end_stops() {
   same "warned early" "attempt 1 finished" "$(notes early.0)"
   same "warned while launching" "COMPLETED 0:0 1" "$(ended "$launching")"
   same "warned while launching" "attempt 0 started attempt 0 stopped attempt 1 finished" "$(notes launching.0 | xargs)"
+  same "a launcher that a warning ends" "COMPLETED 0:0 1" "$(ended "$lost")"
+  same "a launcher that a warning ends" "attempt 1 finished" "$(notes lost.0)"
   # The last task of an array is requeued alone.
   same "the task that stopped" "COMPLETED 0:0 1" "$(ended "${array}_2")"
   same "the task that runs" RUNNING "$(field "${array}_1" JobState)"
@@ -219,7 +227,7 @@ check_ends() {
 }
 
 check_modules() {
-  local loads fails none
+  local loads fails none job
   export PRETEND=environment
   # shellcheck disable=SC2016  # for the site file
   site modules 'SITE_PLACE=$NOT_SET' 'module() { [ "$ALSO_NOT_SET" != x ] && export SITE_MODULES="$*" OMP_NUM_THREADS=1; }' 'MODULES="gcc/12 mpi"'
@@ -234,30 +242,47 @@ check_modules() {
   holds "a module that is not there" "$(log fails)" "'module load gcc/12' failed"
   same "no command module" "FAILED 78:0 0" "$(ended "$none")"
   holds "no command module" "$(log none)" "no command 'module'"
+  # submit needs them too, for rocket, which lists the points of a sweep.
+  for job in modules fails none; do
+    ROCKET_SITE=$scratch/a\ b/$job.conf slurm/submit --sweep configs/sweeps/lab-k.yaml --dry-run > "$scratch/$job" 2>&1 || true
+  done
+  holds "modules for submit" "$(cat "$scratch/modules")" "sweep3="
+  holds "a module that is not there for submit" "$(cat "$scratch/fails")" "'module load gcc/12' failed"
+  holds "no command module for submit" "$(cat "$scratch/none")" "no command 'module'"
 }
 
 # Threads are the cores that Slurm gave, whatever the shell that submitted says.
 check_threads() {
   local launcher
-  export PRETEND=threads OMP_NUM_THREADS=1
+  export PRETEND=threads OMP_NUM_THREADS=1 SRUN_CPUS_PER_TASK=1
   declare -A id
   for launcher in srun mpirun; do
     site plain
     id[asked.$launcher]=$(TEST_LAUNCHER=$launcher start asked.$launcher --cpus-per-task=2 -- score x)
+    id[part.$launcher]=$(TEST_LAUNCHER=$launcher start part.$launcher --exclusive --cpus-per-task=1 -- score x)
+    id[uneven.$launcher]=$(TEST_LAUNCHER=$launcher start uneven.$launcher --nodes=2 --ntasks=3 --exclusive -- score x)
     id[whole.$launcher]=$(TEST_LAUNCHER=$launcher start whole.$launcher --nodes=2 --exclusive -- score x)
+    id[listed.$launcher]=$(TEST_LAUNCHER=$launcher start listed.$launcher --cpus-per-task=2 \
+      --export=PATH,HOME,ROCKET,ROCKET_SITE,PRETEND,PRETEND_NOTES,TEST_LAUNCHER,TEST_LOGS -- score x)
     site threads "export OMP_NUM_THREADS=3"
     id[site.$launcher]=$(TEST_LAUNCHER=$launcher start site.$launcher -- score x)
   done
   for launcher in srun mpirun; do
     same "asked for, $launcher" "COMPLETED 0:0 0" "$(ended "${id[asked.$launcher]}")"
     holds "asked for, $launcher" "$(notes asked.$launcher.0)" "threads 2, cores 2"
+    same "a part of a node, $launcher" "COMPLETED 0:0 0" "$(ended "${id[part.$launcher]}")"
+    holds "a part of a node, $launcher" "$(notes part.$launcher.0)" "threads 1"
+    same "two ranks here and one there, $launcher" "COMPLETED 0:0 0" "$(ended "${id[uneven.$launcher]}")"
+    holds "two ranks here and one there, $launcher" "$(notes uneven.$launcher.2)" "threads 1"
     same "whole nodes, $launcher" "COMPLETED 0:0 0" "$(ended "${id[whole.$launcher]}")"
     holds "whole nodes, $launcher" "$(notes whole.$launcher.1)" "threads 2"
     holds "whole nodes, $launcher" "$(notes whole.$launcher.1)" "rank 1 of 2"
+    same "a list of variables, $launcher" "COMPLETED 0:0 0" "$(ended "${id[listed.$launcher]}")"
+    holds "a list of variables, $launcher" "$(notes listed.$launcher.0)" "threads 2"
     same "said by the site, $launcher" "COMPLETED 0:0 0" "$(ended "${id[site.$launcher]}")"
     holds "said by the site, $launcher" "$(notes site.$launcher.0)" "threads 3"
   done
-  unset OMP_NUM_THREADS
+  unset OMP_NUM_THREADS SRUN_CPUS_PER_TASK
   # Else mpirun's daemon on another node, and the ranks that it starts, are bound to the cores of one rank.
   holds "mpirun's daemons" "$(notes asked.mpirun.0)" "daemons' all"
 }
@@ -275,7 +300,10 @@ check_foreign() {
 # Seven points where an array holds three.
 check_split() {
   site plain
-  local job
+  local job printed
+  printed=$(slurm/submit --sweep configs/sweeps/lab-k.yaml --dry-run)
+  # shellcheck disable=SC2016  # what is printed is for a shell to run
+  holds "one array after another" "$(grep ^sweep3= <<< "$printed")" '"--dependency=afterany:$sweep2"'
   PRETEND=words submit --sweep configs/sweeps/lab-k.yaml
   same "arrays" "sweep: points 0 to 2,sweep2: points 3 to 5 (after sweep),sweep3: points 6 to 6 (after sweep2)," \
     "$(cut -d ' ' -f 2- "$scratch/jobs" | tr '\n' ,)"
