@@ -9,6 +9,7 @@ MODEL is a folder with a tokenizer. Ids with and without specials, and the text 
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,24 +29,49 @@ def library(folder):
     return tokenizer
 
 
-def lines_of(rocket, folder, lines, *flags):
-    done = subprocess.run([rocket, "tokenize", folder, *flags], input="".join(json.dumps(line) + "\n" for line in lines),
-                          capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+def as_lines(values):
+    """As rocket writes them, too, where they are lists of ids."""
+    return [json.dumps(value, separators=(",", ":")) for value in values]
 
 
-def differences(rocket, folder, texts):
-    """[(what, text, expected, found), ...]"""
+class Rocket:
+    """`rocket tokenize` at work beside this process."""
+
+    def __init__(self, rocket, folder, lines, *flags):
+        self.stdin, self.stdout = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.stdin.writelines(line + "\n" for line in lines)
+        self.stdin.seek(0)
+        self.process = subprocess.Popen([rocket, "tokenize", folder, *flags], stdin=self.stdin, stdout=self.stdout)
+
+    def lines(self):
+        assert self.process.wait() == 0, self.process.args
+        with self.stdin, self.stdout:
+            self.stdout.seek(0)
+            return self.stdout.read().split("\n")[:-1]
+
+
+def encoded(tokenizer, texts):
+    """The ids of all texts, each with specials and without. The specials are the last step of the library, which is not
+    made to encode the texts twice for them; that it would give the same is looked at on some texts."""
+    plain = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    whole = [tokenizer.post_process(encoding).ids for encoding in plain]
+    assert whole[:2000] == [encoding.ids for encoding in tokenizer.encode_batch_fast(texts[:2000])]
+    return whole, [encoding.ids for encoding in plain]
+
+
+def differences(rocket, folder, texts, lines=None):
+    """[(what, text, expected, found), ...]; `lines`: the texts as JSON, if they are known."""
+    lines = lines or as_lines(texts)
+    ids, plain = Rocket(rocket, folder, lines), Rocket(rocket, folder, lines, "--plain")
     tokenizer = library(folder)
-    expected = [e.ids for e in tokenizer.encode_batch_fast(texts)]
-    plain = [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-    decoded = tokenizer.decode_batch(expected, skip_special_tokens=False)
-    found = [("ids", expected, lines_of(rocket, folder, texts)), ("plain", plain, lines_of(rocket, folder, texts, "--plain")),
-             ("decoded", decoded, lines_of(rocket, folder, expected, "--decode"))]
+    expected, without = encoded(tokenizer, texts)
+    expected_lines = as_lines(expected)
+    decoded = Rocket(rocket, folder, expected_lines, "--decode")
+    back = tokenizer.decode_batch(expected, skip_special_tokens=False)
     result = []
-    for what, wanted, got in found:
-        assert len(wanted) == len(got)
-        result += [(what, text, w, g) for text, w, g in zip(texts, wanted, got) if w != g]
+    for what, wanted, got in (("ids", expected_lines, ids.lines()), ("plain", as_lines(without), plain.lines()),
+                              ("decoded", back, map(json.loads, decoded.lines()))):
+        result += [(what, text, w, g) for text, w, g in zip(texts, wanted, got, strict=True) if w != g]
     return result
 
 
