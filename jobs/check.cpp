@@ -3,6 +3,7 @@
 
 #include "adapters/bank_plan.h"
 #include "adapters/training_prompt.h"
+#include "backend/threads.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/output.h"
@@ -12,7 +13,6 @@
 #include "jobs.h"
 #include "model/device.h"
 #include "model/encoder.h"
-#include "model/threads.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/known_blocks.h"
 #include "pipeline/long_texts.h"
@@ -72,9 +72,8 @@ void check_base(const RunConfig& config, bool with_bank, Findings& found) {
   const DecoderConfig& base = decoder.config();
   found.base_parameters = ModelWeights(config.base.path).parameters();
   found.device = choose_device(config.device, 0);
-  found.cache_bytes =
-      config.scoring.batch_tokens * 2 * base.layers * base.kv_heads * base.head_dim *
-      static_cast<std::int64_t>(c10::elementSize(found.device.is_cpu() ? at::kFloat : compute_type(config)));
+  const CacheShape cache{base.layers, base.kv_heads, base.head_dim, compute_type(config), found.device};
+  found.cache_bytes = config.scoring.batch_tokens * backend_for(cache.device, cache.type).cache_bytes(cache);
   if (with_bank) check_bank(config, decoder, found);
 }
 

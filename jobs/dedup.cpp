@@ -10,6 +10,7 @@
 #include <numeric>
 #include <optional>
 
+#include "backend/threads.h"
 #include "base/control_group.h"
 #include "base/error.h"
 #include "base/files.h"
@@ -23,7 +24,6 @@
 #include "jobs.h"
 #include "model/device.h"
 #include "model/text_embedder.h"
-#include "model/threads.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/task_data.h"

@@ -3,11 +3,11 @@
 #include <map>
 #include <optional>
 
+#include "backend/threads.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/stop.h"
 #include "jobs.h"
-#include "model/threads.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"

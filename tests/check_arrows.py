@@ -2,7 +2,8 @@
 """Arrows between the modules of src/ go down only.
 
 Reads the modules and what they DEPEND on from src/CMakeLists.txt and every #include of src/, and reports each
-include of a module that is not below, and each library included by a module that may not know it.
+include of a module that is not below, and each library included by a module that may not know it. Also reports
+who, of those that compute through a Backend, asks for a tensor's device or type to choose how.
 """
 import re
 import sys
@@ -17,6 +18,9 @@ OWNERS = [
     (re.compile(r"yaml-cpp/"), {"config"}),
     (re.compile(r"(arrow|parquet)/"), {"formats"}),
 ]
+# Whoever computes through a Backend does not choose by device or type; model/device.* finds the device.
+THROUGH_BACKEND = {"model", "adapters", "moe", "scoring", "training"}
+ASKS = re.compile(r"is_cpu\(|is_cuda\(|holds_floats|kernels\(\)|scalar_type\(\) *[!=]=|[!=]= *at::k(Float|BFloat16|CUDA|CPU)")
 TORCH_HEADER = re.compile(r"(ATen|c10|torch)/")
 
 
@@ -78,12 +82,22 @@ def check_includes(modules):
                     yield f"src/{path.relative_to(SRC)}:{number}: {include[1]}: {problem}"
 
 
+def check_questions():
+    for name in sorted(THROUGH_BACKEND):
+        for path in sorted((SRC / name).rglob("*.*")):
+            if path.stem == "device":
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if ASKS.search(line):
+                    yield f"src/{path.relative_to(SRC)}:{number}: asks for a device or type: that is the Backend's: {line.strip()}"
+
+
 def main():
     modules = read_modules(SRC / "CMakeLists.txt")
     if len(modules) < 2:
         sys.exit(f"{SRC / 'CMakeLists.txt'}: no modules found")
     order = list(check_order(modules))
-    problems = order or list(check_includes(modules))
+    problems = order or [*check_includes(modules), *check_questions()]
     print(f"{len(modules)} modules, {len(problems)} problems")
     sys.exit("\n".join(problems) or 0)
 

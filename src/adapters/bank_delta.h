@@ -18,7 +18,7 @@ class BankDelta : public LinearDelta {
   /// adapters[s] serves the caller's sequence s; null = base alone.
   explicit BankDelta(std::vector<std::shared_ptr<const LoraAdapter>> adapters);
   void arrange(const PackedRows& rows) override;
-  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+  void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
 
  private:
@@ -26,27 +26,13 @@ class BankDelta : public LinearDelta {
     const LoraAdapter* adapter;
     std::int64_t first_row, rows;
   };
-  /// B of one of the modules that share an input, as the kernels read it: scale * B^T, [R, O padded].
-  struct Output {
-    std::size_t index = 0;    // among the modules of the call
-    std::int64_t column = 0;  // of its first row of A among all
-    std::int64_t lora_r = 0;
-    at::Tensor b_RO;
-  };
-  /// An adapter's weights of modules that share an input: all A side by side, packed, so that x is read once.
-  struct SharedInput {
-    std::int64_t columns = 0;
-    at::Tensor packed_a;
-    std::vector<Output> outputs;
-  };
-
-  const SharedInput& shared_input(const LoraAdapter& adapter, std::span<const std::int64_t> modules);
-  void add_on_kernels(const Segment& segment, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
-                      std::span<at::Tensor> outputs_TO);
+  const LowRankInput& prepared(const Backend& backend, const LoraAdapter& adapter,
+                               std::span<const std::int64_t> modules);
 
   std::vector<std::shared_ptr<const LoraAdapter>> adapters_;
   std::vector<Segment> segments_;
-  std::map<std::pair<const LoraAdapter*, std::int64_t>, SharedInput> prepared_;  // by first module of a call
+  /// By adapter and first module of a call.
+  std::map<std::pair<const LoraAdapter*, std::int64_t>, std::unique_ptr<const LowRankInput>> prepared_;
 };
 
 }  // namespace rocket

@@ -1,23 +1,23 @@
 #include "adapters/stack.h"
 
+#include <ATen/Dispatch.h>
+
 #include <algorithm>
 #include <functional>
 
-#include "kernels/kernels.h"
-#include "model/threads.h"
+#include "backend/threads.h"
+#include "kernels/gram.h"
 
 namespace rocket {
 namespace {
 
-// Rows of a group, more only where one adapter has more. On the CPU a piece of them stays in a core's second
-// cache while the others pass by; a GPU wants larger products.
-constexpr std::int64_t kGroupRows = 384, kGroupRowsOfGpu = 4096;
 // Flattened rows are long: this many are read at a time.
 constexpr std::int64_t kGroupRowsFlattened = 48;
 
-std::int64_t most_rows(StackRows kind, at::Device device) {
-  if (!device.is_cpu()) return kGroupRowsOfGpu;
-  return kind == StackRows::flattened ? kGroupRowsFlattened : kGroupRows;
+/// Rows of a group, more only where one adapter has more.
+std::int64_t most_rows(StackRows kind, const Backend& backend) {
+  return kind == StackRows::flattened ? std::min(kGroupRowsFlattened, backend.gram_rows())
+                                      : backend.gram_rows();
 }
 
 void add_adapter(Stack& stack, std::int64_t adapter, const LoraFile::Weight& weight, std::int64_t rows,
@@ -73,11 +73,8 @@ void fill_group(const std::vector<at::Tensor>& matrices, const StackGroup& group
 }
 
 void fill_group(const std::vector<at::Tensor>& matrices, const StackGroup& group, at::Tensor& panels) {
-  if (panels.scalar_type() == at::kDouble) {
-    fill_group<double>(matrices, group, panels);
-  } else {
-    fill_group<float>(matrices, group, panels);
-  }
+  AT_DISPATCH_FLOATING_TYPES(panels.scalar_type(), "fill_group",
+                             [&] { fill_group<scalar_t>(matrices, group, panels); });
 }
 
 void read_group(const std::vector<LoraFile>& files, std::int64_t module, StackRows kind,
@@ -104,44 +101,13 @@ at::ScalarType type_of(const std::vector<LoraFile>& files) {
   return any ? at::kDouble : at::kFloat;
 }
 
-template <class T>
-void multiply(void (*kernel)(const GramBlock<T>&), const at::Tensor& panels, const StackGroup& rows,
-              const StackGroup& columns, at::Tensor& out) {
-  const std::int64_t inner = panels.size(1), panel = inner * kGramPanel;
-  const T* data = panels.const_data_ptr<T>();
-  const at::Tensor scratch = at::empty({gram_scratch(rows.panels)}, at::kDouble);
-  kernel({inner, data + rows.first_panel * panel, rows.panels, data + columns.first_panel * panel,
-          columns.panels, out.data_ptr<double>(), scratch.data_ptr<double>()});
-}
-
-/// What is on and above the diagonal's panels, below it too.
-void mirror(at::Tensor& square) {
-  const std::int64_t n = square.size(0);
-  double* data = square.data_ptr<double>();
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t j = 0; j < i; ++j) data[i * n + j] = data[j * n + i];
-  }
-}
-
 /// Products of all rows of two groups, float64 on the CPU.
-at::Tensor gram(const at::Tensor& panels, const StackGroup& rows, const StackGroup& columns) {
-  if (!panels.is_cpu()) {
-    const auto plain = [&](const StackGroup& g) {
-      return panels.narrow(0, g.first_panel, g.panels)
-          .permute({0, 2, 1})
-          .reshape({-1, panels.size(1)})
-          .to(at::kDouble);
-    };
-    return at::mm(plain(rows), plain(columns).t()).cpu();
-  }
-  at::Tensor out = at::empty({rows.panels * kGramPanel, columns.panels * kGramPanel}, at::kDouble);
-  if (panels.scalar_type() == at::kDouble) {
-    multiply(kernels().gram_of_doubles, panels, rows, columns, out);
-  } else {
-    multiply(kernels().gram_of_floats, panels, rows, columns, out);
-  }
-  if (rows.first == columns.first) mirror(out);
-  return out;
+at::Tensor gram(const Stack& stack, const at::Tensor& panels, const StackGroup& rows,
+                const StackGroup& columns) {
+  const at::Tensor left = panels.narrow(0, rows.first_panel, rows.panels);
+  return rows.first == columns.first
+             ? stack.backend->gram(left, left)
+             : stack.backend->gram(left, panels.narrow(0, columns.first_panel, columns.panels));
 }
 
 /// work(rows, columns) for every pair of groups, on all threads.
@@ -173,7 +139,7 @@ double sum_of_products(const Stack& stack, std::size_t i, std::size_t j, const a
 
 Stack stack_module(const std::vector<LoraFile>& files, std::int64_t module, StackRows kind,
                    at::Device device) {
-  Stack stack;
+  Stack stack{.backend = &backend_for(device, at::kFloat)};
   std::int64_t a_row = 0, b_row = 0;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const LoraFile::Weight* found = files[i].find(module);
@@ -181,7 +147,7 @@ Stack stack_module(const std::vector<LoraFile>& files, std::int64_t module, Stac
     const std::int64_t rows = kind == StackRows::ranks ? found->lora_r : 1;
     a_row = found->a->shape[1] * found->lora_r / rows;
     b_row = found->b->shape[0] * found->lora_r / rows;
-    add_adapter(stack, static_cast<std::int64_t>(i), *found, rows, most_rows(kind, device));
+    add_adapter(stack, static_cast<std::int64_t>(i), *found, rows, most_rows(kind, *stack.backend));
   }
   if (stack.groups.empty()) return stack;
   const std::int64_t panels = stack.groups.back().first_panel + stack.groups.back().panels;
@@ -200,7 +166,7 @@ std::vector<double> delta_products(const Stack& stack) {
   std::vector<double> product(n * n, 0);
   for_group_pairs(stack, [&](const StackGroup& rows, const StackGroup& columns) {
     // <B_i A_i, B_j A_j> = tr((B_i^T B_j)(A_j A_i^T)) = sum of (A_i A_j^T) * (B_i^T B_j)
-    const at::Tensor a = gram(stack.a, rows, columns), b = gram(stack.b, rows, columns);
+    const at::Tensor a = gram(stack, stack.a, rows, columns), b = gram(stack, stack.b, rows, columns);
     for (std::size_t i = rows.first; i < rows.last; ++i) {
       for (std::size_t j = std::max(i, columns.first); j < columns.last; ++j)
         product[i * n + j] = stack.scales[i] * stack.scales[j] * sum_of_products(stack, i, j, a, b);
@@ -213,7 +179,7 @@ std::vector<double> factor_products(const Stack& stack, const at::Tensor& factor
   const std::size_t n = stack.size();
   std::vector<double> product(n * n, 0);
   for_group_pairs(stack, [&](const StackGroup& rows, const StackGroup& columns) {
-    const at::Tensor products = gram(factor, rows, columns);
+    const at::Tensor products = gram(stack, factor, rows, columns);
     const double* data = products.const_data_ptr<double>();
     for (std::size_t i = rows.first; i < rows.last; ++i) {
       for (std::size_t j = std::max(i, columns.first); j < columns.last; ++j)

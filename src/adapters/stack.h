@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "adapters/lora.h"
+#include "backend/backend.h"
 
 namespace rocket {
 
@@ -22,6 +23,7 @@ enum class StackRows {
 /// The adapters that change one module. Values are float32, or float64 where a file holds such, in the panels
 /// of kernels/gram.h: [panels, length of a row, kGramPanel].
 struct Stack {
+  const Backend* backend = nullptr;    // computes the products
   std::vector<std::int64_t> adapters;  // places among the files, ascending
   std::vector<std::int64_t> starts;    // first row of each, counted from the beginning of its group
   std::vector<std::int64_t> rows;      // of each

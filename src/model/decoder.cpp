@@ -7,24 +7,20 @@
 #include <functional>
 #include <string>
 
+#include "backend/backend.h"
+#include "backend/backward.h"
 #include "base/activity.h"
 #include "base/error.h"
 #include "formats/tensors.h"
-#include "model/attention.h"
-#include "model/backward.h"
-#include "model/head.h"
-#include "model/kv_cache.h"
-#include "model/layers.h"
-#include "model/product.h"
 #include "model/rope.h"
+#include "model/weights.h"
 
 namespace rocket {
 namespace {
 
-/// A base of at most so many elements is kept packed for the kernels beside its file. Of a larger one each
-/// product packs what it reads or, in bfloat16, goes through LibTorch, and ranks of a node share the mapped
-/// file.
-constexpr std::int64_t kPackedElements = std::int64_t{1} << 29;
+/// Beside a base of at most so many elements the backend may keep a second copy. Of a larger one the ranks of
+/// a node share the mapped file.
+constexpr std::int64_t kCopiedElements = std::int64_t{1} << 29;
 
 enum Linear : std::int64_t { q, k, v, o, gate, up, down, linears_per_layer };
 
@@ -62,16 +58,21 @@ struct Forward;
 using LoadWeight = std::function<at::Tensor(const std::string& name, const std::vector<std::int64_t>& shape)>;
 
 struct Decoder::Weights {
-  /// `packed`: for the kernels. What `load` captures lives as long as the weights, which may be views of it.
-  Weights(DecoderConfig shape, const WeightPlace& where, LoadWeight load_weight, bool own_head, bool packed)
-      : config(std::move(shape)), place(where), load(std::move(load_weight)), rope(config, where) {
+  /// `keep`: see Backend. What `load` captures lives as long as the weights, which may be views of it.
+  Weights(DecoderConfig shape, const WeightPlace& where, LoadWeight load_weight, bool own_head, bool keep)
+      : config(std::move(shape)),
+        place(where),
+        backend(backend_for(where.device, where.dtype)),
+        load(std::move(load_weight)),
+        rope(config, where, backend) {
     embedding_VD = load("model.embed_tokens.weight", {config.vocabulary, config.hidden});
     norm_D = load("model.norm.weight", {config.hidden});
-    head = Head(own_head ? load("lm_head.weight", {config.vocabulary, config.hidden}) : embedding_VD, packed);
-    for (std::int64_t i = 0; i < config.layers; ++i) load_layer(i, packed);
+    head = backend.prepare_head(
+        own_head ? load("lm_head.weight", {config.vocabulary, config.hidden}) : embedding_VD, keep);
+    for (std::int64_t i = 0; i < config.layers; ++i) load_layer(i, keep);
   }
 
-  void load_layer(std::int64_t layer, bool packed) {
+  void load_layer(std::int64_t layer, bool keep) {
     const std::string prefix = fmt::format("model.layers.{}.", layer);
     norms.push_back({load(prefix + "input_layernorm.weight", {config.hidden}),
                      load(prefix + "post_attention_layernorm.weight", {config.hidden})});
@@ -82,7 +83,8 @@ struct Decoder::Weights {
     for (Module& module : modules_of_layer(config, layer)) {
       const bool biased = has_bias(config, static_cast<std::int64_t>(modules.size()));
       bias_O.push_back(biased ? load(module.name + ".bias", {module.outputs}) : at::Tensor());
-      linears.emplace_back(load(module.name + ".weight", {module.outputs, module.inputs}), packed);
+      linears.push_back(
+          backend.prepare(load(module.name + ".weight", {module.outputs, module.inputs}), keep));
       modules.push_back(std::move(module));
     }
   }
@@ -95,11 +97,12 @@ struct Decoder::Weights {
 
   DecoderConfig config;
   WeightPlace place;
+  const Backend& backend;
   LoadWeight load;
   std::shared_ptr<const ModelWeights> files;  // null: made, not read
   RopeTable rope;
   at::Tensor embedding_VD, norm_D;
-  Head head;
+  LinearWeight head;
   std::vector<LayerNorms> norms;  // by layer
   std::vector<Module> modules;
   std::vector<LinearWeight> linears;  // by module
@@ -108,6 +111,7 @@ struct Decoder::Weights {
 
 /// What the layers of one forward share.
 struct Forward {
+  const Backend& backend;
   AttentionRows rows;
   Rotation rotation;
   const std::vector<at::Tensor>& bias_O;
@@ -128,18 +132,18 @@ std::array<at::Tensor, n> project(const at::Tensor& x_TI, const std::vector<Line
     biases[i] = f.bias_O[static_cast<std::size_t>(modules[i])];
   }
   std::array<at::Tensor, n> outputs;
-  std::ranges::move(apply_linears(x_TI, weights, biases), outputs.begin());
-  if (f.delta != nullptr) f.delta->add(x_TI, modules, outputs);
+  std::ranges::move(f.backend.linear(x_TI, weights, biases), outputs.begin());
+  if (f.delta != nullptr) f.delta->add(f.backend, x_TI, modules, outputs);
   return outputs;
 }
 
 /// Heads of q or k, [T, H, K]: normed where the family does so, then turned.
 at::Tensor turned_heads(const DecoderConfig& c, const at::Tensor& x_TO, const at::Tensor& norm_K,
-                        const Rotation& rotation) {
+                        const Forward& f) {
   const at::Tensor heads_K = x_TO.view({-1, c.head_dim});
-  return rotate((norm_K.defined() ? rms_norm(heads_K, norm_K, c.norm_eps) : heads_K)
-                    .view({x_TO.size(0), -1, c.head_dim}),
-                rotation);
+  return f.backend.rotate((norm_K.defined() ? f.backend.rms_norm(heads_K, norm_K, c.norm_eps) : heads_K)
+                              .view({x_TO.size(0), -1, c.head_dim}),
+                          f.rotation);
 }
 
 /// What the heads make of normed rows, [T, H * K]: attention before its output layer.
@@ -147,36 +151,40 @@ at::Tensor mix(const DecoderConfig& c, const std::vector<LinearWeight>& linears,
                const LayerNorms& norms, const at::Tensor& x_TD, const Forward& f) {
   const std::int64_t first = layer * linears_per_layer;
   const auto [q_TO, k_TO, v_TO] = project<3>(x_TD, linears, {first + q, first + k, first + v}, f);
-  const at::Tensor q_THK = turned_heads(c, q_TO, norms.q_K, f.rotation);
-  const at::Tensor k_TGK = turned_heads(c, k_TO, norms.k_K, f.rotation);
+  const at::Tensor q_THK = turned_heads(c, q_TO, norms.q_K, f);
+  const at::Tensor k_TGK = turned_heads(c, k_TO, norms.k_K, f);
   const at::Tensor v_TGK = v_TO.view({-1, c.kv_heads, c.head_dim});
   const Mask mask{.causal = true, .window = c.windows[static_cast<std::size_t>(layer)]};
   return f.cache != nullptr ? f.cache->attend(layer, q_THK, k_TGK, v_TGK, mask)
-                            : attend(f.rows, q_THK, k_TGK, v_TGK, mask);
+                            : f.backend.attend(f.rows, q_THK, k_TGK, v_TGK, mask);
 }
 
 at::Tensor mlp_block(const std::vector<LinearWeight>& linears, std::int64_t layer, const at::Tensor& x_TD,
                      const Forward& f) {
   const std::int64_t first = layer * linears_per_layer;
   const auto [gate_TI, up_TI] = project<2>(x_TD, linears, {first + gate, first + up}, f);
-  return project<1>(silu_times(gate_TI, up_TI), linears, {first + down}, f)[0];
+  return project<1>(f.backend.silu_times(gate_TI, up_TI), linears, {first + down}, f)[0];
 }
 
-void check_ids(const at::Tensor& ids_T, std::int64_t vocabulary) {
-  if (!ids_T.device().is_cpu() || ids_T.numel() == 0) return;
-  const auto [least, most] = at::aminmax(ids_T);
-  if (least.item<std::int64_t>() < 0 || most.item<std::int64_t>() >= vocabulary) {
-    fail_data(
-        "token id {} lies outside the model's vocabulary of {}: tokenizer and model do not belong together",
-        least.item<std::int64_t>() < 0 ? least.item<std::int64_t>() : most.item<std::int64_t>(), vocabulary);
-  }
+void check_ids(const PackedRows& rows, std::int64_t vocabulary) {
+  if (rows.least_id >= 0 && rows.most_id < vocabulary) return;
+  fail_data(
+      "token id {} lies outside the model's vocabulary of {}: tokenizer and model do not belong together",
+      rows.least_id < 0 ? rows.least_id : rows.most_id, vocabulary);
+}
+
+bool reads_any(const LinearDelta& delta, std::int64_t layer, std::span<const Linear> linears) {
+  return std::ranges::any_of(linears,
+                             [&](Linear module) { return delta.reads(layer * linears_per_layer + module); });
 }
 
 /// Whether the rows of a layer are read once more when no row attends to another any longer.
 bool reads_behind_attention(const LinearDelta& delta, std::int64_t layer) {
-  return std::ranges::any_of(std::array{o, gate, up, down}, [&](std::int64_t module) {
-    return delta.reads(layer * linears_per_layer + module);
-  });
+  return reads_any(delta, layer, std::array{o, gate, up, down});
+}
+
+bool reads_layer(const LinearDelta& delta, std::int64_t layer) {
+  return reads_any(delta, layer, std::array{q, k, v, o, gate, up, down});
 }
 
 /// x + y; without gradients in x's own memory.
@@ -188,14 +196,14 @@ at::Tensor plus(const at::Tensor& x_TD, const at::Tensor& y_TD) {
 
 at::Tensor Decoder::Weights::attention(std::int64_t layer, const at::Tensor& x_TD, const Forward& f) const {
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
-  return mix(config, linears, layer, n, rms_norm(x_TD, n.attention_D, config.norm_eps), f);
+  return mix(config, linears, layer, n, backend.rms_norm(x_TD, n.attention_D, config.norm_eps), f);
 }
 
 at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor& x_TD,
                                            const at::Tensor& mixed, const Forward& f) const {
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
   const at::Tensor y_TD = plus(x_TD, project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0]);
-  return plus(y_TD, mlp_block(linears, layer, rms_norm(y_TD, n.mlp_D, config.norm_eps), f));
+  return plus(y_TD, mlp_block(linears, layer, backend.rms_norm(y_TD, n.mlp_D, config.norm_eps), f));
 }
 
 Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device) {
@@ -210,8 +218,8 @@ Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType comput
     };
     // A tied model whose file holds a head all the same uses it, as in transformers 5.
     const bool own_head = !config.tied_head || files->find("lm_head.weight") != nullptr;
-    const bool packed = files->parameters() <= kPackedElements && kernels_multiply_faster(compute);
-    auto weights = std::make_unique<Weights>(config, place, load, own_head, packed);
+    const bool keep = files->parameters() <= kCopiedElements;
+    auto weights = std::make_unique<Weights>(config, place, load, own_head, keep);
     weights->files = files;
     return Decoder(std::move(weights));
   });
@@ -241,6 +249,15 @@ at::ScalarType Decoder::compute() const {
 at::Device Decoder::device() const {
   return weights_->place.device;
 }
+const Backend& Decoder::backend() const {
+  return weights_->backend;
+}
+
+std::unique_ptr<KvCache> Decoder::make_cache() const {
+  const DecoderConfig& c = weights_->config;
+  return weights_->backend.make_cache({c.layers, c.kv_heads, c.head_dim, compute(), device()});
+}
+
 const std::vector<Module>& Decoder::modules() const {
   return weights_->modules;
 }
@@ -250,14 +267,14 @@ std::shared_ptr<const ModelWeights> Decoder::files() const {
 }
 
 const at::Tensor& Decoder::weight(std::int64_t module) const {
-  return weights_->linears.at(static_cast<std::size_t>(module)).tensor();
+  return weights_->linears.at(static_cast<std::size_t>(module)).values_OI;
 }
 
 Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
-  check_ids(rows.ids_T, weights_->config.vocabulary);
+  check_ids(rows, weights_->config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
   if (cache != nullptr) cache->arrange(rows);
-  return {AttentionRows(rows), weights_->rope.rows(rows), weights_->bias_O, delta, cache};
+  return {weights_->backend, AttentionRows(rows), weights_->rope.rows(rows), weights_->bias_O, delta, cache};
 }
 
 at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
@@ -277,7 +294,7 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
     x_TD = w.rest_of_layer(i, x_TD, mixed, forward);
   }
   if (cache != nullptr) cache->advance(rows);
-  return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
+  return w.backend.rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 
 at::Tensor Decoder::hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
@@ -294,22 +311,24 @@ at::Tensor Decoder::hidden_for_training(const PackedRows& rows, const at::Tensor
       if (!kept_Q.defined()) return w.rest_of_layer(i, x, mixed, forward);
       return w.rest_of_layer(i, x.index_select(0, kept_Q), mixed.index_select(0, kept_Q), forward);
     };
-    x_TD = recompute_layers ? recomputed(x_TD, layer) : layer(x_TD);
+    // Nothing is learned below the first expert, and nothing need be computed again there.
+    const bool learns = x_TD.requires_grad() || (delta != nullptr && reads_layer(*delta, i));
+    x_TD = recompute_layers && learns ? recomputed(x_TD, layer) : layer(x_TD);
   }
   if (read_to_the_end) x_TD = x_TD.index_select(0, asked_Q);
-  return rms_norm(x_TD, w.norm_D, w.config.norm_eps);
+  return w.backend.rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden_TD) const {
-  return weights_->head.logits(hidden_TD);
+  return weights_->backend.logits(weights_->head, hidden_TD);
 }
 
 at::Tensor Decoder::nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const {
-  return weights_->head.nll(hidden_TD, targets_T);
+  return weights_->backend.nll(weights_->head, hidden_TD, targets_T);
 }
 
 at::Tensor Decoder::best(const at::Tensor& hidden_TD) const {
-  return weights_->head.best(hidden_TD);
+  return weights_->backend.best(weights_->head, hidden_TD);
 }
 
 }  // namespace rocket

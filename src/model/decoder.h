@@ -13,11 +13,9 @@
 #include "formats/model_config.h"
 #include "formats/tensors.h"
 #include "model/linear_delta.h"
-#include "model/rows.h"
 
 namespace rocket {
 
-class KvCache;
 struct Forward;
 
 class Decoder {
@@ -35,6 +33,10 @@ class Decoder {
   const DecoderConfig& config() const;
   at::ScalarType compute() const;
   at::Device device() const;
+  /// Who computes for it.
+  const Backend& backend() const;
+  /// An empty cache for a generation.
+  std::unique_ptr<KvCache> make_cache() const;
   /// The seven linear layers of each layer: q, k, v, o, gate, up, down; layer by layer.
   const std::vector<Module>& modules() const;
 
@@ -51,7 +53,7 @@ class Decoder {
   at::Tensor hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
                                  bool recompute_layers) const;
 
-  /// What the head makes of chosen rows: see model/head.h.
+  /// What the head makes of chosen rows: see Backend.
   at::Tensor logits(const at::Tensor& hidden_TD) const;
   at::Tensor nll(const at::Tensor& hidden_TD, const at::Tensor& targets_T) const;
   at::Tensor best(const at::Tensor& hidden_TD) const;

@@ -7,12 +7,11 @@
 #include <string>
 #include <utility>
 
+#include "backend/backend.h"
 #include "base/error.h"
 #include "formats/encoder_weights.h"
-#include "model/attention.h"
 #include "model/batches.h"
-#include "model/encoder_layers.h"
-#include "model/layers.h"
+#include "model/weights.h"
 
 namespace rocket {
 namespace {
@@ -33,12 +32,11 @@ at::Tensor read_weight(const EncoderWeights& files, const WeightPlace& place, co
   return in_context(files.path_of(name).string(), [&] { return load_weight(stored, place); });
 }
 
-/// Kept packed for the kernels beside the file, whose pages are then not touched again.
 AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
-                             std::int64_t outputs, std::int64_t inputs, bool bias = true) {
-  const std::vector<std::int64_t> matrix{outputs, inputs}, vector{outputs};
-  return {LinearWeight(read_weight(files, place, name + ".weight", matrix), place.dtype == at::kFloat),
-          bias ? read_weight(files, place, name + ".bias", vector) : at::Tensor()};
+                             std::int64_t outputs, std::int64_t inputs) {
+  return backend_for(place.device, place.dtype)
+      .prepare_affine(read_weight(files, place, name + ".weight", {outputs, inputs}),
+                      read_weight(files, place, name + ".bias", {outputs}));
 }
 
 /// Finds the tensors of a BERT under the names that the files of ten years have given them.
@@ -112,13 +110,15 @@ std::vector<DenseLayer> load_dense(const EncoderConfig& config, at::Device devic
   std::vector<DenseLayer> layers;
   for (const DenseConfig& dense : config.dense) {
     const EncoderWeights files(dense.folder);
-    DenseLayer layer{
-        affine_weights(files, {at::kFloat, device}, "linear", dense.outputs, dense.inputs, dense.bias),
-        dense.tanh};
-    // The files are closed with this scope.
-    layer.linear.weight_OI = LinearWeight(layer.linear.weight_OI.tensor().clone(), true);
-    if (dense.bias) layer.linear.bias_O = layer.linear.bias_O.clone();
-    layers.push_back(std::move(layer));
+    const WeightPlace place{at::kFloat, device};
+    // Copies: the files are closed with this scope.
+    const auto read = [&](const char* name, const std::vector<std::int64_t>& shape) {
+      return read_weight(files, place, name, shape).clone();
+    };
+    layers.push_back({backend_for(device, place.dtype)
+                          .prepare_affine(read("linear.weight", {dense.outputs, dense.inputs}),
+                                          dense.bias ? read("linear.bias", {dense.outputs}) : at::Tensor()),
+                      dense.tanh});
   }
   return layers;
 }
@@ -158,6 +158,7 @@ struct Encoder::Weights {
       : config(read_encoder_config(folder)),
         files(folder),
         place(where),
+        backend(backend_for(where.device, where.dtype)),
         pooling(how),
         dense(load_dense(config, where.device)) {
     const Loader loader(files, config, place);
@@ -171,8 +172,9 @@ struct Encoder::Weights {
     const auto heads = [&](const at::Tensor& x) {
       return x.view({-1, config.heads, config.hidden / config.heads});
     };
-    at::Tensor mixed = attend(rows, heads(affine(layer.query, x_TD)), heads(affine(layer.key, x_TD)),
-                              heads(affine(layer.value, x_TD)), {.causal = false});
+    at::Tensor mixed =
+        backend.attend(rows, heads(backend.affine(layer.query, x_TD)), heads(backend.affine(layer.key, x_TD)),
+                       heads(backend.affine(layer.value, x_TD)), {.causal = false});
     at::Tensor residual = x_TD;
     if (first_rows) {
       const at::Tensor index =
@@ -182,30 +184,29 @@ struct Encoder::Weights {
       mixed = mixed.index_select(0, index);
       residual = residual.index_select(0, index);
     }
-    const at::Tensor y_TD = affine_norm(layer.attention_output, mixed, residual, layer.attention_norm);
-    const at::Tensor inner = affine_gelu(layer.intermediate, y_TD, config.activation == "gelu");
-    return affine_norm(layer.output, inner, y_TD, layer.output_norm);
+    const at::Tensor y_TD =
+        backend.affine_norm(layer.attention_output, mixed, residual, layer.attention_norm);
+    const at::Tensor inner = backend.affine_gelu(layer.intermediate, y_TD, config.activation == "gelu");
+    return backend.affine_norm(layer.output, inner, y_TD, layer.output_norm);
   }
 
   /// Pooled hidden states, [S, D] float32.
   at::Tensor pooled(const PackedRows& rows) const {
-    at::Tensor x_TD = embedded(embedding, rows.ids_T, rows.positions_T);
+    at::Tensor x_TD = backend.embedded(embedding, rows.ids_T, rows.positions_T);
     const bool cls = pooling == Pooling::cls;
     const AttentionRows attention_rows(rows);
     for (const EncoderLayer& layer : layers)
       x_TD = layer_forward(layer, x_TD, attention_rows, cls && &layer == &layers.back());
     if (cls) return x_TD.to(at::kFloat);
-    std::vector<at::Tensor> means;
-    for (std::size_t s = 0; s < rows.sequences.size(); ++s)
-      means.push_back(x_TD.slice(0, rows.starts[s], rows.starts[s + 1]).to(at::kFloat).mean(0));
-    return at::stack(means);
+    return backend.mean_rows(x_TD, rows);
   }
 
   /// [S, dimension] float32, unit length.
   at::Tensor forward(const PackedRows& rows) const {
     at::Tensor x_SD = pooled(rows);
+    const Backend& in_float = backend_for(place.device, at::kFloat);
     for (const DenseLayer& layer : dense) {
-      x_SD = affine(layer.linear, x_SD);
+      x_SD = in_float.affine(layer.linear, x_SD);
       if (layer.tanh) x_SD = at::tanh(x_SD);
     }
     return x_SD / x_SD.square().sum(-1, true).sqrt().clamp_min(1e-12);
@@ -214,6 +215,7 @@ struct Encoder::Weights {
   EncoderConfig config;
   EncoderWeights files;  // the tensors below may be views of its map
   WeightPlace place;
+  const Backend& backend;
   Pooling pooling;
   EmbeddingWeights embedding;
   std::vector<EncoderLayer> layers;
@@ -241,8 +243,8 @@ at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::
   const EncoderConfig& config = weights_->config;
   const at::Device device = weights_->place.device;
   check_ids(sequences, config);
-  const bool threads = side_by_side(config.hidden, config.intermediate, device);
-  const auto batches = batches_of(sequences, rows_of_batch(batch_tokens, threads, device));
+  const bool threads = weights_->backend.side_by_side(config.hidden, config.intermediate);
+  const auto batches = batches_of(sequences, weights_->backend.rows_of_batch(batch_tokens, threads));
   std::vector<at::Tensor> blocks(batches.size());
   for_each_batch(static_cast<std::int64_t>(batches.size()), threads, [&](std::int64_t i) {
     const auto b = static_cast<std::size_t>(i);

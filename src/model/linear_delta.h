@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "model/rows.h"
+#include "backend/backend.h"
 
 namespace rocket {
 
@@ -28,8 +28,9 @@ class LinearDelta {
   virtual void arrange(const PackedRows& rows) = 0;
 
   /// `modules` (indices into Decoder::modules()) read the same input x_TI, which is therefore read once;
-  /// each outputs_TO[i] = base output of modules[i] is replaced by itself plus the delta.
-  virtual void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+  /// each outputs_TO[i] = base output of modules[i] is replaced by itself plus the delta, which `backend`
+  /// computes.
+  virtual void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
                    std::span<at::Tensor> outputs_TO) = 0;
 
   /// Whether it looks at the input of this module. Of one that it does not, rows may be left out.

@@ -1,14 +1,8 @@
 #include "model/rope.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
-
-#include "kernels/kernels.h"
-#include "model/backward.h"
-#include "model/float_matrix.h"
-#include "model/threads.h"
 
 namespace rocket {
 namespace {
@@ -95,54 +89,21 @@ class Turns {
   float scale_;
 };
 
-/// Rounded to the compute type, as in transformers; wide again for the kernels.
-at::Tensor in_compute_type(const at::Tensor& x, const WeightPlace& place) {
-  const at::Tensor rounded = x.to(place.device, place.dtype);
-  return holds_floats(rounded) ? rounded.to(at::kFloat) : rounded;
-}
-
-/// `to` = x, turned; may be x.
-void rotate_on_kernels(const at::Tensor& x_THK, const Rotation& rotation, const at::Tensor& to_THK) {
-  const std::int64_t heads = x_THK.size(1), half = x_THK.size(2) / 2;
-  const float *cos = rotation.cos.const_data_ptr<float>(), *sin = rotation.sin.const_data_ptr<float>();
-  const FloatMatrix x(x_THK), to(to_THK);
-  on_row_bands(x.rows(), x.columns(), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      ThreadRoom room(x.columns());
-      float* y = to.target_rows(row, 1, room);
-      x.copy_to({row, 1, 0, x.columns()}, y);
-      for (std::int64_t h = 0; h < heads; ++h)
-        kernels().rotate(y + h * 2 * half, cos + row * half, sin + row * half, half);
-      to.store_rows(row, 1, y);
-    }
-  });
-}
-
-/// Turning is orthogonal: its gradient is turned back.
-at::Tensor differentiable_rotate(const at::Tensor& x_THK, const Rotation& forth) {
-  const auto turned = [](const at::Tensor& x, const Rotation& by) {
-    at::Tensor to = at::empty_like(x, at::MemoryFormat::Contiguous);
-    rotate_on_kernels(x.contiguous(), by, to);
-    return to;
-  };
-  std::array<at::Tensor, 1> out{turned(x_THK.detach(), forth)};
-  const Rotation back{forth.cos, forth.sin.neg()};
-  differentiate(std::span(&x_THK, 1), out,
-                [turned, back](const Gradients& dy_THK) { return Gradients{turned(dy_THK[0], back)}; });
-  return out[0];
-}
-
 }  // namespace
 
-RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place)
-    : rope_(config.rope), head_dim_(config.head_dim), place_(place) {
+RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place, const Backend& backend)
+    : rope_(config.rope), head_dim_(config.head_dim), place_(place), backend_(backend) {
   const std::int64_t positions =
       rope_.kind == RopeKind::dynamic ? rope_.original_positions : config.max_positions;
   const at::Tensor frequencies_K = frequencies(rope_, head_dim_);
   Turns turns(positions, head_dim_ / 2, rope_.attention_factor);
   for (std::int64_t p = 0; p < positions; ++p) turns.fill(p, p, frequencies_K);
-  cos_PK = in_compute_type(turns.cos, place);
-  sin_PK = in_compute_type(turns.sin, place);
+  cos_PK = values(turns.cos);
+  sin_PK = values(turns.sin);
+}
+
+at::Tensor RopeTable::values(const at::Tensor& x) const {
+  return backend_.rotation_values(x, place_.dtype, place_.device);
 }
 
 Rotation RopeTable::rows(const PackedRows& rows) const {
@@ -167,20 +128,7 @@ Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& pos
     for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
       turns.fill(row, positions[row], frequencies_K);
   }
-  return {in_compute_type(turns.cos, place_).unsqueeze(1), in_compute_type(turns.sin, place_).unsqueeze(1)};
-}
-
-at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) {
-  const std::int64_t half = x_THK.size(2) / 2;
-  if (holds_floats(x_THK)) {
-    if (needs_gradient(x_THK)) return differentiable_rotate(x_THK, rotation);
-    at::Tensor turned = x_THK.contiguous();
-    rotate_on_kernels(turned, rotation, turned);
-    return turned;
-  }
-  const at::Tensor first = x_THK.narrow(2, 0, half), second = x_THK.narrow(2, half, half);
-  return at::cat({first * rotation.cos - second * rotation.sin, second * rotation.cos + first * rotation.sin},
-                 2);
+  return {values(turns.cos).unsqueeze(1), values(turns.sin).unsqueeze(1)};
 }
 
 }  // namespace rocket

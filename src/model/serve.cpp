@@ -7,10 +7,10 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "backend/kv_cache.h"
+#include "backend/threads.h"
 #include "base/error.h"
 #include "model/batches.h"
-#include "model/kv_cache.h"
-#include "model/threads.h"
 
 namespace rocket {
 namespace {
@@ -63,10 +63,10 @@ class Worker {
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
         positions_left_(options.batch_tokens),
-        rows_per_forward_(rows_of_batch(options.batch_tokens, side_by_side, decoder.device())),
+        rows_per_forward_(decoder.backend().rows_of_batch(options.batch_tokens, side_by_side)),
         requests_(requests),
         answers_(answers),
-        cache_(KvCache::make(decoder.config(), decoder.compute(), decoder.device())) {}
+        cache_(decoder.make_cache()) {}
 
   /// Serves the requests [begin, end).
   void run(std::int64_t begin, std::int64_t end) {
@@ -184,6 +184,9 @@ class Worker {
       rows.sequences.push_back(s.request);
       rows.starts.push_back(static_cast<std::int64_t>(ids.size()));
     }
+    const auto [least, most] = std::ranges::minmax(ids);
+    rows.least_id = static_cast<TokenId>(least);
+    rows.most_id = static_cast<TokenId>(most);
     rows.ids_T = at::tensor(ids, at::kLong).to(decoder_.device());
     rows.positions_T = at::tensor(positions, at::kLong).to(decoder_.device());
     return rows;
@@ -299,7 +302,7 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
   check(requests);
   std::vector<Answer> answers(requests.size());
   const DecoderConfig& config = decoder.config();
-  const bool threads = side_by_side(config.hidden, config.intermediate, decoder.device());
+  const bool threads = decoder.backend().side_by_side(config.hidden, config.intermediate);
   const std::int64_t workers = threads ? threads_here() : 1;
   const auto cuts = cuts_of(requests, config, workers);
   for_each_batch(workers, threads, [&](std::int64_t w) {

@@ -6,8 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/rows.h"
-#include "moe/mixture_layer.h"
+#include "backend/backend.h"
 
 namespace rocket {
 
@@ -29,17 +28,12 @@ class Dropout {
   void arrange(const PackedRows& rows);
   /// Which of `features` features of each row are kept, on the rows' device. `input` tells the inputs of a
   /// forward apart.
-  KeptFeatures kept(std::int64_t features, std::int64_t input) const;
+  KeptFeatures kept(const Backend& backend, std::int64_t features, std::int64_t input) const;
 
  private:
-  std::uint32_t threshold() const;  // words below it drop
-  void draw_on_gpu(at::Tensor& kept_TI, std::uint64_t input) const;
-  void draw(at::Tensor& kept_TI, std::uint64_t input) const;
-
   DropoutKey key_;
   std::uint64_t philox_key_ = 0;
-  std::vector<std::uint64_t> upper_T_, lower_T_;  // each row's part of the counter
-  at::Tensor gpu_upper_T_, gpu_lower_T_;          // the same on the GPU, where the rows are there
+  at::Tensor upper_T_, lower_T_;  // each row's part of the counter, on the rows' device
 };
 
 }  // namespace rocket

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <map>
 
+#include "backend/backward.h"
 #include "base/error.h"
-#include "model/backward.h"
 #include "moe/router.h"
 
 namespace rocket {

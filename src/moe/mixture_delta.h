@@ -20,7 +20,7 @@ class MixtureDelta : public LinearDelta {
   MixtureDelta(const Mixture& mixture, DropoutKey dropout, const RouterLosses& losses = {});
 
   void arrange(const PackedRows& rows) override;
-  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+  void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
   bool reads(std::int64_t module) const override { return mixture_.position(module) >= 0; }
 

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "model/backward.h"
-#include "model/float_matrix.h"
-#include "moe/layer_pass.h"
+#include "backend/backward.h"
 
 namespace rocket {
 namespace {
@@ -30,40 +28,12 @@ std::vector<at::Tensor> detached(std::span<const at::Tensor> tensors) {
   return plain;
 }
 
-at::Tensor plain_float(const at::Tensor& x) {
-  return x.defined() ? x.to(at::kFloat).contiguous() : x;
-}
-
-std::vector<at::Tensor> plain_floats(std::span<const at::Tensor> tensors) {
-  std::vector<at::Tensor> plain;
-  for (const at::Tensor& t : tensors) plain.push_back(plain_float(t));
-  return plain;
-}
-
-/// Changes the outputs; on kernels in their own memory.
-LayerState forward(const LayerView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
-                   std::vector<at::Tensor>& y_TO) {
-  if (!holds_floats(x_TI)) return forward_through_libtorch(layer, x_TI, kept, y_TO);
-  for (at::Tensor& y : y_TO) y = y.contiguous();
-  return forward_on_kernels(layer, x_TI.contiguous(), kept, y_TO);
-}
-
-LayerGradients backward(const LayerView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
-                        const LayerState& state, std::span<const at::Tensor> dy_TO,
-                        const LossGradients& losses, const WantedGradients& wanted) {
-  if (!holds_floats(x_TI)) return backward_through_libtorch(layer, x_TI, kept, state, dy_TO, losses, wanted);
-  LayerGradients g =
-      backward_on_kernels(layer, plain_float(x_TI), kept, state, plain_floats(dy_TO), losses, wanted);
-  if (g.dx_TI.defined()) g.dx_TI = g.dx_TI.to(x_TI.scalar_type());
-  return g;
-}
-
 /// How many rows chose each expert of all modules.
-at::Tensor choices(const LayerState& state) {
+at::Tensor choices(const MixtureState& state) {
   return state.gates_TN.ne(0).sum(0);
 }
 
-std::vector<at::Tensor> observed(const LayerState& state, const at::Tensor& x_TI,
+std::vector<at::Tensor> observed(const MixtureState& state, const at::Tensor& x_TI,
                                  const ExpertColumns& columns) {
   std::vector<at::Tensor> all;
   const at::Tensor choices_N = columns.routed() ? choices(state) : at::Tensor();
@@ -74,7 +44,7 @@ std::vector<at::Tensor> observed(const LayerState& state, const at::Tensor& x_TI
   return all;
 }
 
-LossGradients loss_gradients(const RouterLosses& losses, const LayerState& state,
+LossGradients loss_gradients(const RouterLosses& losses, const MixtureState& state,
                              const ExpertColumns& columns) {
   LossGradients g;
   if (!columns.routed() || (losses.balance == 0 && losses.z == 0)) return g;
@@ -92,7 +62,7 @@ LossGradients loss_gradients(const RouterLosses& losses, const LayerState& state
 }
 
 /// The gradients in the order of the inputs of the step: x, outputs, then each module's A, router, B.
-Gradients in_order(const LayerGradients& g, const Gradients& dy_TO, const ExpertColumns& columns) {
+Gradients in_order(const MixtureGradients& g, const Gradients& dy_TO, const ExpertColumns& columns) {
   Gradients all{g.dx_TI};
   all.insert(all.end(), dy_TO.begin(), dy_TO.end());
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
@@ -125,24 +95,25 @@ void ExpertColumns::add_module(std::span<const std::int64_t> ranks, std::span<co
   modules.push_back(modules.back() + static_cast<std::int64_t>(ranks.size()));
 }
 
-std::vector<at::Tensor> add_mixture(const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO,
-                                    const ExpertColumns& columns, const LayerParameters& parameters,
-                                    const RoutingRule& rule, const KeptFeatures& kept,
-                                    const RouterLosses& losses, bool observe) {
+std::vector<at::Tensor> add_mixture(const Backend& backend, const at::Tensor& x_TI,
+                                    std::span<at::Tensor> outputs_TO, const ExpertColumns& columns,
+                                    const LayerParameters& parameters, const RoutingRule& rule,
+                                    const KeptFeatures& kept, const RouterLosses& losses, bool observe) {
   const std::vector<at::Tensor> inputs = inputs_of_step(x_TI, outputs_TO, parameters);
   const bool differentiable = needs_gradient(inputs);
   const at::Tensor x = x_TI.detach();
-  const LayerView layer{columns, rule, stacked(parameters.a_RI), stacked(parameters.router_NI),
-                        detached(parameters.b_OR)};
+  const MixtureView layer{columns, rule, stacked(parameters.a_RI), stacked(parameters.router_NI),
+                          detached(parameters.b_OR)};
   std::vector<at::Tensor> y_TO = detached(outputs_TO);
-  const LayerState state = forward(layer, x, kept, y_TO);
+  const MixtureState state = backend.add_mixture(layer, x, kept, y_TO);
   std::ranges::copy(y_TO, outputs_TO.begin());
   if (differentiable) {
     const WantedGradients wanted{x_TI.requires_grad(), parameters.a_RI[0].requires_grad(),
                                  parameters.router_NI[0].requires_grad()};
-    differentiate(inputs, outputs_TO, [=](const Gradients& dy_TO) {
+    differentiate(inputs, outputs_TO, [=, &backend](const Gradients& dy_TO) {
       const LossGradients extra = loss_gradients(losses, state, layer.columns);
-      return in_order(backward(layer, x, kept, state, dy_TO, extra, wanted), dy_TO, layer.columns);
+      return in_order(backend.mixture_backward(layer, x, kept, state, dy_TO, extra, wanted), dy_TO,
+                      layer.columns);
     });
   }
   return observe ? observed(state, x, columns) : std::vector<at::Tensor>();

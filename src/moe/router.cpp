@@ -1,7 +1,5 @@
 #include "moe/router.h"
 
-#include <algorithm>
-
 #include "model/fresh_weight.h"
 
 namespace rocket {
@@ -31,18 +29,6 @@ at::Tensor arrow_router(const MixtureModule& module) {
     column += r;
   }
   return at::stack(rows).to(at::kFloat);
-}
-
-Routing route(const at::Tensor& logits_TN, const RoutingRule& rule) {
-  const at::Tensor p_TN = at::softmax(logits_TN, -1);
-  const std::int64_t experts = p_TN.size(1), k = std::min(rule.top_k, experts);
-  // topk promises no order among equals; a stable sort does.
-  const at::Tensor order_TN = std::get<1>(at::sort(p_TN, /*stable=*/true, /*dim=*/1, /*descending=*/true));
-  const at::Tensor chosen_TK = order_TN.narrow(1, 0, k);
-  at::Tensor weight_TK = p_TN.gather(1, chosen_TK);
-  if (rule.top_p < 1) weight_TK = weight_TK * (weight_TK.cumsum(1) - weight_TK).lt(rule.top_p);
-  if (rule.renormalised(experts)) weight_TK = weight_TK / weight_TK.sum(1, /*keepdim=*/true);
-  return {p_TN, at::zeros_like(p_TN).scatter(1, chosen_TK, weight_TK)};
 }
 
 }  // namespace rocket

@@ -19,13 +19,4 @@ at::Tensor linear_router(const MixtureModule& module, const std::string& name, s
 /// them) is positive.
 at::Tensor arrow_router(const MixtureModule& module);
 
-/// What a router decides for each row.
-struct Routing {
-  at::Tensor p_TN;      // softmax
-  at::Tensor gates_TN;  // zero for experts that are not chosen
-};
-
-/// Through LibTorch, on any device.
-Routing route(const at::Tensor& logits_TN, const RoutingRule& rule);
-
 }  // namespace rocket

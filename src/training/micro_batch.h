@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/rows.h"
+#include "backend/rows.h"
 #include "text/example.h"
 
 namespace rocket {

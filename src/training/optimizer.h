@@ -37,7 +37,4 @@ class AdamW {
   std::vector<Group> groups_;
 };
 
-/// L2 norm, summed in float64 in an order that does not depend on the number of threads.
-double l2_norm(const at::Tensor& values_P);
-
 }  // namespace rocket

@@ -279,7 +279,7 @@ StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotal
   log.loss = sums_.nll.item<double>() / static_cast<double>(std::max<std::int64_t>(totals.targets, 1));
   const double computed = sums_.rows.item<double>();
   log.padding = computed > 0 ? 1 - static_cast<double>(totals.rows) / computed : 0;
-  log.gradient_norm = l2_norm(sums_.gradient_P);
+  log.gradient_norm = decoder_.backend().l2_norm(sums_.gradient_P);
   log.expert_load = expert_load();
   log.load_entropy = load_entropy(log.expert_load, experts_of_modules());
   log.memory_bytes = peak_bytes();

@@ -8,12 +8,12 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "backend/threads.h"
 #include "base/files.h"
 #include "base/memory.h"
 #include "comm/mpi_comm.h"
 #include "comm/placement.h"
 #include "model/device.h"
-#include "model/threads.h"
 #include "selection/corpus_choice.h"
 
 namespace rocket {

@@ -2,8 +2,8 @@
 #include <c10/core/GradMode.h>
 #include <gmock/gmock.h>
 
+#include "backend/rows.h"
 #include "gpu/support.h"
-#include "model/rows.h"
 #include "moe/dropout.h"
 #include "moe/mixture_layer.h"
 
@@ -50,7 +50,7 @@ struct Layer {
     }
     const c10::AutoGradMode with_grad(true);
     std::vector<at::Tensor> y{leaves[3] * 1, leaves[7] * 1};
-    add_mixture(leaves.back(), y, columns,
+    add_mixture(backend_for(device, type), leaves.back(), y, columns,
                 {{leaves[0], leaves[4]}, {leaves[1], leaves[5]}, {leaves[2], leaves[6]}}, {2, 1.0f}, {},
                 {0.3, 0.02}, false);
     ((y[0] * y[0]).sum() + (y[1] * y[1]).sum()).backward();
@@ -95,7 +95,8 @@ TEST(GpuMixture, DropoutHasTheCpusBits) {
     Dropout cpu(key), gpu(key);
     cpu.arrange(pack(sequences, at::kCPU));
     gpu.arrange(pack(sequences, test::gpu()));
-    const at::Tensor expected = cpu.kept(features, 13).kept_TI, found = gpu.kept(features, 13).kept_TI;
+    const at::Tensor expected = cpu.kept(backend_for(at::kCPU, at::kFloat), features, 13).kept_TI,
+                     found = gpu.kept(backend_for(test::gpu(), at::kFloat), features, 13).kept_TI;
     EXPECT_TRUE(found.is_cuda());
     EXPECT_TRUE(at::equal(found.cpu(), expected)) << features;
   }

@@ -3,7 +3,7 @@
 function(rocket_module name)
   cmake_parse_arguments(M "TORCH" "" "DEPENDS;SOURCES;WITHOUT" ${ARGN})
   if(NOT M_SOURCES)
-    file(GLOB M_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+    file(GLOB M_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cpp)
   endif()
   foreach(file ${M_WITHOUT})
     list(REMOVE_ITEM M_SOURCES ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${file})

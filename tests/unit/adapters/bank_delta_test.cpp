@@ -1,5 +1,6 @@
 #include "adapters/bank_delta.h"
 
+#include "backend/cpu/cpu_backend.h"
 #include "unit/adapters/support.h"
 #include "unit/model/support.h"
 
@@ -30,7 +31,7 @@ TEST(BankDelta, AddsEachSequencesOwnAdapter) {
   std::vector<at::Tensor> outputs{y.clone(), y.clone(), y.clone(), y.clone()};
   const std::vector<std::int64_t> modules{0, 1, 2, 3};
   delta.arrange(rows);
-  delta.add(x, modules, outputs);
+  delta.add(backend_for(at::kCPU, x.scalar_type()), x, modules, outputs);
   const std::vector<std::shared_ptr<const LoraAdapter>> by_sequence{one, nullptr, other, other, one};
   for (std::int64_t m = 0; m < 4; ++m) {
     at::Tensor expected = y.to(at::kDouble).clone();
@@ -52,7 +53,7 @@ TEST(BankDelta, ServesTheCallersSequencesNotThoseOfTheForward) {
   rows.sequences = {2, 0};
   std::vector<at::Tensor> outputs{at::zeros({4, 8})};
   delta.arrange(rows);
-  delta.add(at::ones({4, 8}), std::vector<std::int64_t>{0}, outputs);
+  delta.add(cpu_backend(), at::ones({4, 8}), std::vector<std::int64_t>{0}, outputs);
   EXPECT_GT(outputs[0].narrow(0, 0, 2).abs().min().item<float>(), 0);
   EXPECT_EQ(outputs[0].narrow(0, 2, 2).abs().max().item<float>(), 0);
 }
@@ -68,7 +69,7 @@ TEST(BankDelta, DoesNotDependOnTheCompany) {
         std::vector<at::Tensor> outputs{at::ones({input.size(0), 128})};
         BankDelta delta({one, one, nullptr, one});
         delta.arrange(rows_of(lengths));
-        delta.add(input, std::vector<std::int64_t>{0}, outputs);
+        delta.add(backend_for(at::kCPU, input.scalar_type()), input, std::vector<std::int64_t>{0}, outputs);
         return outputs[0];
       };
       const at::Tensor alone = outputs_of({length}, x.narrow(0, 0, n));

@@ -1,6 +1,7 @@
 // Every family, every rotary embedding and every place of a bias or a window, against transformers.
 #include <c10/core/GradMode.h>
 
+#include "backend/cpu/cpu_backend.h"
 #include "base/error.h"
 #include "model/rope.h"
 #include "unit/model/families.h"
@@ -118,7 +119,8 @@ TEST(Rope, LatePositionsOfPublishedModels) {
     std::ofstream(folder / "config.json") << one["config"].dump();
     PackedRows rows;
     rows.positions_T = at::tensor(one["positions"].get<std::vector<std::int64_t>>(), at::kLong);
-    const Rotation found = RopeTable(read_decoder_config(folder), {at::kFloat, at::kCPU}).rows(rows);
+    const Rotation found =
+        RopeTable(read_decoder_config(folder), {at::kFloat, at::kCPU}, cpu_backend()).rows(rows);
     const auto expected = [&](const char* name) { return at::tensor(one[name].get<std::vector<float>>()); };
     EXPECT_LT(test::largest_difference(found.cos.flatten(), expected("cos")), 1e-6) << one["name"];
     EXPECT_LT(test::largest_difference(found.sin.flatten(), expected("sin")), 1e-6) << one["name"];

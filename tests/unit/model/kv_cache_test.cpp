@@ -1,9 +1,10 @@
-#include "model/kv_cache.h"
+#include "backend/kv_cache.h"
 
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include "backend/cpu/cpu_backend.h"
 #include "base/error.h"
 #include "support.h"
 
@@ -28,8 +29,8 @@ PackedRows piece(const Sequences& sequences, const std::vector<std::int64_t>& ch
   return rows;
 }
 
-/// A cache of each kind; the second one is a GPU's, which computes on a CPU as well.
-class KvCacheTest : public testing::TestWithParam<at::DeviceType> {
+/// A cache of each kind; LibTorch's is a GPU's, which computes on a CPU as well.
+class KvCacheTest : public testing::TestWithParam<const Backend*> {
  protected:
   c10::InferenceMode inference;
   const Decoder decoder = test::load_decoder("stories260k");
@@ -37,8 +38,8 @@ class KvCacheTest : public testing::TestWithParam<at::DeviceType> {
       {1, 5, 9, 200, 7, 30, 77, 412}, {1, 2, 3, 4, 5, 6, 7, 8}, {9, 100, 8, 3, 3, 1, 0, 511}};
 
   std::unique_ptr<KvCache> cache_of(const std::vector<std::int64_t>& open) const {
-    auto cache = GetParam() == at::kCPU ? KvCache::make(decoder.config(), at::kFloat, at::kCPU)
-                                        : KvCache::make_slotted(decoder.config(), at::kFloat, at::kCPU);
+    const DecoderConfig& c = decoder.config();
+    auto cache = GetParam()->make_cache({c.layers, c.kv_heads, c.head_dim});
     for (const std::int64_t s : open) cache->open(s, 8);
     return cache;
   }
@@ -126,7 +127,7 @@ TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
   const at::Tensor v = at::randn_like(k);
   const Mask mask{.causal = true, .window = 3};
   const PackedRows whole = pack(Sequences{{1, 2, 3, 4, 5, 6}}, at::kCPU);
-  const at::Tensor expected = attend(AttentionRows(whole), q, k, v, mask);
+  const at::Tensor expected = GetParam()->attend(AttentionRows(whole), q, k, v, mask);
   const auto cache = cache_of({0});
   for (const auto& [begin, end] : {std::pair{0, 4}, std::pair{4, 5}, std::pair{5, 6}}) {
     const PackedRows rows = piece(sequences, {0}, {begin}, {end});
@@ -138,7 +139,7 @@ TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, KvCacheTest, testing::Values(at::kCPU, at::kCUDA));
+INSTANTIATE_TEST_SUITE_P(Kinds, KvCacheTest, testing::Values(&cpu_backend(), &torch_backend()));
 
 class KvCacheBits : public testing::Test {
  protected:
@@ -154,7 +155,7 @@ class KvCacheBits : public testing::Test {
 
 TEST_F(KvCacheBits, StepsHaveTheSameBitsWhateverCompanyAndThreads) {
   const auto cache_of = [&](const std::vector<std::int64_t>& open) {
-    auto cache = KvCache::make(decoder.config(), at::kFloat, at::kCPU);
+    auto cache = decoder.make_cache();
     for (const std::int64_t s : open) cache->open(s, 8);
     return cache;
   };

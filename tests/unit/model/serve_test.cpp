@@ -33,7 +33,8 @@ class CountingDelta : public LinearDelta {
  public:
   std::map<std::int64_t, std::int64_t> rows;
   void arrange(const PackedRows& packed) override { arranged_ = packed.tokens(); }
-  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules, std::span<at::Tensor>) override {
+  void add(const Backend&, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+           std::span<at::Tensor>) override {
     EXPECT_EQ(x_TI.size(0), arranged_);
     for (const std::int64_t module : modules) rows[module] += x_TI.size(0);
   }

@@ -74,7 +74,7 @@ class MatrixDelta : public LinearDelta {
  public:
   std::map<std::int64_t, at::Tensor> weight_OI;
   void arrange(const PackedRows&) override {}
-  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+  void add(const Backend&, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override {
     for (std::size_t i = 0; i < modules.size(); ++i) {
       const auto it = weight_OI.find(modules[i]);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "backend/cpu/cpu_backend.h"
+#include "backend/torch/routing.h"
 #include "model/decoder.h"
 #include "moe/router.h"
 #include "unit/adapters/support.h"
@@ -68,7 +70,7 @@ struct LayerCase {
       indices.push_back(static_cast<std::int64_t>(m));
     }
     delta.arrange(rows_of({static_cast<std::size_t>(x.size(0))}));
-    delta.add(x, indices, outputs);
+    delta.add(backend_for(at::kCPU, x.scalar_type()), x, indices, outputs);
     return outputs;
   }
 
@@ -166,7 +168,7 @@ TEST(MixtureDelta, LeavesModulesWithoutExpertsAlone) {
   MixtureDelta delta(mixture);
   std::vector<at::Tensor> outputs{at::ones({2, 8}), at::ones({2, 4})};
   delta.arrange(rows_of({2}));
-  delta.add(at::ones({2, 6}), std::vector<std::int64_t>{0, 1}, outputs);
+  delta.add(cpu_backend(), at::ones({2, 6}), std::vector<std::int64_t>{0, 1}, outputs);
   EXPECT_TRUE(at::equal(outputs[0], at::ones({2, 8})));
   EXPECT_TRUE(at::equal(outputs[1], at::full({2, 4}, 7.0f))) << "one expert of one has gate 1";
 }
@@ -182,7 +184,7 @@ at::Tensor dropped(const DropoutKey& key, const std::vector<std::size_t>& length
   const PackedRows rows = rows_of(lengths);
   delta.arrange(rows);
   std::vector<at::Tensor> outputs{at::zeros({rows.tokens(), width})};
-  delta.add(at::ones({rows.tokens(), width}), std::vector<std::int64_t>{module}, outputs);
+  delta.add(cpu_backend(), at::ones({rows.tokens(), width}), std::vector<std::int64_t>{module}, outputs);
   return outputs[0];
 }
 
@@ -231,7 +233,7 @@ TEST(MixtureDelta, ComputesInBfloat16) {
   MixtureDelta exact(*layer.mixture), rough(*layer.mixture);
   const auto expected = layer.forward(exact, layer.x().to(at::kBFloat16).to(at::kFloat));
   std::vector<at::Tensor> outputs{at::zeros({9, 10}, at::kBFloat16)};
-  rough.add(layer.x().to(at::kBFloat16), std::vector<std::int64_t>{0}, outputs);
+  rough.add(cpu_backend(), layer.x().to(at::kBFloat16), std::vector<std::int64_t>{0}, outputs);
   EXPECT_EQ(outputs[0].scalar_type(), at::kBFloat16);
   const at::Tensor base = at::mm(layer.x().to(at::kBFloat16).to(at::kFloat), layer.base(0).t());
   EXPECT_LT(largest_difference(outputs[0].to(at::kFloat), expected[0] - base), 0.05);

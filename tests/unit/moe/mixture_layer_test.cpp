@@ -5,7 +5,6 @@
 
 #include <functional>
 
-#include "moe/layer_pass.h"
 #include "unit/model/support.h"
 
 namespace rocket {
@@ -52,8 +51,8 @@ struct Layer {
       parameters.router_NI.push_back(t[3 + 4 * m]);
       parameters.b_OR.push_back(t[4 + 4 * m]);
     }
-    const auto choices =
-        add_mixture(t[0], outputs, columns, parameters, {shape.top_k, shape.top_p}, kept, shape.losses, true);
+    const auto choices = add_mixture(backend_for(at::kCPU, t[0].scalar_type()), t[0], outputs, columns,
+                                     parameters, {shape.top_k, shape.top_p}, kept, shape.losses, true);
     at::Tensor sum = at::zeros({}, t[0].options());
     double losses = 0;
     for (std::size_t m = 0; m < modules(); ++m) {
@@ -175,7 +174,7 @@ TEST(MixtureLayer, TopPKeepsTheFewestThatReachIt) {
     columns.add_module(std::vector<std::int64_t>{1, 1, 1, 1}, std::vector<double>{1, 1, 1, 1});
     std::vector<at::Tensor> y{at::zeros({1, 1})};
     const auto choices =
-        add_mixture(x, y, columns,
+        add_mixture(backend_for(at::kCPU, x.scalar_type()), x, y, columns,
                     {{at::ones({4, 1})}, {router}, {at::tensor({1.0f, 10.0f, 100.0f, 1000.0f}).view({1, 4})}},
                     {top_k, top_p}, {}, {}, true);
     const std::int64_t* chose = choices[0].const_data_ptr<std::int64_t>();

@@ -54,8 +54,8 @@ struct Reference {
   void forward() {
     std::vector<at::Tensor> outputs;
     for (const std::size_t m : adapted) outputs.push_back(y[m]);
-    add_mixture(x, outputs, columns, parameters, {of["top_k"], of["top_p"]}, {},
-                {of["balance_coefficient"], of["z_coefficient"]}, false);
+    add_mixture(backend_for(at::kCPU, x.scalar_type()), x, outputs, columns, parameters,
+                {of["top_k"], of["top_p"]}, {}, {of["balance_coefficient"], of["z_coefficient"]}, false);
     for (std::size_t i = 0; i < adapted.size(); ++i) y[adapted[i]] = outputs[i];
   }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backend/cpu/cpu_backend.h"
 #include "training/micro_batch.h"
 #include "training/optimizer.h"
 #include "training/trainer.h"
@@ -103,12 +104,12 @@ TEST(MicroBatches, RowsPredictTheTargets) {
 }
 
 TEST(L2Norm, IsExactWhereItCanBeAndIgnoresThreads) {
-  EXPECT_EQ(l2_norm(at::full({300'000}, 3.0f)), 3 * std::sqrt(300'000.0));
+  EXPECT_EQ(cpu_backend().l2_norm(at::full({300'000}, 3.0f)), 3 * std::sqrt(300'000.0));
   const at::Tensor values = at::randn({1'000'003});
-  const double norm = l2_norm(values);
+  const double norm = cpu_backend().l2_norm(values);
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
-  EXPECT_EQ(l2_norm(values), norm);
+  EXPECT_EQ(cpu_backend().l2_norm(values), norm);
   at::set_num_threads(threads);
   EXPECT_NEAR(norm, values.to(at::kDouble).norm().item<double>(), 1e-6);
 }

@@ -257,9 +257,9 @@ class WatchedDelta : public MixtureDelta {
   WatchedDelta(const Mixture& mixture, const MicroBatch& batch, bool all)
       : MixtureDelta(mixture, {0.1, 0, 1, batch.records}), all_(all) {}
   bool reads(std::int64_t module) const override { return all_ || MixtureDelta::reads(module); }
-  void add(const at::Tensor& x_TI, std::span<const std::int64_t> modules,
+  void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override {
-    MixtureDelta::add(x_TI, modules, outputs_TO);
+    MixtureDelta::add(backend, x_TI, modules, outputs_TO);
     if (modules.back() + 1 == static_cast<std::int64_t>(test::lab_base().modules().size()))
       rows_of_last = x_TI.size(0);
   }
@@ -287,6 +287,32 @@ OnePass one_pass(Mixture& mixture, const MicroBatch& batch, bool read_all, bool 
   pass.nll = nll.item<double>();
   pass.rows_of_last = delta.rows_of_last;
   return pass;
+}
+
+/// Experts on the layers from `first` on alone.
+Mixture mixture_from_layer(std::int64_t first) {
+  const at::NoGradGuard no_grad;
+  const std::vector<Module>& modules = test::lab_base().modules();
+  const std::string layer = fmt::format("model.layers.{}.", first);
+  std::vector<LoraAdapter> experts;
+  for (const char* name : {"tool-weak", "color-weak"}) {
+    experts.push_back(load_adapter(fmt::format("tests/lab/bank/{}", name), modules, at::kFloat, at::kCPU));
+    std::erase_if(experts.back().weights, [&](const LoraWeight& w) {
+      return modules[static_cast<std::size_t>(w.module)].name < layer;
+    });
+  }
+  return Mixture::assemble(experts, modules, {.top_k = 1}, at::kCPU);
+}
+
+TEST(Trainer, RecomputesBehindLayersWithoutExperts) {
+  const MicroBatch batch = lay_out(test::lab_examples(), {0, 1, 2}, at::kCPU);
+  Mixture mixture = mixture_from_layer(test::lab_base().config().layers - 1);
+  ASSERT_FALSE(mixture.modules().empty());
+  const OnePass kept = one_pass(mixture, batch, false, false);
+  const OnePass again = one_pass(mixture, batch, false, true);
+  EXPECT_EQ(kept.nll, again.nll);
+  EXPECT_TRUE(at::equal(kept.gradient_P, again.gradient_P));
+  EXPECT_GT(kept.gradient_P.abs().max().item<float>(), 0);
 }
 
 TEST(Trainer, RowsThatNobodyReadsAreLeftOut) {

@@ -1,0 +1,45 @@
+// What attention over packed ragged rows is told: no sequence is padded.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/rows.h"
+
+namespace rocket {
+
+/// What a row attends to: all of its sequence, or itself and what stands before it, the last `window` of
+/// these where that is not 0.
+struct Mask {
+  bool causal = true;
+  std::int64_t window = 0;
+};
+
+/// Rows of one sequence behind `cached` earlier ones.
+struct SequenceRows {
+  std::int64_t first_row = 0, fresh = 0, cached = 0;
+};
+
+/// Rows in the order of their sequences' lengths: LibTorch takes sequences of one length in one call.
+struct LengthGroups {
+  std::vector<std::int64_t> lengths, rows;  // of each group: the length, and the rows of all its sequences
+  at::Tensor order_T, inverse_T;            // which row stands where in the groups, and back
+};
+
+/// The rows of a forward as attention takes them. What a backend needs of them is made at the first layer and
+/// goes to the device once. The rows must live on; copies share.
+class AttentionRows {
+ public:
+  explicit AttentionRows(const PackedRows& rows) : rows_(rows), groups_(std::make_shared<LengthGroups>()) {}
+  const PackedRows& packed() const { return rows_; }
+  const LengthGroups& by_length() const;
+
+ private:
+  const PackedRows& rows_;
+  std::shared_ptr<LengthGroups> groups_;
+};
+
+}  // namespace rocket

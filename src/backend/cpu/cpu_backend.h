@@ -1,0 +1,62 @@
+// On kernels of rocket's own: float32 and bfloat16 on the CPU. In float32 a row's bits depend neither on its
+// place in the batch nor on the number of threads; steps compute in float32 and round once at the end.
+#pragma once
+
+#include "backend/torch/torch_backend.h"
+
+namespace rocket {
+
+class CpuBackend : public TorchBackend {
+ public:
+  LinearWeight prepare(at::Tensor weight_OI, bool keep) const override;
+  AffineWeights prepare_affine(at::Tensor weight_OI, at::Tensor bias_O) const override;
+  LinearWeight prepare_head(at::Tensor weight_VD, bool keep) const override;
+  at::Tensor rotation_values(const at::Tensor& x, at::ScalarType type, at::Device device) const override;
+
+  at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const override;
+  at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const override;
+  at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                    const at::Tensor& v_TGK, const Mask& mask) const override;
+  at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const override;
+  std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
+  std::int64_t cache_bytes(const CacheShape& shape) const override;
+
+  at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+  at::Tensor best(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+
+  at::Tensor affine(const AffineWeights& weights, const at::Tensor& x_TI) const override;
+  at::Tensor affine_gelu(const AffineWeights& weights, const at::Tensor& x_TI, bool exact) const override;
+  at::Tensor affine_norm(const AffineWeights& weights, const at::Tensor& x_TI, const at::Tensor& residual_TO,
+                         const NormWeights& norm) const override;
+  at::Tensor embedded(const EmbeddingWeights& weights, const at::Tensor& ids_T,
+                      const at::Tensor& positions_T) const override;
+
+  std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const override;
+  void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
+                    std::span<at::Tensor> outputs_TO) const override;
+
+  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
+                           std::span<at::Tensor> outputs_TO) const override;
+  MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
+                                    const KeptFeatures& kept, const MixtureState& state,
+                                    std::span<const at::Tensor> dy_TO, const LossGradients& losses,
+                                    const WantedGradients& wanted) const override;
+  at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
+
+  double l2_norm(const at::Tensor& values_P) const override;
+  std::int64_t gram_rows() const override;
+  at::Tensor gram(const at::Tensor& a, const at::Tensor& b) const override;
+  bool side_by_side(std::int64_t hidden, std::int64_t intermediate) const override;
+  std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side) const override;
+
+ protected:
+  at::Tensor product(const LinearWeight& weight, const at::Tensor& x_TI) const override;
+  void add_product_gradient(const LinearWeight& weight, const at::Tensor& dy_TO,
+                            at::Tensor& dx_TI) const override;
+  std::array<at::Tensor, 2> nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
+                                             const at::Tensor& targets_T, bool wanted) const override;
+};
+
+const Backend& cpu_backend();
+
+}  // namespace rocket

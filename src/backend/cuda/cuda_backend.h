@@ -1,0 +1,13 @@
+// What a GPU of NVIDIA does better than LibTorch's operators.
+#pragma once
+
+#include "backend/torch/torch_backend.h"
+
+namespace rocket {
+
+class CudaBackend : public TorchBackend {
+ public:
+  at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
+};
+
+}  // namespace rocket

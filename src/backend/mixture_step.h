@@ -1,0 +1,80 @@
+// A mixture of experts on the modules that read one input, as a backend takes it.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace rocket {
+
+/// The experts of all modules of an input, side by side: expert e has the inner columns [first[e], first[e +
+/// 1]) and a scale; module m has the experts [modules[m], modules[m + 1]).
+struct ExpertColumns {
+  std::vector<std::int64_t> modules = {0};
+  std::vector<std::int64_t> first = {0};
+  std::vector<double> scales;
+
+  void add_module(std::span<const std::int64_t> ranks, std::span<const double> scale);
+  std::int64_t module_count() const { return static_cast<std::int64_t>(modules.size()) - 1; }
+  std::int64_t experts() const { return modules.back(); }
+  std::int64_t columns() const { return first.back(); }
+  std::int64_t experts_of(std::int64_t m) const { return at(modules, m + 1) - at(modules, m); }
+  std::int64_t first_column_of(std::int64_t m) const { return at(first, at(modules, m)); }
+  std::int64_t columns_of(std::int64_t m) const { return first_column_of(m + 1) - first_column_of(m); }
+  /// A lone expert's gate is 1, whatever its router says.
+  bool has_choice(std::int64_t m) const { return experts_of(m) > 1; }
+  bool routed() const { return experts() > module_count(); }
+  /// Module m's part of a tensor whose last dimension runs over all experts.
+  at::Tensor of_module(const at::Tensor& all, std::int64_t m) const {
+    return all.narrow(-1, at(modules, m), experts_of(m));
+  }
+
+ private:
+  static std::int64_t at(const std::vector<std::int64_t>& v, std::int64_t i) {
+    return v[static_cast<std::size_t>(i)];
+  }
+};
+
+/// Features of x that the experts see: 1 or 0, uint8; undefined without dropout. Kept ones are scaled.
+struct KeptFeatures {
+  at::Tensor kept_TI;
+  double scale = 1;
+};
+
+/// The layer: plain tensors without gradients, the A and the routers of all modules stacked.
+struct MixtureView {
+  ExpertColumns columns;
+  RoutingRule rule;
+  at::Tensor a_RI, router_NI;
+  std::vector<at::Tensor> b_OR;
+};
+
+/// What a backward pass needs of the forward one. Without a choice there is nothing but the inner values.
+struct MixtureState {
+  at::Tensor hidden_TR;       // A x', [T, sum of all ranks]
+  at::Tensor p_TN, gates_TN;  // [T, experts of all modules]
+  at::Tensor log_sum_TM;      // log of the sum of exp(logits), [T, modules]
+};
+
+/// Which gradients are wanted.
+struct WantedGradients {
+  bool x = false, experts = false, routers = false;
+};
+
+/// d objective / d p of the balance loss, by expert (the same for all rows), and the factor of the z loss.
+struct LossGradients {
+  std::vector<double> dp_N;  // empty: none
+  double z = 0;              // d objective / d logits = z * log_sum * p
+};
+
+/// Undefined where not wanted.
+struct MixtureGradients {
+  at::Tensor dx_TI, da_RI, drouter_NI;
+  std::vector<at::Tensor> db_OR;
+};
+
+}  // namespace rocket

@@ -1,0 +1,61 @@
+#include "backend/torch/attention.h"
+
+#include <optional>
+
+#include "backend/threads.h"
+#include "backend/torch/torch_backend.h"
+
+namespace rocket {
+namespace {
+
+/// k or v for every query head: [n, G, M, K] -> [n, H, M, K].
+at::Tensor repeated_heads(const at::Tensor& x_nGMK, std::int64_t heads) {
+  const auto n = x_nGMK.size(0), groups = x_nGMK.size(1), m = x_nGMK.size(2), dim = x_nGMK.size(3);
+  if (groups == heads) return x_nGMK;
+  return x_nGMK.unsqueeze(2).expand({n, groups, heads / groups, m, dim}).reshape({n, heads, m, dim});
+}
+
+/// Which of `keys` keys each of the last `rows` positions sees; nothing where SDPA's own mask says the same.
+std::optional<at::Tensor> allowed_keys(const Mask& mask, std::int64_t rows, std::int64_t keys,
+                                       const at::TensorOptions& options) {
+  const bool windowed = mask.causal && mask.window > 0 && mask.window < keys;
+  if (!mask.causal || (!windowed && keys == rows)) return std::nullopt;
+  at::Tensor allowed = at::ones({rows, keys}, options.dtype(at::kBool)).tril(keys - rows);
+  if (windowed) allowed = allowed.triu(keys - rows - mask.window + 1);
+  return allowed;
+}
+
+/// Cut with one step of the graph, whose gradient is one concatenation.
+std::vector<at::Tensor> batches_by_length(const LengthGroups& groups, const at::Tensor& x_THK) {
+  std::vector<at::Tensor> batches = x_THK.index_select(0, groups.order_T).split_with_sizes(groups.rows, 0);
+  for (std::size_t i = 0; i < batches.size(); ++i)
+    batches[i] = batches[i].view({-1, groups.lengths[i], x_THK.size(1), x_THK.size(2)}).transpose(1, 2);
+  return batches;
+}
+
+}  // namespace
+
+at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, const at::Tensor& v_nGMK,
+                        const Mask& mask) {
+  const SerialMatrixLibrary serial;
+  const auto heads = q_nHLK.size(1), length = q_nHLK.size(2), keys = k_nGMK.size(2);
+  const auto allowed = allowed_keys(mask, length, keys, q_nHLK.options());
+  return at::scaled_dot_product_attention(q_nHLK, repeated_heads(k_nGMK, heads),
+                                          repeated_heads(v_nGMK, heads), allowed, 0.0,
+                                          mask.causal && !allowed && length > 1)
+      .transpose(1, 2)
+      .flatten(2);
+}
+
+at::Tensor TorchBackend::attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                                const at::Tensor& v_TGK, const Mask& mask) const {
+  const LengthGroups& groups = rows.by_length();
+  const auto q = batches_by_length(groups, q_THK), k = batches_by_length(groups, k_TGK),
+             v = batches_by_length(groups, v_TGK);
+  std::vector<at::Tensor> mixed;
+  for (std::size_t i = 0; i < q.size(); ++i)
+    mixed.push_back(attend_batch(q[i], k[i], v[i], mask).flatten(0, 1));
+  return at::cat(mixed).index_select(0, groups.inverse_T);
+}
+
+}  // namespace rocket

@@ -1,0 +1,71 @@
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "backend/backward.h"
+#include "backend/torch/torch_backend.h"
+
+namespace rocket {
+namespace {
+
+/// Elements of logits that exist at one time.
+constexpr std::int64_t kLogitsPerChunk = std::int64_t{1} << 22;
+
+/// Gradient of each row's nll with respect to its own row: (softmax - one at the target) W. Takes over
+/// `log_p`.
+at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const at::Tensor& head_VD) {
+  at::Tensor p_TV = log_p_TV.exp_();
+  p_TV.scatter_add_(1, targets_T1, at::full_like(targets_T1, -1, p_TV.options()));
+  return at::mm(p_TV.to(head_VD.scalar_type()), head_VD).to(at::kFloat);
+}
+
+}  // namespace
+
+LinearWeight TorchBackend::prepare_head(at::Tensor weight_VD, bool /*keep*/) const {
+  return {std::move(weight_VD), {}};
+}
+
+at::Tensor TorchBackend::logits(const LinearWeight& head, const at::Tensor& hidden_TD) const {
+  return at::mm(hidden_TD.to(head.values_OI.scalar_type()), head.values_OI.t()).to(at::kFloat);
+}
+
+at::Tensor TorchBackend::nll(const LinearWeight& head, const at::Tensor& hidden_TD,
+                             const at::Tensor& targets_T) const {
+  const bool differentiable = needs_gradient(hidden_TD);
+  const at::Tensor hidden = hidden_TD.detach();
+  const auto [nll_T, gradient_TD] = nll_and_gradient(head, hidden, targets_T, differentiable);
+  if (!differentiable) return nll_T;
+  std::array<at::Tensor, 1> out{nll_T};
+  // The gradient is known at once: no logits are kept for the backward pass.
+  const auto type = hidden.scalar_type();
+  differentiate(std::span(&hidden_TD, 1), out, [gradient_TD = gradient_TD, type](const Gradients& d_T) {
+    return Gradients{(gradient_TD * d_T[0].unsqueeze(1)).to(type)};
+  });
+  return out[0];
+}
+
+std::array<at::Tensor, 2> TorchBackend::nll_and_gradient(const LinearWeight& head,
+                                                         const at::Tensor& hidden_TD,
+                                                         const at::Tensor& targets_T, bool wanted) const {
+  const c10::NoGradGuard no_grad;
+  const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / head.outputs());
+  std::vector<at::Tensor> values{at::empty({0}, hidden_TD.options().dtype(at::kFloat))}, gradients;
+  for (std::int64_t begin = 0; begin < hidden_TD.size(0); begin += chunk) {
+    const std::int64_t rows = std::min(chunk, hidden_TD.size(0) - begin);
+    const at::Tensor targets_T1 = targets_T.narrow(0, begin, rows).unsqueeze(1);
+    // log_softmax gives one thread a whole row: its sum does not depend on the number of threads.
+    at::Tensor log_p_TV = at::log_softmax(logits(head, hidden_TD.narrow(0, begin, rows)), -1);
+    values.push_back(-log_p_TV.gather(1, targets_T1).squeeze(1));
+    if (wanted) gradients.push_back(nll_gradient(std::move(log_p_TV), targets_T1, head.values_OI));
+  }
+  return {at::cat(values), gradients.empty() ? at::zeros_like(hidden_TD, at::kFloat) : at::cat(gradients)};
+}
+
+at::Tensor TorchBackend::best(const LinearWeight& head, const at::Tensor& hidden_TD) const {
+  return at::argmax(logits(head, hidden_TD), -1).cpu();
+}
+
+}  // namespace rocket
