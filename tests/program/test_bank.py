@@ -216,6 +216,23 @@ class Bank(unittest.TestCase):
         edit_config(self.config, "bank.exclude", sorted(refused))
         rocket("check", self.config, "--job", "score")
 
+    def test_inspect_alone_knows_what_no_base_can_have(self):
+        def narrow(name, tensor):
+            dtype, shape, data = tensor
+            rows, columns = shape
+            if "layers.1.self_attn.q_proj.lora_A" in name:
+                tensor = dtype, [rows, columns // 2], data[: len(data) // 2]
+            return name, tensor
+        unknown = lambda name, tensor: (name.replace("layers.0.self_attn.q_proj", "layers.0.self_attn.query"), tensor)
+        for name, change, alone, with_base in (("narrow", narrow, "no base has layers of one kind with two shapes", "expected ["),
+                                               ("unknown", unknown, "no base that is read here has a linear layer 'model.layers.0.self_attn.query'",
+                                                "the base has no linear layer 'model.layers.0.self_attn.query'")):
+            folder = self.copy("home", name, change)
+            for more, reason in (((), alone), (("--base", LAB / "base"), with_base)):
+                about = json.loads(rocket("inspect", folder, *more, "--format", "json").stdout)
+                self.assertEqual(about["usable"], False, about)
+                self.assertIn(reason, about["reason"])
+
     def test_checkpoints_of_two_trainings_are_two_adapters(self):
         for training, name in (("sql", "home"), ("chat", "price")):
             shutil.copytree(LAB / "bank" / name, self.folder / training / "checkpoint-500")

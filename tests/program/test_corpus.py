@@ -193,6 +193,29 @@ class CorpusTest(unittest.TestCase):
         self.assertLess(max(line["record"] for line in found["last"][0]), 60)
         self.assertGreater(max(line["record"] for line in found["all"][0]), 60)
 
+    def test_shots_and_items_may_be_chats_of_several_turns(self):
+        """Against a world that holds by hand what the turns become."""
+        def chat(earlier, now, **more):
+            turns = [("user", earlier["instruction"]), ("assistant", earlier["output"]), ("user", now["instruction"] + "\n" + now["input"])]
+            return {"messages": [{"role": role, "content": text} for role, text in turns], "answer": now["answer"], **more}
+
+        def plain(earlier, now, **more):
+            return {"instruction": f"User: {earlier['instruction']}\n\nAssistant: {earlier['output']}\n\n"
+                                   f"User: {now['instruction']}\n{now['input']}", "answer": now["answer"], **more}
+        runs = {}
+        for name, form in (("chats", chat), ("by-hand", plain)):
+            config, runs[name] = make_world(self.folder / name, adapters=("home",), records=30, shots=3, items=3), self.folder / name / "run"
+            earlier = lines_of(self.folder / name / "corpus.jsonl")
+            for file in ("shots.jsonl", "items.jsonl"):
+                path = self.folder / name / file
+                now = [form(e, record, rationale=record["rationale"]) for e, record in zip(earlier, lines_of(path))]
+                path.write_text("".join(json.dumps(line) + "\n" for line in now), encoding="utf-8")
+            for job in ("score", "embed"):
+                said = rocket(job, config, "--set", "task.turns=last").stderr
+                if (name, job) == ("chats", "score"):
+                    self.assertIn("shots.jsonl: 3 assistant turns of chats are no outputs (task.turns: last)", said)
+        self.assertEqual(differences(runs["by-hand"], runs["chats"], ("score.h5", "embed.h5")), [])
+
     def test_records_that_share_words_with_the_task_go_first(self):
         def contaminate(folder, records):
             item = lines_of(folder / "items.jsonl")[1]

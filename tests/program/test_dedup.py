@@ -109,6 +109,16 @@ class Dedup(unittest.TestCase):
         self.assertEqual(self.dropped(path, "--threshold", 0.999)[1], {})
         self.assertEqual(self.dropped(path, "--threshold", 0.999, "--text", "question")[1], {1: 0})
 
+    def test_rationales_are_compared_and_nothing_is_dropped_at_a_threshold_of_1(self):
+        records = [{"instruction": "Where is the good?", "output": "A", "rationale": why} for why in ("In a town.", "The color is red.", "In a town.")]
+        path = self.write("rationales.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+        self.assertEqual(self.dropped(path, "--threshold", 0.999)[1], {2: 0})
+        self.assertEqual(self.dropped(path, "--threshold", 0.999, "--text", "question")[1], {1: 0, 2: 0})
+        long_record = json.dumps({"instruction": "Where is the good? " * 100, "output": "A"}) + "\n"
+        path = self.write("long.jsonl", long_record + long_record)
+        self.assertEqual(self.dropped(path, "--threshold", 0.999)[1], {1: 0})
+        self.assertEqual(self.dropped(path, "--threshold", 1)[1], {})
+
     def test_rows_of_parquet_keep_all_columns_or_are_refused(self):
         data = LAB.parent / "data/formats/parquet"
         done = self.dedup(data / "plain_zstd.parquet", "--threshold", 1, check=False)

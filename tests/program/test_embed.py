@@ -88,6 +88,23 @@ class Embed(unittest.TestCase):
                 self.assertEqual(refused.returncode, 78, refused.stderr)
                 self.assertIn(word, refused.stderr)
 
+    def test_damaged_vectors_are_not_taken_over(self):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder, CORPUS[:300])
+            world.embed()
+            part = world.folder / "run/parts/embed/unit-000000.h5"
+            data = bytearray(part.read_bytes())
+            data[len(data) // 2] ^= 1
+            part.write_bytes(bytes(data))
+            done = world.embed("--set", f"embed.from={world.folder / 'run'}", run="other", check=False)
+            self.assertEqual(done.returncode, 65, done.stderr)
+            self.assertIn(str(part), done.stderr)
+            self.assertIn("delete it, and its blocks are computed again", done.stderr)
+            part.unlink()
+            world.embed("--set", f"embed.from={world.folder / 'run'}", run="other")
+            world.embed("--fresh")
+            self.assertEqual(differences(world.folder / "run", world.folder / "other", ["embed.h5"]), [])
+
     def assert_similarities_within(self, bound, world, other):
         done = subprocess.run(["h5diff", f"--delta={bound}", str(world.folder / "run/embed.h5"), str(world.folder / other / "embed.h5"), "/similarity"],
                               capture_output=True, text=True)

@@ -68,6 +68,41 @@ class TrainAdapter(unittest.TestCase):
             self.assertEqual(done.returncode, code, done.stderr)
             self.assertIn(said, done.stderr)
 
+    def write(self, name, lines):
+        path = pathlib.Path(self.folder.name) / name
+        path.write_text("".join(json.dumps(line) + "\n" if isinstance(line, dict) else line + "\n" for line in lines))
+        return path
+
+    def test_turns_of_its_chats_are_chosen_as_said(self):
+        """Against records that hold by hand what a chat's turns become."""
+        said = [("Add 2 and 3.", "5"), ("Add 4.", "9"), ("Add 1.", "10")]
+        chat = {"messages": [{"role": role, "content": text} for pair in said for role, text in zip(("user", "assistant"), pair)]}
+        front = ["".join(f"User: {q}\n\nAssistant: {a}\n\n" for q, a in said[:i]) for i in range(3)]
+        records = [{"instruction": f"{front[i]}User: {q}" if i else q, "output": a} for i, (q, a) in enumerate(said)]
+        chats, short = self.write("chats.jsonl", [chat]), ("--set", "training.epochs=1")
+        for turns, chosen, left_out in (("first", records[:1], 2), ("last", records[2:], 2), ("all", records, 0)):
+            as_said = ("--set", f"adapter.records=[{chats}]", "--set", f"adapter.turns={turns}")
+            if turns != "first":
+                by_hand = self.train(f"{turns} by hand", *short, "--set", f"adapter.records=[{self.write('plain.jsonl', chosen)}]")
+                self.assertTrue(self.train(turns, *short, *as_said) == by_hand, turns)
+            done = rocket("check", self.config, *as_said)
+            self.assertIn(f"{len(chosen)} of {len(chosen)} records", done.stdout)
+            count = f"adapter.records: {left_out} assistant turns of chats are no outputs (adapter.turns: {turns})"
+            self.assertEqual(count in done.stderr, left_out > 0, done.stderr)
+
+    def test_broken_records_stop_it_or_are_left_out_and_counted(self):
+        good = {"instruction": "Add.", "output": "4"}
+        records = self.write("records.jsonl", [good, "{", good, {"instruction": "Sum.", "output": " "}])
+        where = ("--set", f"adapter.records=[{records}]")
+        stopped = rocket("check", self.config, *where, check=False)
+        self.assertEqual(stopped.returncode, 65)
+        self.assertIn(f"{records}:2: no valid JSON", stopped.stderr)
+        done = rocket("check", self.config, *where, "--set", "adapter.on_error=skip")
+        self.assertIn("2 of 2 records", done.stdout)
+        self.assertIn(f"{records}:2: no valid JSON", done.stderr)
+        self.assertIn("left out (adapter.on_error)", done.stderr)
+        self.assertIn("2 broken records left out", done.stderr)
+
     def test_records_that_the_cutoff_drops_are_named(self):
         records = pathlib.Path(self.folder.name) / "records.jsonl"
         lines = [{"instruction": "Add.", "output": "4"}, {"instruction": "word " * 300, "output": "5"}, {"instruction": "Sum.", "output": "6"},
