@@ -1,5 +1,6 @@
 """The real all-MiniLM-L6-v2 and tiny encoders of every form, through `rocket embed`, against sentence-transformers."""
 
+import functools
 import importlib.util
 import json
 import random
@@ -42,10 +43,14 @@ def embedded(rocket, folder, encoder, prefix, some, **settings):
     return read_h5(folder / "run/embed.h5")["embedding"]
 
 
-def least_cosine(encoder, found, some, prefix):
+@functools.cache
+def vectors_of(encoder, texts):
     model = SentenceTransformer(str(encoder), device="cpu", model_kwargs={"dtype": torch.float32})
-    texts = [prefix + oracle.encoder_text(record).removeprefix(oracle.PREFIX) for record in some]
-    expected = model.encode(texts, normalize_embeddings=True).astype(np.float64)
+    return model.encode(list(texts), normalize_embeddings=True).astype(np.float64)
+
+
+def least_cosine(encoder, found, some, prefix):
+    expected = vectors_of(encoder, tuple(prefix + oracle.encoder_text(record).removeprefix(oracle.PREFIX) for record in some))
     norm = np.linalg.norm(found.astype(np.float64), axis=1)
     assert np.abs(norm - 1).max() < 1e-3
     return ((expected * found).sum(1) / norm).min()
