@@ -23,23 +23,25 @@ void BankDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span<co
                     std::span<at::Tensor> outputs_TO) {
   std::vector<LowRankSegment> adapted;
   for (const Segment& s : segments_) {
-    if (s.adapter != nullptr)
-      adapted.push_back({s.first_row, s.rows, &prepared(backend, *s.adapter, modules)});
+    const LowRankInput* input = s.adapter != nullptr ? prepared(backend, *s.adapter, modules) : nullptr;
+    if (input != nullptr) adapted.push_back({s.first_row, s.rows, input});
   }
   backend.add_low_rank(x_TI, adapted, outputs_TO);
 }
 
-const LowRankInput& BankDelta::prepared(const Backend& backend, const LoraAdapter& adapter,
+const LowRankInput* BankDelta::prepared(const Backend& backend, const LoraAdapter& adapter,
                                         std::span<const std::int64_t> modules) {
-  std::unique_ptr<const LowRankInput>& input = prepared_[{&adapter, modules.front()}];
-  if (input != nullptr) return *input;
+  const auto [it, fresh] = prepared_.try_emplace({&adapter, modules.front()});
+  if (!fresh) return it->second.get();
   std::vector<LowRank> weights;
+  bool any = false;
   for (const std::int64_t module : modules) {
     const LoraWeight* weight = adapter.find(module);
+    any = any || weight != nullptr;
     weights.push_back(weight != nullptr ? LowRank{weight->a_RI, weight->b_OR, weight->scale} : LowRank{});
   }
-  input = backend.prepare_low_rank(weights);
-  return *input;
+  if (any) it->second = backend.prepare_low_rank(weights);
+  return it->second.get();
 }
 
 }  // namespace rocket

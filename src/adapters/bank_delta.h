@@ -26,7 +26,8 @@ class BankDelta : public LinearDelta {
     const LoraAdapter* adapter;
     std::int64_t first_row, rows;
   };
-  const LowRankInput& prepared(const Backend& backend, const LoraAdapter& adapter,
+  /// Null where the adapter leaves all of these modules alone.
+  const LowRankInput* prepared(const Backend& backend, const LoraAdapter& adapter,
                                std::span<const std::int64_t> modules);
 
   std::vector<std::shared_ptr<const LoraAdapter>> adapters_;

@@ -90,7 +90,7 @@ class Backend {
   virtual at::Tensor mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const = 0;
 
   // Adapters of many texts on the rows of a batch, without gradients.
-  /// The weights of one adapter on modules that read the same input.
+  /// The weights of one adapter on modules that read the same input, of which it adapts at least one.
   virtual std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const = 0;
   /// Adds what each segment's adapter makes of its rows of x to those of the outputs.
   virtual void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,

@@ -67,8 +67,8 @@ struct WantedGradients {
 
 /// d objective / d p of the balance loss, by expert (the same for all rows), and the factor of the z loss.
 struct LossGradients {
-  std::vector<double> dp_N;  // empty: none
-  double z = 0;              // d objective / d logits = z * log_sum * p
+  at::Tensor dp_N;  // float64, on the device; undefined: none
+  double z = 0;     // d objective / d logits = z * log_sum * p
 };
 
 /// Undefined where not wanted.

@@ -51,13 +51,13 @@ LossGradients loss_gradients(const RouterLosses& losses, const MixtureState& sta
   const auto tokens = static_cast<double>(state.p_TN.size(0));
   g.z = 2 * losses.z / tokens;
   if (losses.balance == 0) return g;
-  const at::Tensor choices_N = choices(state).to(at::kCPU, at::kDouble);
+  const at::Tensor choices_N = choices(state).to(at::kDouble);  // stays on the device: nobody waits for it
+  std::vector<at::Tensor> dp;
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
     const at::Tensor of_m = columns.of_module(choices_N, m), share = of_m / of_m.sum().clamp_min(1);
-    const at::Tensor dp = share * (losses.balance * static_cast<double>(columns.experts_of(m)) / tokens);
-    const double* begin = dp.const_data_ptr<double>();
-    g.dp_N.insert(g.dp_N.end(), begin, begin + dp.numel());
+    dp.push_back(share * (losses.balance * static_cast<double>(columns.experts_of(m)) / tokens));
   }
+  g.dp_N = at::cat(dp);
   return g;
 }
 
@@ -88,12 +88,6 @@ std::vector<at::Tensor> inputs_of_step(const at::Tensor& x_TI, std::span<const a
 }
 
 }  // namespace
-
-void ExpertColumns::add_module(std::span<const std::int64_t> ranks, std::span<const double> scale) {
-  for (const std::int64_t r : ranks) first.push_back(first.back() + r);
-  scales.insert(scales.end(), scale.begin(), scale.end());
-  modules.push_back(modules.back() + static_cast<std::int64_t>(ranks.size()));
-}
 
 std::vector<at::Tensor> add_mixture(const Backend& backend, const at::Tensor& x_TI,
                                     std::span<at::Tensor> outputs_TO, const ExpertColumns& columns,

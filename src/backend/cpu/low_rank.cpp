@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -27,7 +28,6 @@ struct PackedLowRank : LowRankInput {
 
 void add_segment(const LowRankSegment& segment, const at::Tensor& x_TI, std::span<at::Tensor> outputs_TO) {
   const auto& shared = static_cast<const PackedLowRank&>(*segment.adapter);
-  if (shared.outputs.empty()) return;
   const std::int64_t inputs = x_TI.size(1), columns = shared.columns;
   const std::int64_t pieces = (segment.rows + kRowsPerPiece - 1) / kRowsPerPiece;
   on_threads(pieces, [&](std::int64_t i) {
@@ -60,17 +60,15 @@ void add_segment(const LowRankSegment& segment, const at::Tensor& x_TI, std::spa
   });
 }
 
-bool on_kernels(std::span<const LowRank> of_modules) {
-  for (const LowRank& w : of_modules) {
-    if (w.a_RI.defined()) return w.a_RI.scalar_type() == at::kFloat;
-  }
-  return true;
+bool in_float(std::span<const LowRank> of_modules) {
+  return std::ranges::any_of(
+      of_modules, [](const LowRank& w) { return w.a_RI.defined() && w.a_RI.scalar_type() == at::kFloat; });
 }
 
 }  // namespace
 
 std::unique_ptr<const LowRankInput> CpuBackend::prepare_low_rank(std::span<const LowRank> of_modules) const {
-  if (!on_kernels(of_modules)) return TorchBackend::prepare_low_rank(of_modules);
+  if (!in_float(of_modules)) return TorchBackend::prepare_low_rank(of_modules);
   auto shared = std::make_unique<PackedLowRank>();
   std::vector<at::Tensor> all;
   for (std::size_t i = 0; i < of_modules.size(); ++i) {
@@ -85,7 +83,6 @@ std::unique_ptr<const LowRankInput> CpuBackend::prepare_low_rank(std::span<const
     shared->columns += r;
     all.push_back(weight.a_RI);
   }
-  if (all.empty()) return shared;
   const at::Tensor a_RI = at::cat(all).contiguous();
   shared->packed_a = at::empty({packed_size(shared->columns, a_RI.size(1))}, a_RI.options());
   kernels().pack(a_RI.const_data_ptr<float>(), shared->columns, a_RI.size(1), a_RI.size(1),

@@ -189,8 +189,8 @@ class Backward {
     if (losses_.z != 0) {
       for (std::int64_t e = 0; e < experts; ++e) dlogits[e] += z * p[e];
     }
-    if (losses_.dp_N.empty()) return;
-    const double* dp = losses_.dp_N.data() + first;
+    if (!losses_.dp_N.defined()) return;
+    const double* dp = losses_.dp_N.const_data_ptr<double>() + first;
     double mean = 0;
     for (std::int64_t e = 0; e < experts; ++e) mean += static_cast<double>(p[e]) * dp[e];
     for (std::int64_t e = 0; e < experts; ++e) dlogits[e] += p[e] * static_cast<float>(dp[e] - mean);

@@ -7,6 +7,7 @@ namespace rocket {
 
 class CudaBackend : public TorchBackend {
  public:
+  at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
 };
 

@@ -28,8 +28,9 @@ LinearWeight TorchBackend::prepare_head(at::Tensor weight_VD, bool /*keep*/) con
   return {std::move(weight_VD), {}};
 }
 
+/// Of bfloat16 values, not rounded to them: near ties would be decided by the rounding.
 at::Tensor TorchBackend::logits(const LinearWeight& head, const at::Tensor& hidden_TD) const {
-  return at::mm(hidden_TD.to(head.values_OI.scalar_type()), head.values_OI.t()).to(at::kFloat);
+  return at::mm(hidden_TD.to(head.values_OI.scalar_type()).to(at::kFloat), head.values_OI.to(at::kFloat).t());
 }
 
 at::Tensor TorchBackend::nll(const LinearWeight& head, const at::Tensor& hidden_TD,

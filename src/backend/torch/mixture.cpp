@@ -23,8 +23,11 @@ at::Tensor spread(const ExpertColumns& columns, const at::TensorOptions& options
   return spread_NR;
 }
 
+/// The kept features are scaled before they are rounded: 1 / 0.95 itself is 0.2 % off in bfloat16.
 at::Tensor seen_by_experts(const at::Tensor& x_TI, const KeptFeatures& kept) {
-  return kept.kept_TI.defined() ? x_TI * (kept.kept_TI.to(x_TI.scalar_type()) * kept.scale) : x_TI;
+  if (!kept.kept_TI.defined()) return x_TI;
+  const at::ScalarType wide = router_type(x_TI);
+  return (x_TI.to(wide) * kept.kept_TI * kept.scale).to(x_TI.scalar_type());
 }
 
 /// Each row's factors, spread over the experts' columns; without a choice [1, columns].
@@ -48,10 +51,8 @@ at::Tensor gates_to_logits(const MixtureView& layer, const MixtureState& state, 
     at::Tensor dlogits = direct - (layer.rule.renormalised(layer.columns.experts_of(m)) ? gates : p) * mean;
     if (losses.z != 0 && layer.columns.has_choice(m))
       dlogits = dlogits + p * state.log_sum_TM.narrow(1, m, 1) * losses.z;
-    if (!losses.dp_N.empty()) {
-      const at::Tensor dp =
-          layer.columns.of_module(at::tensor(losses.dp_N, p.options().device(at::kCPU)).unsqueeze(0), m);
-      const at::Tensor weighted = p * dp.to(p.device());
+    if (losses.dp_N.defined()) {
+      const at::Tensor weighted = p * layer.columns.of_module(losses.dp_N, m).to(p.scalar_type());
       dlogits = dlogits + weighted - p * weighted.sum(1, true);
     }
     all.push_back(dlogits);

@@ -81,5 +81,20 @@ TEST(BankDelta, DoesNotDependOnTheCompany) {
   }
 }
 
+TEST(BankDelta, LeavesModulesAloneThatAnAdapterDoesNotName) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    LoraAdapter adapter = *adapter_of(2, 8, {1}, 1);
+    adapter.convert(type);
+    BankDelta delta({std::make_shared<const LoraAdapter>(adapter)});
+    delta.arrange(pack(std::vector<std::vector<TokenId>>{{1, 1, 1}}, at::kCPU));
+    const at::Tensor x = at::ones({3, 8}, type);
+    for (const std::int64_t module : {0, 1}) {
+      std::vector<at::Tensor> outputs{at::zeros({3, 8}, type)};
+      delta.add(cpu_backend(), x, std::vector{module}, outputs);
+      EXPECT_EQ(outputs[0].abs().max().item<float>() > 0, module == 1) << at::toString(type);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rocket
