@@ -161,16 +161,20 @@ class Claim::Heart {
     wake_.notify_all();
     thread_.join();
   }
-  bool lost() const { return lost_; }
+  /// Looks at the file itself: a process that was suspended may ask before its next beat.
+  bool lost() {
+    if (!lost_ && !touch(file_) && errno == ENOENT) {
+      lost_ = true;
+      request_stop();
+    }
+    return lost_;
+  }
 
  private:
   void run() {
     std::unique_lock lock(mutex_);
     while (!wake_.wait_for(lock, beat_, [this] { return ends_; })) {
-      if (touch(file_) || errno != ENOENT) continue;
-      lost_ = true;
-      request_stop();
-      return;
+      if (lost()) return;
     }
   }
 

@@ -234,7 +234,7 @@ void compute(Session& session, const JobSpec& spec, const JobBody& body, const J
   record.attempt = broadcast_text(comm, record.attempt);
   EventLog events(session.run.events(), comm.rank(), spec.name);
   events.write("start", {{"fingerprint", record.fingerprint}, {"ranks", comm.size()}});
-  JobContext context{session, record, events};
+  JobContext context{session, record, events, lock};
   const auto start = std::chrono::steady_clock::now();
   JobEnd end = JobEnd::finished;
   try {
@@ -258,7 +258,9 @@ void compute(Session& session, const JobSpec& spec, const JobBody& body, const J
 }  // namespace
 
 void JobContext::save_progress() const {
-  if (session.comm.is_root()) write_record(session.run, record);
+  if (!session.comm.is_root()) return;
+  require_lock(lock);
+  write_record(session.run, record);
 }
 
 void require_done(const Session& session, const std::string& job, const std::string& for_job) {

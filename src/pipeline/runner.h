@@ -19,12 +19,16 @@ enum class Stale {
   discard_all,  // `rocket JOB --fresh`: discard this job's output in any case
 };
 
+class JobLock;
+
 /// What a job body is told, and what it tells.
 struct JobContext {
   Session& session;
   JobRecord& record;  // root's copy is what is stored; `parts_*` are the body's to set
   EventLog& events;
-  /// Root only: commits the record with the body's progress.
+  const JobLock& lock;
+  /// Root only: commits the record with the body's progress. Throws stopped (75) if the lock is lost: the
+  /// record is then another process's.
   void save_progress() const;
 };
 

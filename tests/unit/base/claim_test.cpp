@@ -158,6 +158,18 @@ TEST(Claims, AHolderThatWasTakenForDeadIsToldAndAskedToStop) {
   clear_stop_request();
 }
 
+TEST(Claims, AHolderThatAsksNeedNotWaitForItsNextBeat) {
+  Scratch scratch;
+  clear_stop_request();
+  Claim claim(scratch / "claims", "score", {});
+  EXPECT_THAT(claim.try_hold(), IsEmpty());
+  EXPECT_FALSE(claim.lost());
+  fs::remove(fs::directory_iterator(scratch / "claims")->path());
+  EXPECT_TRUE(claim.lost());
+  EXPECT_TRUE(stop_requested());
+  clear_stop_request();
+}
+
 TEST(Claims, OfManyOneHoldsAtATimeAndAllDo) {
   Scratch scratch;
   std::atomic<int> inside = 0, most = 0, held = 0;
