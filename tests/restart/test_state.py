@@ -46,6 +46,7 @@ class State(unittest.TestCase):
         cls.whole = cls.folder / "whole"
         rocket("run", cls.config, "--set", f"run={cls.whole}")
         cls.started = []
+        cls.suspend_one()
 
     def tearDown(self):
         for process in self.started:
@@ -85,6 +86,20 @@ class State(unittest.TestCase):
 
     def jobs(self, run):
         return {row["job"]: row for row in json.loads(rocket("inspect", run, "jobs", "--format", "json").stdout)}
+
+    @classmethod
+    def suspend_one(cls):
+        """A process that holds a run and stands still while other tests go on: only after 15 s it looks at its claim again."""
+        cls.left = cls.folder / "left"
+        log = tempfile.TemporaryFile("w+")
+        cls.addClassCleanup(log.close)
+        cls.suspended = subprocess.Popen([str(ROCKET), "score", str(cls.config), "--set", f"run={cls.left}"], cwd=REPOSITORY, env=environment(),
+                                         stdout=subprocess.DEVNULL, stderr=log, text=True)
+        cls.addClassCleanup(cls.suspended.kill)
+        cls.suspended.said = lambda: (log.seek(0), log.read())[1]
+        wait_until(lambda: list(cls.left.glob(".claims/score.*")) and (cls.left / "parts/score/job.json").exists())
+        cls.suspended.send_signal(signal.SIGSTOP)
+        cls.suspended_since = time.monotonic()
 
     # Two at once.
 
@@ -193,7 +208,47 @@ class State(unittest.TestCase):
         self.assertEqual(second.wait(600), 0, second.said())
         self.assertIn("score: done in", second.said())
 
+    def test_who_was_taken_for_dead_writes_no_more(self):
+        """As on another host, where nobody can ask whether a process lives: its claim is removed, and another one computes."""
+        for claim in self.left.glob(".claims/score.*"):
+            claim.unlink()
+        self.rocket("score", self.left, check=True)
+        record = (self.left / "parts/score/job.json").read_bytes()
+        time.sleep(max(0, self.suspended_since + 15.5 - time.monotonic()))
+        self.suspended.send_signal(signal.SIGCONT)
+        self.assertEqual(self.suspended.wait(120), STOPPED, self.suspended.said())
+        self.assertIn("another one may have taken over; stopped", self.suspended.said())
+        self.assertEqual((self.left / "parts/score/job.json").read_bytes(), record)
+        self.assertEqual(differences(self.whole, self.left, files=("score.h5",)), [])
+
+    def test_a_damaged_result_of_another_point_is_not_taken_over(self):
+        folder = self.new("sweep")
+        sweep, theirs = folder / "sweep.yaml", folder / "runs/two"
+        shutil.copytree(self.whole, theirs)
+        flip(theirs / "score.h5", keep_time=False)
+        points = [{"name": name, "set": {"experts.count": count, "training.epochs": 0}} for name, count in (("one", 1), ("two", 2))]
+        sweep.write_text(json.dumps({"config": str(self.config), "runs": str(folder / "runs"), "points": points}))
+        said = rocket("sweep", sweep, "run", "--point", 0).stderr
+        self.assertIn("score: done in", said)
+        self.assertIn("select: taken over from", said)
+        self.assertEqual(differences(self.whole, folder / "runs/one", files=("score.h5", "select.h5")), [])
+
     # What files prove.
+
+    def test_a_result_of_another_run_is_not_taken_for_this_one(self):
+        run, other = self.copy("run"), self.new("other")
+        self.rocket("score", other, "--set", "scoring.max_new_tokens=8", check=True)
+        before = (run / "score.h5").stat()
+        shutil.copyfile(other / "score.h5", run / "score.h5")
+        os.utime(run / "score.h5", ns=(before.st_atime_ns, before.st_mtime_ns))
+        shown = rocket("inspect", run, "shots", check=False)
+        self.assertEqual(shown.returncode, DATA)
+        self.assertIn("score.h5' is not the one that score wrote", shown.stderr)
+        done = self.rocket("experts", run, "--fresh")
+        self.assertEqual(done.returncode, DATA)
+        self.assertIn("score.h5 is cut off, or not the one that was written", done.stderr)
+        self.rocket("score", run, check=True)
+        self.assertEqual(differences(self.whole, run, files=("score.h5",)), [])
 
     def test_a_half_trained_mixture_is_not_finished(self):
         run = self.copy("run")
@@ -255,7 +310,7 @@ class State(unittest.TestCase):
         readers = {"score.h5": ("score", ("inspect", "scores"), ("experts", "--fresh")),
                    "experts.json": ("experts", ("inspect", "experts"), ("finetune", "--fresh")),
                    "embed.h5": ("embed", ("select", "--fresh")),
-                   "parts/embed/unit-000001.h5": ("embed", ("select", "--fresh")),
+                   "parts/embed/unit-000001.h5": ("embed", ("report",), ("select", "--fresh")),
                    "select.h5": ("select", ("inspect", "selection")),
                    "selected.jsonl": ("select", ("finetune", "--fresh")),
                    "training.h5": ("finetune", ("inspect", "training"), ("evaluate", "--fresh")),
