@@ -89,6 +89,7 @@ void execute(Comm& comm, const Command& command) {
   const Placement placement = place_ranks(comm, command.cores);
   configure_compute(placement.threads);
   for (const std::string& warning : placement.warnings) log::warn("{}", warning);
+  if (const std::string note = launch_of_environment().note; !note.empty()) log::warn("{}", note);
   if (command.job == "dedup") {
     const Watch watch(comm, {});
     return dedup(comm, command.dedup, placement);

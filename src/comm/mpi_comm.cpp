@@ -6,15 +6,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <list>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <type_traits>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "comm/launcher.h"
 
 namespace rocket {
@@ -228,12 +231,38 @@ void refuse_scattered_tasks() {
       launch.variable, launch.tasks, mpi_version(), launch.variable);
 }
 
+// MPI_Init waits for all tasks of the launcher, however long that takes. Where some of them run something
+// else it never ends: the first task says for whom it waits.
+class WaitForOthers {
+ public:
+  WaitForOthers() : thread_([this](const std::stop_token& met) { say_later(met); }) {}
+
+ private:
+  void say_later(const std::stop_token& met) {
+    constexpr std::chrono::seconds kPatience(10);
+    const Launch launch = launch_of_environment();
+    if (launch.rank > 0 || launch.variable.empty()) return;
+    std::unique_lock lock(mutex_);
+    woken_.wait_for(lock, met, kPatience, [] { return false; });
+    if (met.stop_requested()) return;
+    log::warn(
+        "MPI still waits for the other tasks: {} says that this is one of {}, and all of them must run "
+        "rocket. If this is one process, stop it and `unset {}`, or start it from outside of the step",
+        launch.variable, launch.tasks > 0 ? std::to_string(launch.tasks) : "several", launch.variable);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any woken_;
+  std::jthread thread_;
+};
+
 }  // namespace
 
 std::unique_ptr<Comm> make_mpi_comm(std::size_t piece) {
   int started = 0, level = MPI_THREAD_SINGLE;
   MPI_Initialized(&started);
   if (started == 0) {
+    const WaitForOthers wait;
     check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &level), "MPI_Init_thread");
     refuse_scattered_tasks();
   } else {

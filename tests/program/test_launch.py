@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import subprocess
@@ -116,6 +117,25 @@ class Launchers(World):
         done = run("score", self.config, SLURM_STEP_NUM_TASKS="1", SLURM_NTASKS="4", PMIX_RANK="0", PMIX_NAMESPACE="slurm.pmix.1.0")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("1 rank on 1 node", done.stderr)
+
+    def test_what_is_typed_in_a_shell_of_a_step_of_several_tasks_is_one_rank(self):
+        """`srun -n4 --pty bash`: the shell leads its session on a terminal, and gives each command a process group of its own."""
+        step = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PTY_PORT": "40123", "PMIX_RANK": "0", "PMIX_NAMESPACE": "slurm.pmix.1.0"}
+        for typed, code, said in ((True, 0, "1 rank on 1 node"), (False, 78, "SLURM_STEP_NUM_TASKS")):
+            reading, writing = os.pipe()
+            shell, terminal = pty.fork()
+            if shell == 0:
+                done = subprocess.run([str(ROCKET), "score", str(self.config), "--set", f"run={self.run_folder(f'typed-{typed}')}"], cwd=REPOSITORY,
+                                      env=clean(**step), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=writing, timeout=60,
+                                      preexec_fn=os.setpgrp if typed else None)
+                os._exit(done.returncode)
+            os.close(writing)
+            with os.fdopen(reading) as pipe:
+                error = pipe.read()
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(shell, 0)[1]), code, error)
+            os.close(terminal)
+            self.assertIn(said, error)
+            self.assertEqual("one of the 4 tasks of its Slurm step" in error, typed)
 
     def test_tasks_that_do_not_find_each_other_are_refused(self):
         for variables in ({"PMI_SIZE": "3", "PMI_RANK": "1"}, {"SLURM_STEP_NUM_TASKS": "2"}, {"MPI_LOCALNRANKS": "3", "MPI_LOCALRANKID": "0"}):

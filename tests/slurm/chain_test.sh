@@ -89,6 +89,24 @@ check_array() {
     "$("$rocket" sweep "$scratch/sweep.yaml" table --format csv | grep -cE '^training.epochs=[01],[01],[01]\.?[0-9]*,')"
 }
 
+# What is typed in a shell of a step of two tasks is one process; the other task has ended.
+check_shell() {
+  local said
+  write_config shell
+  said=$(printf '%s\nexit\n' "$rocket score $scratch/shell.yaml" |
+    timeout 120 script -qec "srun -n2 --pty bash --norc -i" /dev/null 2>&1) || fail "the shell in a step: $said"
+  holds "the shell in a step" "$said" "1 rank on 1 node"
+  holds "the shell in a step" "$said" "one of the 2 tasks of its Slurm step"
+  holds "the shell in a step" "$said" "score: done in"
+}
+
+# A step of which only the first task runs rocket: it says for whom it waits, and a stop ends it.
+check_lone_task() {
+  local said
+  said=$(timeout 60 srun -n2 bash -c "[ \$SLURM_PROCID = 0 ] || exec sleep 14; exec timeout -k 2 13 $rocket score $scratch/shell.yaml" 2>&1) || true
+  holds "a lone task" "$said" "MPI still waits for the other tasks: SLURM_STEP_NUM_TASKS says that this is one of 2"
+}
+
 cluster_up "$scratch/c"
 run_chain srun srun
 run_chain mpirun mpirun
@@ -98,4 +116,6 @@ check_nodes srun
 check_nodes mpirun
 check_finished
 check_array
+if command -v script > /dev/null; then check_shell; fi
+check_lone_task
 echo "passed"

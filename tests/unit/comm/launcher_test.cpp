@@ -20,14 +20,14 @@ class Launcher : public ::testing::Test {
     for (const char* name :
          {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE", "PMI_LOCAL_SIZE",
           "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "MPI_LOCALNRANKS", "PALS_RANKID", "PALS_LOCAL_SIZE",
-          "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "JSM_NAMESPACE_SIZE"})
+          "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "JSM_NAMESPACE_SIZE", "SLURM_PTY_PORT"})
       ::unsetenv(name);
   }
 
-  static Launch launch(const Environment& environment) {
+  static Launch launch(const Environment& environment, bool typed = false) {
     clear();
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
-    return launch_of_environment();
+    return launch_of_environment(typed);
   }
 };
 
@@ -46,6 +46,16 @@ TEST_F(Launcher, AShellInAStepOfOneTaskIsOneRank) {
   EXPECT_EQ(launch({{"SLURM_STEP_NUM_TASKS", "1"}, {"PMIX_RANK", "0"}}).tasks, 1);
   EXPECT_FALSE(launched_by_mpi());
   EXPECT_EQ(launch({{"SLURM_STEP_NUM_TASKS", "1"}, {"PMI_RANK", "0"}, {"PMI_SIZE", "1"}}).tasks, 1);
+}
+
+// `srun -n4 --pty bash`, then `rocket run`: the other three tasks run a bash, which has ended already.
+TEST_F(Launcher, WhatIsTypedInAShellOfAStepOfSeveralIsOneRank) {
+  const Environment shell = {{"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_PTY_PORT", "40123"}, {"PMIX_RANK", "0"}};
+  EXPECT_EQ(launch(shell, true).tasks, 1);
+  EXPECT_EQ(launch(shell, true).variable, "");
+  EXPECT_NE(launch(shell, true).note.find("one of the 4 tasks"), std::string::npos);
+  EXPECT_EQ(launch(shell, false).tasks, 4) << "srun -n4 --pty rocket run";
+  EXPECT_EQ(launch({{"SLURM_STEP_NUM_TASKS", "4"}}, true).tasks, 4) << "a step without a terminal";
 }
 
 TEST_F(Launcher, EachOfThemSaysHowMany) {
