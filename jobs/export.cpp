@@ -20,12 +20,13 @@ void write_form(const Session& session, const std::string& form, const fs::path&
   const Decoder decoder = Decoder::load(session.config.base.path, compute_type(session.config), at::kCPU);
   const Mixture mixture = trained_mixture(session, decoder.modules(), at::kCPU);
   const std::string base = fs::absolute(session.config.base.path).lexically_normal().string();
+  const PromptTemplate prompt = prompt_template(session.config);
   if (form == "mixture")
-    export_mixture(folder, mixture, decoder.modules(), base);
+    export_mixture(folder, mixture, decoder.modules(), base, prompt);
   else if (form == "experts")
-    export_experts(folder, mixture, decoder.modules(), base);
+    export_experts(folder, mixture, decoder.modules(), base, prompt);
   else if (form == "merged_lora")
-    export_merged_lora(folder, mixture, decoder.modules(), base);
+    export_merged_lora(folder, mixture, decoder.modules(), base, prompt);
   else
     export_merged_model(folder, mixture, decoder.modules(), base);
   log::info("export: {}", folder.string());

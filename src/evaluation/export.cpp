@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "adapters/training_prompt.h"
 #include "base/files.h"
 #include "evaluation/export_folder.h"
 #include "evaluation/merged_weights.h"
@@ -19,9 +20,11 @@ constexpr const char* mixture_py =
     ;
 
 void write_experts(const fs::path& folder, const Mixture& mixture, std::span<const Module> modules,
-                   const std::string& base_path) {
-  for (const auto& expert : experts_of(mixture))
+                   const std::string& base_path, const PromptTemplate& prompt) {
+  for (const auto& expert : experts_of(mixture)) {
+    write_training_prompt(folder / expert.name, prompt);
     write_adapter(folder / expert.name, expert, modules, base_path);
+  }
 }
 
 const std::string& name_of_module(const MixtureModule& module, std::span<const Module> modules) {
@@ -53,9 +56,9 @@ std::string description(const Mixture& mixture, std::span<const Module> modules,
 }  // namespace
 
 void export_mixture(const fs::path& folder, const Mixture& mixture, std::span<const Module> modules,
-                    const std::string& base_path) {
+                    const std::string& base_path, const PromptTemplate& prompt) {
   ExportFolder pending(folder, "mixture.json");
-  write_experts(pending.temporary() / "experts", mixture, modules, base_path);
+  write_experts(pending.temporary() / "experts", mixture, modules, base_path, prompt);
   list_entries(pending.temporary() / "experts");  // the `experts` form may be exported to the same place
   write_routers(pending.temporary() / "router.safetensors", mixture, modules);
   write_file(pending.temporary() / "mixture.py", mixture_py);
@@ -64,15 +67,16 @@ void export_mixture(const fs::path& folder, const Mixture& mixture, std::span<co
 }
 
 void export_experts(const fs::path& folder, const Mixture& mixture, std::span<const Module> modules,
-                    const std::string& base_path) {
+                    const std::string& base_path, const PromptTemplate& prompt) {
   ExportFolder pending(folder, "");
-  write_experts(pending.temporary(), mixture, modules, base_path);
+  write_experts(pending.temporary(), mixture, modules, base_path, prompt);
   pending.commit();
 }
 
 void export_merged_lora(const fs::path& folder, const Mixture& mixture, std::span<const Module> modules,
-                        const std::string& base_path) {
+                        const std::string& base_path, const PromptTemplate& prompt) {
   ExportFolder pending(folder, "adapter_config.json");
+  write_training_prompt(pending.temporary(), prompt);
   write_adapter(pending.temporary(), uniform_merge(experts_of(mixture), "uniform_merge"), modules, base_path);
   pending.commit();
 }

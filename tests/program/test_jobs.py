@@ -237,6 +237,12 @@ class Jobs(unittest.TestCase):
             self.assertTrue(any(target.iterdir()))
             if file:
                 self.assertTrue((target / file).is_file())
+        bank = f"bank.adapters=[{self.folder}/out-experts, {self.folder}/out-merged_lora]"
+        other = rocket("score", self.config, "--set", f"run={self.folder}/again", "--set", bank, "--set", "prompt.template=chatml").stderr
+        for name in [*(f.name for f in (self.folder / "out-experts").iterdir() if f.is_dir()), "out-merged_lora"]:
+            self.assertIn(f"{name} (alpaca)", other)
+        same = rocket("score", self.config, "--set", f"run={self.folder}/same", "--set", bank).stderr
+        self.assertNotIn("another prompt template", same)
         self.assertTrue(json.loads(rocket("inspect", self.folder / "out-merged_lora", "--format", "json").stdout)["usable"])
         self.assertTrue(json.loads(rocket("inspect", self.folder / "out-merged_model", "--format", "json").stdout)["usable"])
 

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "adapters/training_prompt.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "evaluation/export_folder.h"
@@ -75,6 +76,7 @@ class Export : public testing::Test {
     return sum;
   }
 
+  const PromptTemplate prompt_ = named_template("chatml");
   std::vector<Module> modules_ = lab_modules();
   std::vector<LoraAdapter> adapters_;
   std::optional<Mixture> mixture_;
@@ -82,12 +84,13 @@ class Export : public testing::Test {
 };
 
 TEST_F(Export, TheMixtureSaysWhichExpertsEachWeightHas) {
-  export_mixture(folder_, *mixture_, modules_, "some/base");
+  export_mixture(folder_, *mixture_, modules_, "some/base", prompt_);
   EXPECT_THAT(entries(folder_), UnorderedElementsAre("mixture.json", "router.safetensors", "experts",
                                                      "mixture.py", ".rocket_export"));
   EXPECT_THAT(entries(folder_ / "experts"), UnorderedElementsAre("home", "price", "x-pet", ".rocket_export"));
   const json about = json::parse(read_file(folder_ / "mixture.json"));
   EXPECT_EQ(about["base"], "some/base");
+  EXPECT_EQ(read_training_prompt(folder_ / "experts" / "home"), prompt_);
   EXPECT_EQ(about["top_k"], 2);
   EXPECT_EQ(about["experts"], json({"home", "price", "x-pet"}));
   EXPECT_EQ(about.size(), 4u);
@@ -105,7 +108,7 @@ TEST_F(Export, TheMixtureSaysWhichExpertsEachWeightHas) {
 }
 
 TEST_F(Export, RoutersAreStoredByModule) {
-  export_mixture(folder_, *mixture_, modules_, "base");
+  export_mixture(folder_, *mixture_, modules_, "base", prompt_);
   const SafeTensors routers(folder_ / "router.safetensors");
   ASSERT_EQ(routers.tensors().size(), mixture_->modules().size());
   for (const auto& module : mixture_->modules()) {
@@ -118,13 +121,14 @@ TEST_F(Export, RoutersAreStoredByModule) {
 }
 
 TEST_F(Export, MixturePyIsTheSourceFile) {
-  export_mixture(folder_, *mixture_, modules_, "base");
+  export_mixture(folder_, *mixture_, modules_, "base", prompt_);
   EXPECT_EQ(read_file(folder_ / "mixture.py"), read_file("src/evaluation/mixture.py"));
 }
 
 TEST_F(Export, ExpertsReadBackAsTheAdapters) {
-  export_experts(folder_, *mixture_, modules_, "base");
+  export_experts(folder_, *mixture_, modules_, "base", prompt_);
   for (const auto& adapter : adapters_) {
+    EXPECT_EQ(read_training_prompt(folder_ / adapter.name), prompt_);
     const auto back = load_adapter(folder_ / adapter.name, modules_, at::kFloat, at::Device(at::kCPU));
     ASSERT_EQ(back.weights.size(), adapter.weights.size());
     for (std::size_t i = 0; i < back.weights.size(); ++i) {
@@ -137,7 +141,8 @@ TEST_F(Export, ExpertsReadBackAsTheAdapters) {
 }
 
 TEST_F(Export, TheMergedLoraIsTheMeanOfTheExperts) {
-  export_merged_lora(folder_, *mixture_, modules_, "base");
+  export_merged_lora(folder_, *mixture_, modules_, "base", prompt_);
+  EXPECT_EQ(read_training_prompt(folder_), prompt_);
   const auto merged = load_adapter(folder_, modules_, at::kFloat, at::Device(at::kCPU));
   ASSERT_EQ(merged.weights.size(), mixture_->modules().size());
   for (const auto& w : merged.weights) {
@@ -184,12 +189,12 @@ TEST_F(Export, ALargeMergedModelIsSharded) {
 }
 
 TEST_F(Export, ASecondExportReplacesTheFirstAndNothingElse) {
-  export_mixture(folder_, *mixture_, modules_, "first");
-  export_merged_lora(folder_ / "merged_lora", *mixture_, modules_, "first");
+  export_mixture(folder_, *mixture_, modules_, "first", prompt_);
+  export_merged_lora(folder_ / "merged_lora", *mixture_, modules_, "first", prompt_);
   write_file(folder_ / "notes.txt", "mine");
   const Mixture fewer =
       Mixture::assemble(std::span(adapters_).first(1), modules_, {.top_k = 1}, at::Device(at::kCPU));
-  export_mixture(folder_, fewer, modules_, "second");
+  export_mixture(folder_, fewer, modules_, "second", prompt_);
   EXPECT_EQ(json::parse(read_file(folder_ / "mixture.json"))["base"], "second");
   EXPECT_THAT(entries(folder_ / "experts"), UnorderedElementsAre("home", ".rocket_export"));
   EXPECT_TRUE(fs::exists(folder_ / "merged_lora" / "adapter_config.json"));
@@ -197,8 +202,8 @@ TEST_F(Export, ASecondExportReplacesTheFirstAndNothingElse) {
 }
 
 TEST_F(Export, TheExpertsMayReplaceThoseOfTheMixture) {
-  export_mixture(folder_, *mixture_, modules_, "first");
-  export_experts(folder_ / "experts", *mixture_, modules_, "second");
+  export_mixture(folder_, *mixture_, modules_, "first", prompt_);
+  export_experts(folder_ / "experts", *mixture_, modules_, "second", prompt_);
   EXPECT_THAT(read_file(folder_ / "experts" / "home" / "adapter_config.json"), HasSubstr("second"));
 }
 
@@ -206,7 +211,7 @@ TEST_F(Export, WhatNoExportWroteIsNotReplaced) {
   make_folders(folder_);
   write_file(folder_ / "mixture.json", "mine");
   try {
-    export_mixture(folder_, *mixture_, modules_, "base");
+    export_mixture(folder_, *mixture_, modules_, "base", prompt_);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::config);
@@ -230,7 +235,7 @@ TEST_F(Export, AFolderThatCannotBeWrittenIsAStorageError) {
   make_folders(folder_);
   write_file(folder_ / "file", "");
   try {
-    export_experts(folder_ / "file" / "inside", *mixture_, modules_, "base");
+    export_experts(folder_ / "file" / "inside", *mixture_, modules_, "base", prompt_);
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ExitCode::storage);
