@@ -80,8 +80,10 @@ void add_inspect(CLI::App& app, Command& command) {
   CLI::App* sub =
       app.add_subcommand("inspect", "Look at a run directory, an adapter folder or a model folder");
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
-  sub->add_option("TABLE", command.table,
-                  "scores, shots, similarity, experts, selection, training, evaluation, items or jobs");
+  sub->add_option(
+      "TABLE", command.table,
+      "scores, shots, similarity, experts, selection, training, adapter_training, evaluation, items or "
+      "jobs");
   sub->add_option("--base", command.base, "Base that an adapter folder is checked against")->type_name("DIR");
   sub->add_option("--format", command.format, "text, json or csv")
       ->check(CLI::IsMember({"text", "json", "csv"}))

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/nearest.h"
 #include "pipeline/corpus_data.h"
 #include "pipeline/proof.h"
@@ -112,9 +113,9 @@ Shown selection(const RunDirectory& run) {
   return table;
 }
 
-Shown training(const RunDirectory& run) {
-  require_file(run, "training.h5", "finetune");
-  const H5Reader file = open_result(run, "training.h5");
+/// The steps that a training left in `output`.
+Table steps_of(const RunDirectory& run, const std::string& output) {
+  const H5Reader file = open_result(run, output);
   const auto step = file.read<std::int64_t>("step"), epoch = file.read<std::int64_t>("epoch"),
              tokens = file.read<std::int64_t>("target_tokens");
   const auto loss = file.read<double>("loss"), rate = file.read<double>("learning_rate"),
@@ -123,6 +124,20 @@ Shown training(const RunDirectory& run) {
   for (std::size_t i = 0; i < step.size(); ++i)
     table.rows.push_back({step[i], epoch[i], loss[i], rate[i], norm[i], tokens[i], seconds[i]});
   return table;
+}
+
+Shown adapter_training(const RunDirectory& run) {
+  require_file(run, "adapter_training.h5", "train-adapter");
+  return steps_of(run, "adapter_training.h5");
+}
+
+/// Those of finetune; where it has not run, those of train-adapter.
+Shown training(const RunDirectory& run) {
+  const bool of_adapter = fs::exists(run.file("adapter_training.h5"));
+  if (of_adapter && !fs::exists(run.file("training.h5"))) return adapter_training(run);
+  require_file(run, "training.h5", "finetune");
+  if (of_adapter) log::info("these are finetune's steps; train-adapter's are the table adapter_training");
+  return steps_of(run, "training.h5");
 }
 
 Shown evaluation(const RunDirectory& run) {
@@ -193,10 +208,16 @@ Shown jobs(const RunDirectory& run) {
 
 using TableMaker = Shown (*)(const RunDirectory&);
 const std::vector<std::pair<std::string, TableMaker>>& makers() {
-  static const std::vector<std::pair<std::string, TableMaker>> all = {
-      {"scores", scores},         {"shots", shots},         {"similarity", similarity},
-      {"experts", experts},       {"selection", selection}, {"training", training},
-      {"evaluation", evaluation}, {"items", items},         {"jobs", jobs}};
+  static const std::vector<std::pair<std::string, TableMaker>> all = {{"scores", scores},
+                                                                      {"shots", shots},
+                                                                      {"similarity", similarity},
+                                                                      {"experts", experts},
+                                                                      {"selection", selection},
+                                                                      {"training", training},
+                                                                      {"evaluation", evaluation},
+                                                                      {"items", items},
+                                                                      {"jobs", jobs},
+                                                                      {"adapter_training", adapter_training}};
   return all;
 }
 

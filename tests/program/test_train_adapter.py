@@ -48,6 +48,10 @@ class TrainAdapter(unittest.TestCase):
         self.assertEqual((shown["lora_r"], shown["scale"], shown["usable"]), (4, 2, True))
         jobs = {row["job"]: row["state"] for row in json.loads(rocket("inspect", run, "jobs", "--format", "json").stdout)}
         self.assertEqual(jobs["train-adapter"], "done")
+        for table in ("training", "adapter_training"):
+            rows = json.loads(rocket("inspect", run, table, "--format", "json").stdout)
+            self.assertEqual([row["step"] for row in rows], list(range(1, 61)))
+            self.assertGreater(rows[0]["loss"], rows[-1]["loss"])
         self.assertIn("nothing to do", rocket("train-adapter", self.config).stderr)
         changed = rocket("train-adapter", self.config, "--set", "adapter.rank=2", check=False)
         self.assertEqual(changed.returncode, 78)
