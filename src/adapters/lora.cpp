@@ -127,6 +127,18 @@ void check_copy(const StoredTensor& tensor, const ModelWeights* base) {
     refuse_tensor(tensor.name, fmt::format(" (it differs from the base's by up to {:.3g})", distance));
 }
 
+/// |B A|^2 is the sum over the element-wise product of the Gram matrices B^T B and A A^T, whose diagonal are
+/// the ranks alone. Where the ranks cancel each other out to less than float32 can tell, what is left is
+/// rounding.
+bool adds_something(const LoraWeight& w) {
+  constexpr double kRounding = 1e-14;  // of the squares: float32 has 6e-8
+  if (w.scale == 0) return false;
+  const at::Tensor a_RI = w.a_RI.to(at::kDouble), b_OR = w.b_OR.to(at::kDouble);
+  const at::Tensor a_RR = a_RI.mm(a_RI.t()), b_RR = b_OR.t().mm(b_OR);
+  const double ranks = (a_RR.diagonal() * b_RR.diagonal()).sqrt().sum().item<double>();
+  return (a_RR * b_RR).sum().item<double>() > kRounding * ranks * ranks;
+}
+
 }  // namespace
 
 const LoraWeight* LoraAdapter::find(std::int64_t module) const {
@@ -148,9 +160,7 @@ std::int64_t LoraAdapter::bytes() const {
 }
 
 bool LoraAdapter::has_effect() const {
-  return std::ranges::any_of(weights, [](const LoraWeight& w) {
-    return w.scale != 0 && (w.a_RI.ne(0).any(1) & w.b_OR.ne(0).any(0)).any().item<bool>();
-  });
+  return std::ranges::any_of(weights, adds_something);
 }
 
 Hash128 LoraAdapter::content() const {

@@ -30,8 +30,8 @@ struct LoraAdapter {
 
   const LoraWeight* find(std::int64_t module) const;
   std::int64_t bytes() const;
-  /// False where scale B A is zero in all modules: B never trained, A zero, alpha 0. Looked at rank by rank:
-  /// ranks that cancel each other out count as an effect.
+  /// False where scale B A is zero in all modules: B never trained, A zero, alpha 0, or ranks that cancel
+  /// each other out, up to the rounding of float32.
   bool has_effect() const;
   /// Of modules, scales and values: equal for adapters that compute the same from the same numbers.
   Hash128 content() const;

@@ -239,6 +239,15 @@ TEST_F(Lora, KnowsAnAdapterWithoutEffect) {
   EXPECT_FALSE(has_effect(tensors)) << "A of that module is zero";
   tensors[0].second[1][3] = 1;
   EXPECT_FALSE(has_effect(tensors)) << "A and B have no rank in common";
+  tensors[0].second[0][3] = -1e-3;
+  tensors[1].second[0][0] = 1;
+  tensors[1].second[0][1] = 1e-3;
+  EXPECT_FALSE(has_effect(tensors)) << "the ranks cancel each other out, but for rounding";
+  tensors[0].second[0][3] = -1.1e-3;
+  EXPECT_TRUE(has_effect(tensors)) << "not quite";
+  tensors[0].second[0][3] = 0;
+  tensors[0].second[0][2] = 1e-20;
+  EXPECT_TRUE(has_effect(tensors)) << "a small rank beside a large one of other columns";
 }
 
 TEST_F(Lora, TellsCopiesByTheirContent) {
