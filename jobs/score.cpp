@@ -122,9 +122,9 @@ void BankOnShots::read_ahead(std::int64_t unit) {
   bank_.read_ahead(std::move(adapters));
 }
 
-/// A far-off adapter may make a perplexity overflow; what is no number at all cannot be ranked.
+/// A far-off adapter may make exp of the nll overflow; the nll itself is finite where all logits are.
 void BankOnShots::check_nll(double nll, std::int64_t row, std::int64_t shot) const {
-  if (!std::isnan(nll) && nll > -std::numeric_limits<double>::infinity()) return;
+  if (std::isfinite(nll)) return;
   const std::string at = fmt::format("shot {} ({}) is {}", shot, place(shots_[shot].record), nll);
   if (row == 0)
     fail_data("the base alone: the nll of {}: its activations overflow in {}", at, config_.base.dtype);

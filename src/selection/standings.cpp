@@ -41,7 +41,7 @@ std::vector<double> perplexities_of(const BankScores& scores, std::size_t row) {
   std::vector<double> result(shots);
   for (std::size_t shot = 0; shot < shots; ++shot) {
     const double nll = scores.nll[row * shots + shot];
-    if (std::isnan(nll) || nll == -std::numeric_limits<double>::infinity()) {
+    if (!std::isfinite(nll)) {
       fail_data("adapter '{}': the nll of shot {} is {}: run `rocket score CONFIG --fresh`",
                 scores.adapters[row], shot, nll);
     }

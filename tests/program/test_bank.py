@@ -141,10 +141,12 @@ class Bank(unittest.TestCase):
         self.copy("home")
         huge = struct.pack("<e", 6e4)
         self.copy("price", "loud", lambda name, t: (name, (t[0], t[1], huge * (len(t[2]) // 2))), lora_alpha=1e36)
-        done = rocket("score", self.config, "--set", "experts.count=1", check=False)
-        self.assertEqual(done.returncode, DATA, done.stderr)
-        self.assertRegex(done.stderr, r"adapter 'loud': the nll of shot 0 \(\S+shots.jsonl:1\) is -?nan")
-        self.assertIn("bank.exclude: [loud]", done.stderr)
+        for more in ("base.dtype=float32", "base.dtype=bfloat16", "scoring.similarity=released_code", "scoring.similarity=factors"):
+            done = rocket("score", self.config, "--fresh", "--set", "experts.count=1", "--set", more, check=False)
+            self.assertEqual(done.returncode, DATA, done.stderr)
+            self.assertRegex(done.stderr, r"adapter 'loud': the nll of shot 0 \(\S+shots.jsonl:1\) is -?(nan|inf)")
+            self.assertIn("bank.exclude: [loud]", done.stderr)
+            self.assertFalse((self.folder / "run/score.h5").exists())
 
     def test_a_base_with_a_value_that_is_not_finite_stops(self):
         for name in ("home", "price"):

@@ -15,7 +15,7 @@ BankScores scores_of(std::vector<double> perplexities, std::vector<std::uint8_t>
   scores.shots = 2;
   scores.nll = {0, 0};
   for (double perplexity : perplexities) {
-    scores.nll.push_back(std::log(perplexity));
+    scores.nll.push_back(std::isinf(perplexity) ? 1e6 : std::log(perplexity));  // an nll is finite
   }
   scores.correct = {1, 1};
   scores.correct.insert(scores.correct.end(), correct.begin(), correct.end());

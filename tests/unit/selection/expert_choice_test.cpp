@@ -157,8 +157,8 @@ TEST(ExpertChoice, MarksCandidatesAndExperts) {
 
 TEST(ExpertChoice, AnInfinitePerplexityComesLast) {
   BankScores scores = plain_scores();
-  scores.nll[2] = 1e6;                                      // a
-  scores.nll[4] = std::numeric_limits<double>::infinity();  // b
+  scores.nll[2] = 1e6;  // a
+  scores.nll[4] = 2e6;  // b
   const ExpertChoice choice = choose_experts(scores, {.candidates = 5, .count = 2});
   EXPECT_EQ(choice.standings[1].perplexity, std::numeric_limits<double>::infinity());
   EXPECT_EQ(choice.standings[1].place_perplexity, 4.5);
@@ -176,12 +176,15 @@ TEST(ExpertChoice, RoundingNoiseIsNoPlace) {
   }
 }
 
-TEST(ExpertChoice, NotANumberIsAnErrorThatNamesAdapterAndShot) {
+TEST(ExpertChoice, WhatIsNotFiniteIsAnErrorThatNamesAdapterAndShot) {
+  const double infinite = std::numeric_limits<double>::infinity();
   BankScores scores = plain_scores();
-  scores.nll[2 * 3 + 1] = std::nan("");
   std::string message;
-  EXPECT_EQ(code_of(scores, {.candidates = 2, .count = 1}, &message), ExitCode::data);
-  EXPECT_THAT(message, HasSubstr("adapter 'c': the nll of shot 1 is nan"));
+  for (const auto& [nll, word] : {std::pair(std::nan(""), "nan"), {infinite, "inf"}, {-infinite, "-inf"}}) {
+    scores.nll[2 * 3 + 1] = nll;
+    EXPECT_EQ(code_of(scores, {.candidates = 2, .count = 1}, &message), ExitCode::data);
+    EXPECT_THAT(message, HasSubstr(std::string("adapter 'c': the nll of shot 1 is ") + word));
+  }
   scores = plain_scores();
   scores.similarity[1] = std::nan("");
   EXPECT_EQ(code_of(scores, {.candidates = 2, .count = 1}, &message), ExitCode::data);
