@@ -18,13 +18,17 @@ KnownBlocks::KnownBlocks(const std::vector<fs::path>& folders, const std::string
     }
   }
   std::sort(files.begin(), files.end());
+  std::vector<std::string> unreadable;
   for (const fs::path& file : files) {
     try {
       add(file, encoder, dimension);
     } catch (const Error& e) {
-      log::detail("its blocks are computed again: {}", e.what());
+      unreadable.push_back(e.what());
     }
   }
+  if (!unreadable.empty())
+    log::warn("embed: {} of {} earlier parts cannot be read, so their blocks are computed again: {}{}",
+              unreadable.size(), files.size(), unreadable.front(), unreadable.size() > 1 ? ", ..." : "");
 }
 
 void KnownBlocks::add(const fs::path& file, const std::string& encoder, std::int64_t dimension) {

@@ -105,6 +105,27 @@ class Embed(unittest.TestCase):
             world.embed("--fresh")
             self.assertEqual(differences(world.folder / "run", world.folder / "other", ["embed.h5"]), [])
 
+    def test_a_damaged_part_of_the_shared_run_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            world = World(folder, CORPUS[:600])
+            world.embed()
+            part = world.folder / "run/parts/embed/unit-000000.h5"
+            other = make_world(world.folder / "other", records=600)
+            shared = ("--set", f"embed.from={world.folder / 'run'}")
+            whole = part.read_bytes()
+            middle = len(whole) // 2
+            part.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
+            done = rocket("embed", other, *shared, check=False)
+            self.assertEqual(done.returncode, 65, done.stderr)
+            self.assertIn(f"{part}", done.stderr)
+            self.assertIn("delete it, and its blocks are computed again", done.stderr)
+            part.write_bytes(whole[:-100])  # as a copy that was broken off: nothing of it can be read
+            done = rocket("embed", other, *shared)
+            self.assertIn("0 of 3 blocks of records taken over", done.stderr)
+            self.assertIn(f"{part}", done.stderr)
+            rocket("embed", other, "--set", f"run={world.folder / 'alone'}")
+            self.assertEqual(differences(world.folder / "other/run", world.folder / "alone", ["embed.h5"]), [])
+
     def assert_similarities_within(self, bound, world, other):
         done = subprocess.run(["h5diff", f"--delta={bound}", str(world.folder / "run/embed.h5"), str(world.folder / other / "embed.h5"), "/similarity"],
                               capture_output=True, text=True)
