@@ -135,6 +135,57 @@ class State(unittest.TestCase):
         self.assertEqual(differences(self.whole, run), [])
         self.assertFalse((run / ".claims").exists())
 
+    def settings_of(self, job):
+        """Of a job outside the chain: what it needs, another setting, and what it leaves."""
+        if job == "rationalize":
+            return ("--set", f"rationalize.adapter={LAB / 'bank/sells'}"), "scoring.max_new_tokens=8", "rationalized.jsonl"
+        return (("--set", f"adapter.records=[{LAB / 'tasks/number/shots.jsonl'}]", "--set", "adapter.name=sums"), "adapter.rank=2",
+                "adapter/sums/adapter_model.safetensors")
+
+    def test_two_equal_runs_of_other_jobs_do_the_work_once(self):
+        for job in ("rationalize", "train-adapter"):
+            more, _, left = self.settings_of(job)
+            alone, both = self.new(f"{job} alone"), self.new(f"{job} both")
+            self.rocket(job, alone, *more, check=True)
+            first = self.start_and_hold(job, both, *more)
+            second = self.start(job, both, *more)
+            wait_until(lambda: "waits" in second.said())
+            first.send_signal(signal.SIGCONT)
+            self.assertEqual((first.wait(300), second.wait(300)), (0, 0), first.said() + second.said())
+            self.assertEqual((first.said() + second.said()).count(f"{job}: done in"), 1)
+            self.assertEqual((both / left).read_bytes(), (alone / left).read_bytes())
+
+    def test_two_different_runs_of_other_jobs_do_not_mix(self):
+        for job in ("rationalize", "train-adapter"):
+            more, other, left = self.settings_of(job)
+            alone, both = self.new(f"{job} alone"), self.new(f"{job} both")
+            self.rocket(job, alone, *more, "--set", other, check=True)
+            first = self.start_and_hold(job, both, *more)
+            refused = self.start(job, both, *more, "--set", other)
+            second = self.start(job, both, *more, "--fresh", "--set", other)
+            wait_until(lambda: "waits" in second.said() and "waits" in refused.said())
+            refused.send_signal(signal.SIGTERM)
+            self.assertEqual(refused.wait(120), STOPPED, refused.said())
+            first.send_signal(signal.SIGCONT)
+            self.assertEqual((first.wait(300), second.wait(300)), (0, 0), first.said() + second.said())
+            self.assertEqual((both / left).read_bytes(), (alone / left).read_bytes())
+            done = self.rocket(job, both, *more)
+            self.assertEqual(done.returncode, CONFIG, done.stderr)
+            self.assertIn(other.partition("=")[0], done.stderr)
+
+    def test_a_stop_inside_select_leaves_nothing_of_it(self):
+        run = self.copy("run")
+        for name in (signal.SIGUSR1, signal.SIGTERM):
+            process = self.start_and_hold("select", run, "--fresh")
+            process.send_signal(name)
+            process.send_signal(signal.SIGCONT)
+            self.assertEqual(process.wait(120), STOPPED, process.said())
+            self.assertIn("nothing is written. The same command starts anew", process.said())
+            self.assertFalse((run / "select.h5").exists() or (run / "selected.jsonl").exists() or (run / ".claims").exists())
+            self.assertEqual(self.jobs(run)["select"]["state"], "partial")
+        self.rocket("select", run, check=True)
+        self.assertEqual(differences(self.whole, run, files=("select.h5", "selected.jsonl")), [])
+
     def test_a_job_that_died_holds_nobody_up(self):
         run = self.new("run")
         dead = self.start_and_hold("score", run)
