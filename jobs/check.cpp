@@ -113,7 +113,7 @@ void check_open_shots(const RunConfig& config, Findings& found) {
 
 /// The shots as `embed` reads them: without answers.
 void check_embedded_shots(const RunConfig& config, Findings& found) {
-  const auto shots = read_records(config.task.shots, config.task.fields, task_turns(config));
+  const auto shots = read_shot_records(config);
   check_shot_count(config, shots.size());
   found.shots = config.task.k;
 }
@@ -160,6 +160,7 @@ void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
   } while (!block.empty());
   found.long_texts = lengths.describe(tokenizer);
   require_records(config, found.records, first);
+  std::ranges::move(notes_on_corpus(config, corpus), std::back_inserter(found.notes));
   found.turns_left_out = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
 }
 

@@ -101,6 +101,7 @@ std::vector<std::int64_t> walk_order(Comm& comm, CorpusReader records, const Ded
       if (files.empty() || files.back().file != record.file) files.push_back({record.file});
       ++files.back().records;
     }
+    for (const std::string& note : records.notes().warnings("--field")) log::warn("dedup: {}", note);
     if (length.empty()) fail_data("dedup: the files hold no records");
     order.resize(length.size());
     std::iota(order.begin(), order.end(), 0);
@@ -304,7 +305,9 @@ void dedup(Comm& comm, const DedupRequest& request, const Placement& placement) 
   std::optional<TextEmbedder> embedder;
   agree(comm, [&] {
     fields = field_names(request.fields);
-    files = expand_globs(request.files);
+    NamedFiles named = named_files(request.files);
+    for (const std::string& note : named.notes) log::warn("dedup: {}", note);
+    files = std::move(named.files);
     embedder.emplace(open_embedder(request, defaults, placement.rank_on_node));
   });
   std::optional<Lines> kept, dropped;

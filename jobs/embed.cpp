@@ -90,7 +90,7 @@ class CorpusEmbedder {
 };
 
 std::vector<float> CorpusEmbedder::embed_shots() {
-  std::vector<Record> shots = read_records(config_.task.shots, config_.task.fields, task_turns(config_));
+  std::vector<Record> shots = read_shot_records(config_);
   check_shot_count(config_, shots.size());
   shots.resize(config_.task.k);
   std::vector<EncoderTokens> tokens;

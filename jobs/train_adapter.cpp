@@ -58,10 +58,14 @@ TrainingSet adapter_records(const RunConfig& config, const BaseText& text) {
     if (++skipped == 1)
       log::warn("{}:{}: {}: left out (adapter.on_error)", record.file, record.line, record.reason);
   };
-  CorpusReader reader(expand_globs(a.records), a.fields, a.on_error == "skip" ? OnError::skip : OnError::stop,
-                      skip, Outputs::or_rationale, turns_setting(a.turns));
+  const NamedFiles named = named_files(a.records);
+  CorpusReader reader(named.files, a.fields, a.on_error == "skip" ? OnError::skip : OnError::stop, skip,
+                      Outputs::or_rationale, turns_setting(a.turns));
   TrainingSet set;
   for (Record record; reader.next(record);) set.add(text.example(record), place(record));
+  for (const std::string& note : named.notes) log::warn("adapter.records: {}", note);
+  for (const std::string& note : reader.notes().warnings("adapter.fields", {"answer", "tests"}))
+    log::warn("{}", note);
   if (skipped > 1) log::warn("adapter.records: {} broken records left out", skipped);
   if (const std::string left = reader.turns_left_out().describe("adapter.turns", a.turns); !left.empty())
     log::info("adapter.records: {}", left);

@@ -56,6 +56,11 @@ class Matcher {
     match("", 0);
     std::ranges::sort(found_.files, {}, [](const fs::path& path) { return path.string(); });
     found_.files.erase(std::unique(found_.files.begin(), found_.files.end()), found_.files.end());
+    for (const fs::path& folder : folders_)
+      if (is_passed_over(folder)) found_.passed_over.push_back(folder);
+    std::ranges::sort(found_.passed_over);
+    found_.passed_over.erase(std::unique(found_.passed_over.begin(), found_.passed_over.end()),
+                             found_.passed_over.end());
     return std::move(found_);
   }
 
@@ -63,6 +68,16 @@ class Matcher {
 
  private:
   bool is_last(std::size_t i) const { return i + 1 == components_.size(); }
+
+  /// A folder may match where the pattern goes into it elsewhere: `**/*` does.
+  bool is_passed_over(const fs::path& folder) const {
+    const std::string inside = (folder / "").string();
+    std::error_code unreadable;
+    const auto next =
+        std::ranges::lower_bound(found_.files, inside, {}, [](const fs::path& p) { return p.string(); });
+    const bool has_files = next != found_.files.end() && next->string().starts_with(inside);
+    return !has_files && !fs::is_empty(folder, unreadable);
+  }
 
   /// What the components from `i` on meet in `folder`; "" is the working directory.
   void match(const fs::path& folder, std::size_t i) {

@@ -14,13 +14,15 @@ std::string input_problem(const std::filesystem::path& path);
 struct FileMatches {
   std::vector<std::filesystem::path> files;  // sorted by bytes
   std::string problem;                       // a sentence that names what is wrong; then there are no files
+  /// Folders that match, hold something, and of which no matching file is a part.
+  std::vector<std::filesystem::path> passed_over;
 };
 
 /// The files that a pattern names, by the rules of Python's glob.glob(recursive=True): `*`, `?` and `[...]`
 /// within one component, `**` as a whole component for any number of folders; neither meets a name that
-/// begins with a dot. An existing path is itself, whatever characters it has. Folders are passed over. A
-/// problem is: no file, a link on the way that leads nowhere, a folder that cannot be read, `**` inside a
-/// component, or a file that `input_problem` has something against.
+/// begins with a dot. An existing path is itself, whatever characters it has. Folders are passed
+/// over. A problem is: no file, a link on the way that leads nowhere, a folder that cannot be read, `**`
+/// inside a component, or a file that `input_problem` has something against.
 FileMatches match_files(const std::string& pattern);
 
 }  // namespace rocket

@@ -1,6 +1,7 @@
 #include "formats/json_value.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -95,6 +96,13 @@ void append_json(const JsonValue& value, std::string& text) {
   text += object ? '}' : ']';
 }
 
+const JsonValue* item_at(const JsonValue& list, std::string_view index) {
+  std::size_t i = 0;
+  const auto [end, error] = std::from_chars(index.data(), index.data() + index.size(), i);
+  const bool whole = error == std::errc() && end == index.data() + index.size();
+  return whole && i < list.items.size() ? &list.items[i] : nullptr;
+}
+
 }  // namespace
 
 const JsonValue* JsonValue::find(std::string_view key) const {
@@ -104,6 +112,19 @@ const JsonValue* JsonValue::find(std::string_view key) const {
 
 JsonValue* JsonValue::find(std::string_view key) {
   return const_cast<JsonValue*>(std::as_const(*this).find(key));
+}
+
+const JsonValue* find_path(const JsonValue& value, std::string_view path) {
+  if (const JsonValue* found = value.find(path)) return found;
+  const std::size_t dot = path.find('.');
+  const std::string_view head = path.substr(0, dot);
+  const JsonValue* next = value.kind == Kind::array ? item_at(value, head) : value.find(head);
+  if (!next || dot == std::string_view::npos) return next;
+  return find_path(*next, path.substr(dot + 1));
+}
+
+JsonValue* find_path(JsonValue& value, std::string_view path) {
+  return const_cast<JsonValue*>(find_path(std::as_const(value), path));
 }
 
 JsonValue json_string(std::string text) {

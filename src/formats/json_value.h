@@ -19,6 +19,11 @@ struct JsonValue {
   JsonValue* find(std::string_view key);
 };
 
+/// Follows "a.b": member b of the object a, or of the list a by number, from 0. A key that holds the dot
+/// itself wins. nullptr where there is none.
+const JsonValue* find_path(const JsonValue& value, std::string_view path);
+JsonValue* find_path(JsonValue& value, std::string_view path);
+
 JsonValue json_string(std::string text);
 
 /// "null", "a boolean", "a number", "a string", "a list" or "an object".

@@ -138,6 +138,10 @@ class ParquetReader : public ValueReader {
 
   std::int64_t line() const override { return line_; }
 
+  std::vector<std::string> columns() const override {
+    return names_of(*reader_->parquet_reader()->metadata()->schema());
+  }
+
   JsonValue value(const std::string& place) override {
     JsonValue object{Kind::object, {}, {}, {}};
     for (int i = 0; i < batch_->num_columns(); ++i) {

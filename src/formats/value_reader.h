@@ -21,6 +21,8 @@ class ValueReader {
   virtual bool advance() = 0;
   /// Where the value stands: the line that it begins on, from 1; of Parquet the row, from 1.
   virtual std::int64_t line() const = 0;
+  /// All columns of a file whose values hold only those that are read; of any other none.
+  virtual std::vector<std::string> columns() const { return {}; }
   /// The value, once after each step. Throws data (65) "<place>: ...": it cannot be read.
   virtual JsonValue value(const std::string& place) = 0;
 };

@@ -46,6 +46,7 @@ std::vector<RecordsOfFile> count(CorpusReader corpus, const RunConfig& config) {
     if (files.empty() || files.back().file != record.file) files.push_back({record.file});
     ++files.back().records;
   }
+  for (const std::string& note : notes_on_corpus(config, corpus)) log::warn("{}", note);
   if (const std::string text = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
       !text.empty())
     log::info("corpus: {}", text);
@@ -60,6 +61,14 @@ CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped
                       Outputs::required, turns_setting(config.corpus.turns));
   if (config.corpus.limit) corpus.end_after(*config.corpus.limit);
   return corpus;
+}
+
+std::vector<std::string> notes_on_corpus(const RunConfig& config, const CorpusReader& corpus) {
+  std::vector<std::string> notes;
+  for (const std::string& note : named_files(config.corpus.records).notes)
+    notes.push_back(fmt::format("corpus.records: {}", note));
+  std::ranges::move(corpus.notes().warnings("corpus.fields", {"answer", "tests"}), std::back_inserter(notes));
+  return notes;
 }
 
 std::int64_t total(const std::vector<RecordsOfFile>& files) {

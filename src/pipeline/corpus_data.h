@@ -15,6 +15,9 @@ namespace rocket {
 /// corpus index means the same record everywhere. `skipped` is told what corpus.on_error leaves out.
 CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped = {});
 
+/// What its reader and the patterns of its files have to say (ReadingNotes, NamedFiles).
+std::vector<std::string> notes_on_corpus(const RunConfig& config, const CorpusReader& corpus);
+
 /// How many records of a file have an index.
 struct RecordsOfFile {
   std::string file;
@@ -25,7 +28,7 @@ std::int64_t total(const std::vector<RecordsOfFile>& files);
 /// Root only. Reads the whole corpus once, which also finds any broken record before work starts; returns how
 /// many records of each file have an index, in the order of their indices. With corpus.on_error skip the
 /// others are listed in RUN/skipped.jsonl, a line {"file": ..., "line": ..., "reason": ...} each, and counted
-/// in the log.
+/// in the log. Warns of what notes_on_corpus says.
 std::vector<RecordsOfFile> count_records(const RunConfig& config, const RunDirectory& run);
 
 /// Throws data (65) for a corpus of no records, unless the policy is `none`. `first_skipped`: the first

@@ -25,11 +25,27 @@ Question checked_question(Record record, const AnswerExtractor& extractor) {
   return {std::move(record), std::move(gold), whole};
 }
 
+/// Of these fields nothing is said.
+using Unused = std::vector<std::string>;
+
+void say(const ReadingNotes& notes, const fs::path& file, const Unused& unused) {
+  const std::string setting = fmt::format("{}: task.fields", file.string());
+  for (const std::string& note : notes.warnings(setting, unused)) log::warn("{}", note);
+}
+
+std::vector<Record> read_task_records(const fs::path& file, const RunConfig& config, const Unused& unused) {
+  ReadingNotes notes(config.task.fields);
+  std::vector<Record> records = read_records(file, config.task.fields, task_turns(config), &notes);
+  say(notes, file, unused);
+  return records;
+}
+
 std::vector<Question> read_questions(const fs::path& file, const RunConfig& config,
-                                     const AnswerExtractor& extractor, std::optional<std::int64_t> at_most) {
+                                     const AnswerExtractor& extractor, std::optional<std::int64_t> at_most,
+                                     const Unused& unused = {}) {
   std::vector<Question> questions;
   TurnCounts left_out;
-  for (Record& record : read_records(file, config.task.fields, task_turns(config))) {
+  for (Record& record : read_task_records(file, config, unused)) {
     if (at_most && static_cast<std::int64_t>(questions.size()) == *at_most) break;
     left_out += record.turns;
     questions.push_back(checked_question(std::move(record), extractor));
@@ -91,19 +107,26 @@ std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor&
   return shots;
 }
 
+std::vector<Record> read_shot_records(const RunConfig& config) {
+  return read_task_records(config.task.shots, config, {});
+}
+
 std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor) {
   std::vector<OpenShot> shots;
-  RecordReader reader(config.task.shots, config.task.fields, task_turns(config));
+  ReadingNotes notes(config.task.fields);
+  RecordReader reader(config.task.shots, config.task.fields, task_turns(config), &notes);
   while (reader.advance()) {
     JsonValue object;
     Record record = reader.read(object);
     shots.push_back({checked_question(std::move(record), extractor), std::move(object)});
   }
+  say(notes, config.task.shots, {"output", "rationale"});
   return shots;
 }
 
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
-  return read_questions(config.task.evaluation, config, extractor, config.task.limit);
+  return read_questions(config.task.evaluation, config, extractor, config.task.limit,
+                        {"output", "rationale"});
 }
 
 Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,

@@ -37,6 +37,9 @@ std::string note_on_golds(const std::vector<Question>& questions, const std::str
 /// how.
 AnswerExtractor ready_extractor(const RunConfig& config);
 
+/// All records of the shots file; warns of what ReadingNotes says of it.
+std::vector<Record> read_shot_records(const RunConfig& config);
+
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code)
 /// tests.
 std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);

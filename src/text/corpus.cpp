@@ -18,6 +18,7 @@ CorpusReader::CorpusReader(std::vector<std::filesystem::path> files, FieldNames 
       skipped_(std::move(skipped)),
       outputs_(outputs),
       turns_(turns),
+      notes_(std::make_unique<ReadingNotes>(fields_)),
       position_(std::make_unique<Position>()) {
 }
 CorpusReader::CorpusReader(CorpusReader&&) noexcept = default;
@@ -32,7 +33,8 @@ RecordReader* CorpusReader::advance() {
   if (limit_ && position_->index >= *limit_) return nullptr;
   for (; position_->file < files_.size(); ++position_->file) {
     if (!position_->reader)
-      position_->reader = std::make_unique<RecordReader>(files_[position_->file], fields_, turns_);
+      position_->reader =
+          std::make_unique<RecordReader>(files_[position_->file], fields_, turns_, notes_.get());
     if (position_->reader->advance()) return position_->reader.get();
     position_->reader.reset();
   }

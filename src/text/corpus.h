@@ -47,6 +47,9 @@ class CorpusReader {
   /// required output.
   bool next(Record& record);
 
+  /// Of all records that next() and block() have read so far.
+  const ReadingNotes& notes() const { return *notes_; }
+
   /// Of the chats that next() and block() have read so far; what is read twice counts twice.
   const TurnCounts& turns_left_out() const { return counts_; }
 
@@ -69,6 +72,7 @@ class CorpusReader {
   std::optional<std::int64_t> limit_;
   Turns turns_;
   TurnCounts counts_;
+  std::unique_ptr<ReadingNotes> notes_;  // stays in place: readers point to it
   std::unique_ptr<Position> position_;
 };
 

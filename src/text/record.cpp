@@ -1,7 +1,9 @@
 #include "text/record.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <charconv>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -15,29 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = JsonValue::Kind;
 
-const JsonValue* item_at(const JsonValue& list, std::string_view index) {
-  std::size_t i = 0;
-  const auto [end, error] = std::from_chars(index.data(), index.data() + index.size(), i);
-  const bool whole = error == std::errc() && end == index.data() + index.size();
-  return whole && i < list.items.size() ? &list.items[i] : nullptr;
-}
-
-/// Follows "a.b"; a key that holds the dot itself wins.
-const JsonValue* follow(const JsonValue& value, std::string_view path) {
-  if (const JsonValue* found = value.find(path)) return found;
-  const std::size_t dot = path.find('.');
-  const std::string_view head = path.substr(0, dot);
-  const JsonValue* next = value.kind == Kind::array ? item_at(value, head) : value.find(head);
-  if (!next || dot == std::string_view::npos) return next;
-  return follow(*next, path.substr(dot + 1));
-}
-
-JsonValue* follow(JsonValue& value, std::string_view path) {
-  return const_cast<JsonValue*>(follow(std::as_const(value), path));
-}
-
-/// Of "a.b" the b joins the object a; where there is none, the whole name is a key, which `follow` looks for
-/// first.
+/// Of "a.b" the b joins the object a; where there is none, the whole name is a key, which `find_path` looks
+/// for first.
 void add_member(JsonValue& object, std::string_view path, JsonValue value) {
   const std::size_t dot = path.find('.');
   JsonValue* parent = dot == std::string_view::npos ? nullptr : object.find(path.substr(0, dot));
@@ -85,7 +66,7 @@ class Fields {
   std::optional<Conversation> conversation(Turns turns) const {
     const std::string key = chat();
     if (key.empty()) return std::nullopt;
-    return read_conversation(*follow(object_, key), fmt::format("{}: key '{}'", place_, key), turns);
+    return read_conversation(*find_path(object_, key), fmt::format("{}: key '{}'", place_, key), turns);
   }
 
   /// Of a chat `turn` is its system turn; empty: there is none.
@@ -142,7 +123,7 @@ class Fields {
   const std::string& theirs(const std::string& ours) const { return mapped(names_, ours); }
 
   const JsonValue* find_named(const std::string& key) const {
-    const JsonValue* found = key.empty() ? nullptr : follow(object_, key);
+    const JsonValue* found = key.empty() ? nullptr : find_path(object_, key);
     return found && found->kind != Kind::null ? found : nullptr;
   }
 
@@ -236,7 +217,7 @@ std::vector<Record> parse_records(const JsonValue& value, const FieldNames& name
   const Fields fields(value, names, place);
   if (auto chat = fields.conversation(turns)) {
     std::vector<Record> records = records_of_chat(*std::move(chat), fields);
-    records.front().whole_chat = whole_chat(fields, *follow(value, fields.chat()));
+    records.front().whole_chat = whole_chat(fields, *find_path(value, fields.chat()));
     return records;
   }
   Record record = fields_beside_turns(fields);
@@ -245,6 +226,12 @@ std::vector<Record> parse_records(const JsonValue& value, const FieldNames& name
   record.input = fields.text("input").value_or("");
   set_output(record, fields.text("output"));
   return {std::move(record)};
+}
+
+/// The chat of an object that was read; nullptr: it has none.
+const JsonValue* turns_of(const JsonValue& value, const FieldNames& names, const std::string& place) {
+  const std::string chat = Fields(value, names, place).chat();
+  return chat.empty() ? nullptr : find_path(value, chat);
 }
 
 /// What a record may be made of, by the names of the file.
@@ -257,13 +244,31 @@ std::vector<std::string> paths_of(const FieldNames& names) {
   return paths;
 }
 
+/// "a, b, c and 7 more" of names.
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 5;
+  const std::size_t shown = std::min(kShown, names.size());
+  const std::string text = fmt::format("{}", fmt::join(names.begin(), names.begin() + shown, ", "));
+  return names.size() > shown ? fmt::format("{} and {} more", text, names.size() - shown) : text;
+}
+
+std::string note_on_folders(const std::string& pattern, const std::vector<fs::path>& folders) {
+  std::vector<std::string> names;
+  for (const fs::path& folder : folders) names.push_back(folder.string());
+  return fmt::format("{} also matches {} folder{}, whose files are not read: {}; {} names those, too",
+                     pattern, names.size(), names.size() == 1 ? "" : "s", some_of(names),
+                     (fs::path(pattern) / "*").string());
+}
+
 }  // namespace
 
-RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns)
+RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns, ReadingNotes* notes)
     : file_(file.string()),
       fields_(std::move(fields)),
       turns_(turns),
+      notes_(notes),
       values_(open_values(file, paths_of(fields_))) {
+  if (notes_) notes_->take_columns(file_, values_->columns());
 }
 RecordReader::~RecordReader() = default;
 
@@ -290,6 +295,7 @@ Record RecordReader::read(JsonValue& whole) {
       record.line = line();
       more_.push_back(std::move(record));
     }
+    if (notes_) notes_->take(file_, whole, turns_of(whole, fields_, place));
   }
   Record record = std::move(more_.front());
   more_.pop_front();
@@ -299,7 +305,7 @@ Record RecordReader::read(JsonValue& whole) {
 void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours,
                const std::string& text) {
   const std::string& theirs = mapped(fields, ours);
-  if (JsonValue* found = follow(object, theirs))
+  if (JsonValue* found = find_path(object, theirs))
     *found = json_string(text);
   else
     add_member(object, theirs, json_string(text));
@@ -309,7 +315,7 @@ void set_output(JsonValue& object, const FieldNames& fields, const std::string& 
   const std::string place;
   const std::string chat = Fields(object, fields, place).chat();
   if (chat.empty()) return set_field(object, fields, "output", text);
-  set_assistant_turn(*follow(object, chat), text, turns);
+  set_assistant_turn(*find_path(object, chat), text, turns);
 }
 
 void require_output(const Record& record, std::string_view fields_setting) {
@@ -327,26 +333,44 @@ void require_output(const Record& record, std::string_view fields_setting) {
 }
 
 void for_each_record(const fs::path& file, const FieldNames& fields, const std::function<void(Record&&)>& use,
-                     Turns turns) {
-  RecordReader reader(file, fields, turns);
+                     Turns turns, ReadingNotes* notes) {
+  RecordReader reader(file, fields, turns, notes);
   while (reader.advance()) use(reader.read());
 }
 
-std::vector<Record> read_records(const fs::path& file, const FieldNames& fields, Turns turns) {
+std::vector<Record> read_records(const fs::path& file, const FieldNames& fields, Turns turns,
+                                 ReadingNotes* notes) {
   std::vector<Record> records;
   for_each_record(
-      file, fields, [&](Record&& record) { records.push_back(std::move(record)); }, turns);
+      file, fields, [&](Record&& record) { records.push_back(std::move(record)); }, turns, notes);
   return records;
 }
 
-std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
-  std::vector<fs::path> files;
+NamedFiles named_files(const std::vector<std::string>& patterns) {
+  NamedFiles named;
+  std::map<fs::path, fs::path> first;  // by what links lead to
+  std::vector<std::string> again;
   for (const std::string& pattern : patterns) {
     const FileMatches matches = match_files(pattern);
     if (!matches.problem.empty()) fail_config("{}", matches.problem);
-    files.insert(files.end(), matches.files.begin(), matches.files.end());
+    if (!matches.passed_over.empty()) named.notes.push_back(note_on_folders(pattern, matches.passed_over));
+    for (const fs::path& file : matches.files) {
+      const auto [found, fresh] = first.emplace(fs::canonical(file), file);
+      if (fresh)
+        named.files.push_back(file);
+      else
+        again.push_back(found->second == file
+                            ? file.string()
+                            : fmt::format("{} (as {})", found->second.string(), file.string()));
+    }
   }
-  return files;
+  if (!again.empty())
+    named.notes.push_back(fmt::format("named more than once, read once: {}", some_of(again)));
+  return named;
+}
+
+std::vector<fs::path> expand_globs(const std::vector<std::string>& patterns) {
+  return named_files(patterns).files;
 }
 
 }  // namespace rocket

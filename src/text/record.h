@@ -5,7 +5,6 @@
 #include <deque>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "text/conversation.h"
+#include "text/reading_notes.h"
 
 namespace rocket {
 
@@ -34,10 +34,6 @@ struct Record {
   const std::string& target() const { return rationale ? *rationale : output; }
 };
 
-/// ours -> theirs, e.g. {"instruction": "question"}; names that are not mentioned stay ours. "a.b" is the
-/// member b of the object a (or of the list a, by number, from 0), unless there is a key "a.b".
-using FieldNames = std::map<std::string, std::string>;
-
 /// The records of one file, one after the other.
 ///
 /// Read are JSON arrays, JSONL (.jsonl, or .json with one object a line), both also .gz or .zst, and Parquet;
@@ -55,8 +51,10 @@ using FieldNames = std::map<std::string, std::string>;
 /// that is mapped to "" is not read.
 class RecordReader {
  public:
-  /// Throws data (65): the file cannot be read.
-  RecordReader(const std::filesystem::path& file, FieldNames fields, Turns turns = Turns::first);
+  /// `notes`, which outlives the reader, is told of all that is read. Throws data (65): the file cannot be
+  /// read.
+  RecordReader(const std::filesystem::path& file, FieldNames fields, Turns turns = Turns::first,
+               ReadingNotes* notes = nullptr);
   ~RecordReader();
   /// Steps to the next record without looking at what it holds; false at the end. With Turns::all a chat has
   /// several, once its first one was read. Throws data (65): the file is damaged.
@@ -73,6 +71,7 @@ class RecordReader {
   std::string file_;
   FieldNames fields_;
   Turns turns_;
+  ReadingNotes* notes_;
   std::unique_ptr<ValueReader> values_;
   std::deque<Record> more_;  // of the chat that was read; the first one is current if `at_more_`
   bool at_more_ = false;
@@ -92,13 +91,25 @@ void require_output(const Record& record, std::string_view fields_setting = "cor
 
 /// Calls `use` for each record in file order; throws as RecordReader does.
 void for_each_record(const std::filesystem::path& file, const FieldNames& fields,
-                     const std::function<void(Record&&)>& use, Turns turns = Turns::first);
+                     const std::function<void(Record&&)>& use, Turns turns = Turns::first,
+                     ReadingNotes* notes = nullptr);
 
 std::vector<Record> read_records(const std::filesystem::path& file, const FieldNames& fields,
-                                 Turns turns = Turns::first);
+                                 Turns turns = Turns::first, ReadingNotes* notes = nullptr);
 
-/// Files that `patterns` name (base/input_files.h): order as listed, sorted by bytes within a pattern. Throws
-/// config (78) with what is wrong with a pattern.
+/// Files that patterns name.
+struct NamedFiles {
+  std::vector<std::filesystem::path> files;  // each once
+  /// Sentences on files that are named more than once and on folders that are passed over.
+  std::vector<std::string> notes;
+};
+
+/// Files that `patterns` name (base/input_files.h): order as listed, sorted by bytes within a pattern; a file
+/// that is named again, by a link too, is left out there. Throws config (78) with what is wrong with a
+/// pattern.
+NamedFiles named_files(const std::vector<std::string>& patterns);
+
+/// The files alone.
 std::vector<std::filesystem::path> expand_globs(const std::vector<std::string>& patterns);
 
 }  // namespace rocket

@@ -216,6 +216,70 @@ class CorpusTest(unittest.TestCase):
                     self.assertIn("shots.jsonl: 3 assistant turns of chats are no outputs (task.turns: last)", said)
         self.assertEqual(differences(runs["by-hand"], runs["chats"], ("score.h5", "embed.h5")), [])
 
+    def test_mapped_fields_that_no_record_has_are_named(self):
+        config, run = self.world("mapped")
+        fields = "{input: contxt, system: setup, answer: gold}"
+        said = "corpus.fields: input is mapped to 'contxt', which none of 120 records has; they have: 'instruction', 'input', 'output'"
+        for done in (rocket("check", config, "--set", f"corpus.fields={fields}"), rocket("embed", config, "--set", f"corpus.fields={fields}")):
+            self.assertEqual((done.stdout + done.stderr).count(said), 1, done.stdout + done.stderr)
+            self.assertIn("system is mapped to 'setup'", done.stdout + done.stderr)
+            self.assertNotIn("gold", done.stdout + done.stderr)  # nobody reads answers of a corpus
+        fields = "{input: contxt, rationale: why}"
+        for job, names in (("score", ("shots",)), ("check", ("shots", "items")), ("rationalize", ("shots",))):
+            done = rocket(job, config, "--set", f"task.fields={fields}", "--set", f"run={run}-{job}")
+            text = done.stdout + done.stderr
+            for name in names:
+                self.assertIn(f"{name}.jsonl: task.fields: input is mapped to 'contxt', which none of 4 records has; they have: 'instruction'", text)
+            self.assertEqual("rationale is mapped to 'why'" in text, job != "rationalize", text)
+            self.assertNotIn("items.jsonl: task.fields: rationale", text)  # evaluate does not read it
+
+    def test_files_that_are_named_twice_and_folders_that_are_passed_over_are_said(self):
+        config, run = self.world("twice")
+        folder = self.folder / "twice"
+        (folder / "data/more").mkdir(parents=True)
+        for name in ("a.jsonl", "more/b.jsonl"):
+            (folder / "data" / name).write_text((folder / "corpus.jsonl").read_text())
+        records = f"corpus.records=[{folder}/data/*.jsonl, {folder}/data/*]"
+        for job in ("check", "embed"):
+            done = rocket(job, config, "--set", records)
+            self.assertIn(f"corpus.records: named more than once, read once: {folder}/data/a.jsonl", done.stdout + done.stderr)
+            self.assertIn(f"{folder}/data/* also matches 1 folder, whose files are not read: {folder}/data/more", done.stdout + done.stderr)
+        self.assertIn("120 records", rocket("check", config, "--set", records).stdout)
+        kept = self.folder / "kept.jsonl"
+        done = rocket("dedup", folder / "data/a.jsonl", f"{folder}/data/*", "--encoder", LAB / "encoder", "--output", kept)
+        self.assertIn("dedup: 120 records", done.stderr)
+        self.assertIn("read once", done.stderr)
+        self.assertIn("also matches 1 folder", done.stderr)
+
+    def test_reasoning_and_tools_that_are_not_read_are_counted(self):
+        def chats(folder, records):
+            with open(folder / "corpus.jsonl", "w", encoding="utf-8") as file:
+                for i, r in enumerate(records):
+                    answer = {"role": "assistant", "content": r["output"], **({"reasoning_content": "Let me see."} if i % 3 == 0 else {})}
+                    file.write(json.dumps({"messages": [{"role": "user", "content": r["instruction"]}, answer],
+                                           **({"tools": [{"type": "function"}]} if i % 4 == 0 else {})}) + "\n")
+        config, run = self.world("reasoning", chats)
+        said = f"{self.folder}/reasoning/corpus.jsonl: not read: 'reasoning_content' of 40 turns, 'tools' of 30 records"
+        for done in (rocket("check", config), rocket("embed", config),
+                     rocket("train-adapter", config, "--set", f"adapter.records=[{self.folder}/reasoning/corpus.jsonl]", "--set", "training.epochs=1"),
+                     rocket("dedup", self.folder / "reasoning/corpus.jsonl", "--encoder", LAB / "encoder", "--output", self.folder / "kept")):
+            self.assertIn(said, done.stdout + done.stderr)
+
+    def test_the_similarity_curve_counts_no_record_that_was_removed(self):
+        def chart(name, write):
+            config, run = self.world(name, write, selection__retrieve=20)
+            rocket("run", config)
+            found = re.search(r"<svg(?:(?!</svg>).)*Similarity of the corpus to the shots.*?</svg>", (run / "report.html").read_text(), re.S)
+            return run, found.group()
+
+        def contaminate(folder, records):
+            with open(folder / "corpus.jsonl", "a", encoding="utf-8") as file:
+                file.writelines(json.dumps({**item, "output": "x"}) + "\n" for item in lines_of(folder / "shots.jsonl"))
+        _, clean = chart("clean", None)
+        run, spoiled = chart("spoiled", contaminate)
+        self.assertEqual(len(set(stored(run / "select.h5", "decontaminated")) & set(range(120, 124))), 4)
+        self.assertEqual(spoiled, clean)
+
     def test_records_that_share_words_with_the_task_go_first(self):
         def contaminate(folder, records):
             item = lines_of(folder / "items.jsonl")[1]
