@@ -45,6 +45,8 @@ class State(unittest.TestCase):
         cls.config = make_world(cls.folder, records=2500, training={"epochs": 3, "checkpoint_every": 4})
         cls.whole = cls.folder / "whole"
         rocket("run", cls.config, "--set", f"run={cls.whole}")
+        for record in cls.whole.glob("parts/*/job.json"):  # a result of the same tick of the clock would be checked in any case
+            os.utime(record, ns=(record.stat().st_atime_ns, record.stat().st_mtime_ns + 20_000_000))
         cls.started = []
         cls.suspend_one()
 
