@@ -61,8 +61,9 @@ class Dedup(unittest.TestCase):
         out, dropped = self.dropped(self.write("equal.jsonl", 5 * line))
         self.assertEqual(out, [line.rstrip()])
         self.assertEqual(dropped, {i: 0 for i in range(1, 5)})
-        two = self.write("two.jsonl", 2 * line)  # over files, too
-        self.assertEqual(self.dropped(two, two)[1], {1: 0, 2: 0, 3: 0})
+        two, more = self.write("two.jsonl", 2 * line), self.write("more.jsonl", 2 * line)  # over files, too
+        self.assertEqual(self.dropped(two, more)[1], {1: 0, 2: 0, 3: 0})
+        self.assertEqual(self.dropped(two, two)[1], {1: 0})  # one file, named twice, is read once
 
     def test_the_longest_stands(self):
         texts = ["Tell me a word.", "Tell me a word. ", "Tell me a word.  ", "Tell me a word. \u00e9"]
