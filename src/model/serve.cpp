@@ -184,9 +184,10 @@ class Worker {
       rows.sequences.push_back(s.request);
       rows.starts.push_back(static_cast<std::int64_t>(ids.size()));
     }
-    const auto [least, most] = std::ranges::minmax(ids);
-    rows.least_id = static_cast<TokenId>(least);
-    rows.most_id = static_cast<TokenId>(most);
+    for (const std::int64_t id : ids) {
+      rows.least_id = std::min(rows.least_id, static_cast<TokenId>(id));
+      rows.most_id = std::max(rows.most_id, static_cast<TokenId>(id));
+    }
     rows.ids_T = at::tensor(ids, at::kLong).to(decoder_.device());
     rows.positions_T = at::tensor(positions, at::kLong).to(decoder_.device());
     return rows;
