@@ -6,9 +6,8 @@ namespace rocket {
 /// rounded.
 at::Tensor CudaBackend::logits(const LinearWeight& head, const at::Tensor& hidden_TD) const {
   const at::ScalarType type = head.values_OI.scalar_type();
-  const at::Tensor hidden = hidden_TD.to(type);
-  return type == at::kFloat ? at::mm(hidden, head.values_OI.t())
-                            : at::mm(hidden, head.values_OI.t(), at::kFloat);
+  if (type != at::kBFloat16) return TorchBackend::logits(head, hidden_TD);
+  return at::mm(hidden_TD.to(type), head.values_OI.t(), at::kFloat);
 }
 
 }  // namespace rocket
