@@ -72,7 +72,6 @@ def prepare(folder, given):
     wide = write_config(folder, "wide", encoder={"path": wide_encoder(folder / "encoder")}, selection={"retrieve": 20000})
     if {"score", "finetune", "evaluate"} & set(given.jobs):
         run([rocket, "run", chain, "--quiet"], given.threads)
-        run([rocket, "export", chain, "--as", "merged_lora", "--quiet"], given.threads)
     if "select" in given.jobs:
         run([rocket, "embed", wide, "--quiet"], given.threads)
     told = {"run": str(folder / "chain"), "items": str(folder / "items.jsonl"), "corpus": corpus, "encoder": minilm(),

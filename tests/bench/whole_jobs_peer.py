@@ -131,12 +131,24 @@ def evaluate(told):
     import mixture
 
     with h5py.File(run / "evaluate.h5") as file:
-        systems, ours = file["system"].asstr()[()].tolist(), file["correct"][()].sum(1)
-    best = next(name for name in systems if name.startswith("best_single"))[len("best_single (") : -1]
+        ours = file["correct"][()].sum(1)
+    choice = json.loads(Path(run, "experts.json").read_text())
+    standings = [s for s in choice["standings"] if s["adapter"] != "(base)"]
+    best = min(standings, key=lambda s: (-s["accuracy"], s["perplexity"], s["adapter"]))["adapter"]
     start = time.perf_counter()
     tokenizer, items = AutoTokenizer.from_pretrained(LAB / "base"), read(told["items"])
-    models = [lambda: oracle.load_base(LAB / "base"), lambda: PeftModel.from_pretrained(oracle.load_base(LAB / "base"), LAB / "bank" / best),
-              lambda: PeftModel.from_pretrained(oracle.load_base(LAB / "base"), run / "expert/merged_lora"),
+
+    def adapted(*names):
+        """The base with the mean of the adapters' updates: their ranks side by side, as PEFT's `cat` does."""
+        model = PeftModel.from_pretrained(oracle.load_base(LAB / "base"), LAB / "bank" / names[0], adapter_name=names[0])
+        for name in names[1:]:
+            model.load_adapter(LAB / "bank" / name, adapter_name=name)
+        if len(names) > 1:
+            model.add_weighted_adapter(list(names), [1 / len(names)] * len(names), "mean", combination_type="cat")
+            model.set_adapter("mean")
+        return model
+
+    models = [lambda: oracle.load_base(LAB / "base"), lambda: adapted(best), lambda: adapted(*choice["experts"]),
               lambda: mixture.load(str(run / "expert"), str(LAB / "base"))]
     correct = []
     for load in models:
