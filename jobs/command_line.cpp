@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "base/device_names.h"
 #include "base/error.h"
 #include "base/nearest.h"
 
@@ -166,7 +167,7 @@ void add_dedup(CLI::App& app, Command& command) {
       ->check(CLI::IsMember({"auto", "cls", "mean"}))
       ->type_name("");
   sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->check(CLI::IsMember(device_names()))
       ->type_name("");
   add_voice(*sub, command);
 }

@@ -11,6 +11,7 @@
 #include "backend/backward.h"
 #include "base/activity.h"
 #include "base/error.h"
+#include "base/work_mark.h"
 #include "formats/tensors.h"
 #include "model/rope.h"
 #include "model/weights.h"
@@ -195,12 +196,14 @@ at::Tensor plus(const at::Tensor& x_TD, const at::Tensor& y_TD) {
 }  // namespace
 
 at::Tensor Decoder::Weights::attention(std::int64_t layer, const at::Tensor& x_TD, const Forward& f) const {
+  const MarkedWork mark(layer);
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
   return mix(config, linears, layer, n, backend.rms_norm(x_TD, n.attention_D, config.norm_eps), f);
 }
 
 at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor& x_TD,
                                            const at::Tensor& mixed, const Forward& f) const {
+  const MarkedWork mark(layer);
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
   const at::Tensor y_TD = plus(x_TD, project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0]);
   return plus(y_TD, mlp_block(linears, layer, backend.rms_norm(y_TD, n.mlp_D, config.norm_eps), f));

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/cores.h"
+#include "base/device_names.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -87,10 +88,27 @@ void keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, 256 << 20);
 }
 
+std::vector<DeviceKind>& added_kinds() {
+  static std::vector<DeviceKind> kinds;
+  return kinds;
+}
+
+/// Null for what the program itself knows.
+const DeviceKind* added_kind(const std::string& name) {
+  const auto found = std::ranges::find(added_kinds(), name, &DeviceKind::name);
+  return found == added_kinds().end() ? nullptr : &*found;
+}
+
 }  // namespace
+
+void add_device_kind(const DeviceKind& kind) {
+  device_names().push_back(kind.name);
+  added_kinds().push_back(kind);
+}
 
 at::Device choose_device(const std::string& name, int local_rank) {
   if (name == "cpu") return at::kCPU;
+  if (const DeviceKind* kind = added_kind(name)) return kind->choose(local_rank);
   if (name != "auto" && name != "cuda") fail_config("device: '{}' is unknown; say auto, cpu or cuda", name);
   const std::string problem = load_cuda();
   if (problem.empty()) {
@@ -103,6 +121,7 @@ at::Device choose_device(const std::string& name, int local_rank) {
 }
 
 std::string device_text(const std::string& name) {
+  if (const DeviceKind* kind = added_kind(name)) return kind->text();
   const std::vector<Gpu> gpus = name == "cpu" ? std::vector<Gpu>{} : driver_gpus();
   if (gpus.empty() || !std::filesystem::exists(cuda_half())) return "cpu";
   return fmt::format("{} ({} on this node, {:.1f} GiB)", gpus[0].name, gpus.size(),
@@ -124,14 +143,14 @@ void configure_compute(int threads) {
   std::call_once(once, [] { at::set_num_interop_threads(1); });
 }
 
-SameBits::SameBits(at::Device device) : on_gpu_(device.is_cuda()) {
-  if (!on_gpu_) return;
+SameBits::SameBits(at::Device device) : active_(!device.is_cpu()) {
+  if (!active_) return;
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);  // none is read here
 }
 
 SameBits::~SameBits() {
-  if (on_gpu_) at::globalContext().setDeterministicAlgorithms(false, false);
+  if (active_) at::globalContext().setDeterministicAlgorithms(false, false);
 }
 
 at::ScalarType scalar_type(DType dtype) {

@@ -14,6 +14,16 @@ namespace rocket {
 /// absent.
 at::Device choose_device(const std::string& name, int local_rank);
 
+/// A kind of device that only tests have.
+struct DeviceKind {
+  std::string name;  // for `device:`
+  at::Device (*choose)(int local_rank) = nullptr;
+  std::string (*text)() = nullptr;  // as device_text() gives it
+};
+
+/// To be called before main().
+void add_device_kind(const DeviceKind& kind);
+
 /// "cpu", or the GPU that choose_device() would take, as its driver calls it: "NVIDIA H200 (1 on this node,
 /// 139.8 GiB)". Loads nothing of LibTorch.
 std::string device_text(const std::string& name);
@@ -34,7 +44,7 @@ class SameBits {
   SameBits& operator=(const SameBits&) = delete;
 
  private:
-  bool on_gpu_;
+  bool active_;
 };
 
 at::ScalarType scalar_type(DType dtype);

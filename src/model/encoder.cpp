@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "base/error.h"
+#include "base/work_mark.h"
 #include "formats/encoder_weights.h"
 #include "model/batches.h"
 #include "model/weights.h"
@@ -195,14 +196,17 @@ struct Encoder::Weights {
     at::Tensor x_TD = backend.embedded(embedding, rows.ids_T, rows.positions_T);
     const bool cls = pooling == Pooling::cls;
     const AttentionRows attention_rows(rows);
-    for (const EncoderLayer& layer : layers)
+    for (const EncoderLayer& layer : layers) {
+      const MarkedWork mark(&layer - layers.data());
       x_TD = layer_forward(layer, x_TD, attention_rows, cls && &layer == &layers.back());
+    }
     if (cls) return x_TD.to(at::kFloat);
     return backend.mean_rows(x_TD, rows);
   }
 
   /// [S, dimension] float32, unit length.
   at::Tensor forward(const PackedRows& rows) const {
+    const MarkedWork mark("embed");
     at::Tensor x_SD = pooled(rows);
     const Backend& in_float = backend_for(place.device, at::kFloat);
     for (const DenseLayer& layer : dense) {

@@ -10,6 +10,7 @@
 #include "backend/kv_cache.h"
 #include "backend/threads.h"
 #include "base/error.h"
+#include "base/work_mark.h"
 #include "model/batches.h"
 
 namespace rocket {
@@ -150,6 +151,8 @@ class Worker {
   }
 
   void forward() {
+    const bool only_steps = std::ranges::all_of(active_, &Sequence::read);
+    const MarkedWork mark(only_steps ? "step" : "read");
     const PackedRows rows = fresh_rows_of_all();
     const Questions questions = ask(rows);
     const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();

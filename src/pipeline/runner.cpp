@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stop.h"
+#include "base/work_mark.h"
 #include "model/device.h"
 #include "pipeline/adopt.h"
 #include "pipeline/job_lock.h"
@@ -229,6 +230,7 @@ void require_lock(const JobLock& lock) {
 void compute(Session& session, const JobSpec& spec, const JobBody& body, const JobLock& lock,
              JobRecord& record) {
   Comm& comm = session.comm;
+  job_of_process = spec.name.c_str();  // of a table that lives as long as the process
   record.job = spec.name;
   record.fingerprint = broadcast_text(comm, record.fingerprint);
   record.attempt = broadcast_text(comm, record.attempt);

@@ -10,6 +10,7 @@
 #include "pipeline/options.h"
 #include "store/hdf5.h"
 #include "training/checkpoint.h"
+#include "training/copying_reducer.h"
 #include "training/fixed_order_reducer.h"
 
 namespace rocket {
@@ -51,7 +52,8 @@ void write_training(const std::filesystem::path& file, const Mixture& mixture,
 
 std::unique_ptr<Reducer> reducer_for(Comm& comm, at::Device device, const std::string& reduction) {
   if (reduction == "deterministic") return make_fixed_order_reducer(device);
-  return device.is_cuda() && comm.size() > 1 ? make_nccl_reducer(comm, device.index()) : make_host_reducer();
+  if (device.is_cpu() || comm.size() == 1) return make_host_reducer();
+  return device.is_cuda() ? make_nccl_reducer(comm, device.index()) : make_copying_reducer(device);
 }
 
 /// Root's eyes and hands during training: the step line, the checkpoints, the record.

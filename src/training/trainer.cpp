@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/stop.h"
+#include "base/work_mark.h"
 #include "comm/fixed_order_sum.h"
 #include "model/device.h"
 #include "moe/mixture_delta.h"
@@ -211,6 +212,7 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
   at::Tensor objective;
   {
     const at::AutoGradMode with_grad(true);
+    const MarkedWork mark("forward");
     const at::Tensor hidden_QD = decoder_.hidden_for_training(micro_batch.rows, micro_batch.predicting_Q,
                                                               &delta, options_.recompute_layers);
     const at::Tensor nll = decoder_.nll(hidden_QD, micro_batch.targets_Q).sum();
@@ -272,6 +274,7 @@ void Trainer::stop_at(std::int64_t step, const std::vector<std::int64_t>& batch,
 
 StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotals& totals) {
   const at::NoGradGuard no_grad;
+  const MarkedWork mark("update");
   StepLog log{.step = step_ + 1};
   log.epoch = step_ / (steps() / options_.epochs);
   log.target_tokens = totals.targets;
