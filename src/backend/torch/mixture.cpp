@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "backend/torch/routing.h"
 #include "backend/torch/torch_backend.h"
@@ -68,7 +69,9 @@ Routing route(const at::Tensor& logits_TN, const RoutingRule& rule) {
   // topk promises no order among equals; a stable sort does.
   const at::Tensor order_TN = std::get<1>(at::sort(p_TN, /*stable=*/true, /*dim=*/1, /*descending=*/true));
   const at::Tensor chosen_TK = order_TN.narrow(1, 0, k);
-  at::Tensor weight_TK = p_TN.gather(1, chosen_TK);
+  // LibTorch's exponential may give zero where the kernels' gives less than a normal number. A chosen expert
+  // has a gate that is not zero: what is chosen is counted by it.
+  at::Tensor weight_TK = p_TN.gather(1, chosen_TK).clamp_min(std::numeric_limits<float>::min());
   if (rule.top_p < 1) weight_TK = weight_TK * (weight_TK.cumsum(1) - weight_TK).lt(rule.top_p);
   if (rule.renormalised(experts)) weight_TK = weight_TK / weight_TK.sum(1, /*keepdim=*/true);
   return {p_TN, at::zeros_like(p_TN).scatter(1, chosen_TK, weight_TK)};
