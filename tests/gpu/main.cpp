@@ -3,12 +3,12 @@
 #include <iostream>
 
 #include "base/error.h"
-#include "model/device.h"
+#include "gpu/support.h"
 
 int main(int argc, char** argv) {
   ::testing::InitGoogleTest(&argc, argv);
   try {
-    rocket::choose_device("cuda", 0);
+    rocket::test::gpu();
   } catch (const rocket::Error& e) {
     std::cout << "skipped: " << e.what() << "\n";
     return 77;

@@ -97,7 +97,7 @@ TEST(GpuMixture, DropoutHasTheCpusBits) {
     gpu.arrange(pack(sequences, test::gpu()));
     const at::Tensor expected = cpu.kept(backend_for(at::kCPU, at::kFloat), features, 13).kept_TI,
                      found = gpu.kept(backend_for(test::gpu(), at::kFloat), features, 13).kept_TI;
-    EXPECT_TRUE(found.is_cuda());
+    EXPECT_EQ(found.device(), test::gpu());
     EXPECT_TRUE(at::equal(found.cpu(), expected)) << features;
   }
 }

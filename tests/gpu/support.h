@@ -1,4 +1,5 @@
-// What the tests on the GPU share: the device, the lab's base on it, and distances.
+// What the tests on the GPU share: the device, the lab's base on it, and distances. tests/device compiles the
+// same tests for its emulated GPU.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,8 +12,12 @@
 
 namespace rocket::test {
 
+#ifndef ROCKET_TEST_DEVICE
+#define ROCKET_TEST_DEVICE "cuda"
+#endif
+
 inline at::Device gpu() {
-  static const at::Device device = choose_device("cuda", 0);
+  static const at::Device device = choose_device(ROCKET_TEST_DEVICE, 0);
   return device;
 }
 

@@ -37,6 +37,7 @@ struct World {
   std::set<int> deaf, refused;
   std::map<int, std::vector<std::size_t>> started;
   int ids = 0, aborted = 0, destroyed = 0;
+  void* (*translate)(const void*) = [](const void* address) { return const_cast<void*>(address); };
 };
 
 World& world() {
@@ -106,6 +107,11 @@ void refuse_device(int device) {
   world().refused.insert(device);
 }
 
+void translate_memory(void* (*translate)(const void* address)) {
+  const std::lock_guard lock(world().mutex);
+  world().translate = translate;
+}
+
 std::vector<std::size_t> sums_of(int rank) {
   const std::lock_guard lock(world().mutex);
   return world().started[rank];
@@ -162,7 +168,8 @@ ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataTyp
   ++stream->sums;
   if (world().deaf.contains(comm->rank)) return ncclSuccess;
   comm->group->sums[static_cast<std::size_t>(comm->rank)].push_back(
-      {static_cast<const float*>(from), static_cast<float*>(to), count});
+      {static_cast<const float*>(world().translate(from)), static_cast<float*>(world().translate(to)),
+       count});
   advance(*comm->group);
   return ncclSuccess;
 }

@@ -18,6 +18,9 @@ void make_rank_deaf(int rank);
 /// The device that cudaSetDevice refuses.
 void refuse_device(int device);
 
+/// Where the library finds the bytes of an address that ranks give it; by default they are where they are.
+void translate_memory(void* (*translate)(const void* address));
+
 /// The number of values of each sum that the rank has started, in order.
 std::vector<std::size_t> sums_of(int rank);
 int aborted_communicators();

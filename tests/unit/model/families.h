@@ -22,7 +22,7 @@ inline std::filesystem::path family_folder(const std::string& family) {
 
 /// The weights of a family under a config.json of a case.
 inline Decoder load_family(const std::string& family, const nlohmann::json& config,
-                           at::ScalarType compute = at::kFloat) {
+                           at::ScalarType compute = at::kFloat, at::Device device = at::kCPU) {
   namespace fs = std::filesystem;
   const fs::path folder = fs::temp_directory_path() / ("rocket-family-" + std::to_string(getpid()));
   fs::remove_all(folder);
@@ -31,7 +31,7 @@ inline Decoder load_family(const std::string& family, const nlohmann::json& conf
     if (entry.path().filename().string().starts_with("model"))
       fs::copy_file(entry.path(), folder / entry.path().filename());
   std::ofstream(folder / "config.json") << config.dump();
-  Decoder decoder = Decoder::load(folder, compute, at::kCPU);
+  Decoder decoder = Decoder::load(folder, compute, device);
   fs::remove_all(folder);
   return decoder;
 }
