@@ -25,6 +25,7 @@
 #include "model/device.h"
 #include "model/text_embedder.h"
 #include "pipeline/corpus_data.h"
+#include "pipeline/device_agreement.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/task_data.h"
 #include "selection/near_walk.h"
@@ -300,6 +301,7 @@ void dedup(Comm& comm, const DedupRequest& request, const Placement& placement) 
   log::info("dedup: {}, {}, {:.1f} GiB of memory", placement.summary,
             device_text(request.device.value_or(defaults.device)),
             static_cast<double>(memory_limit()) / (1 << 30));
+  agree_on_device(comm, request.device.value_or(defaults.device), placement.rank_on_node, SharedGpu::allowed);
   std::vector<fs::path> files;
   FieldNames fields;
   std::optional<TextEmbedder> embedder;

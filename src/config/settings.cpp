@@ -30,7 +30,7 @@ std::vector<Setting> run_settings() {
   return {
       {"run", AT(run), path(), "the run directory: everything that a run leaves"},
       {"seed", AT(seed), at_least(0), "of every random draw"},
-      {"device", AT(device), one_of(device_names()), "auto: a GPU where there is one"},
+      {"device", AT(device), one_of(device_names()), "auto: the GPU where there is one, else the CPU"},
 
       {"base.path", AT(base.path), path(),
        "a Hugging Face folder: config.json, *.safetensors, tokenizer files"},

@@ -6,6 +6,9 @@
 #include "kernels/gpu.h"
 
 namespace rocket {
+
+const bool kGpuKernels = true;
+
 namespace {
 
 constexpr int kThreads = 256;

@@ -6,6 +6,9 @@
 
 namespace rocket {
 
+/// Whether this program was built with the CUDA tool kit; else the functions below only refuse.
+extern const bool kGpuKernels;
+
 /// Rows whose features are dropped; the arrays lie in the GPU's memory. Row t is the DropoutRow with the
 /// upper counter `upper[t] | input` and the lower one `lower[t]`.
 struct GpuDropout {

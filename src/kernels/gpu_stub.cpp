@@ -3,6 +3,8 @@
 
 namespace rocket {
 
+const bool kGpuKernels = false;
+
 const char* dropout_mask_on_gpu(const GpuDropout&, std::uint8_t*) {
   return "this rocket was built without CUDA";
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
 #include <malloc.h>
 
@@ -38,6 +39,7 @@ constexpr std::array<std::pair<DType, at::ScalarType>, 10> kTypes{{
 struct Gpu {
   std::string name = "a GPU";
   std::size_t bytes = 0;
+  std::string unit;  // UUID in hexadecimal
 };
 
 /// The GPUs that the driver sees; none where there is no driver. Asked of the driver, because LibTorch's CUDA
@@ -49,6 +51,10 @@ std::vector<Gpu> driver_gpus() {
   const auto count = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
   const auto name = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
   const auto memory = reinterpret_cast<int (*)(std::size_t*, int)>(dlsym(driver, "cuDeviceTotalMem_v2"));
+  using Uuid = std::array<unsigned char, 16>;
+  auto uuid =
+      reinterpret_cast<int (*)(Uuid*, int)>(dlsym(driver, "cuDeviceGetUuid_v2"));  // of a MIG instance
+  if (uuid == nullptr) uuid = reinterpret_cast<int (*)(Uuid*, int)>(dlsym(driver, "cuDeviceGetUuid"));
   int number = 0;
   if (init == nullptr || count == nullptr || init(0) != 0 || count(&number) != 0) return {};
   std::vector<Gpu> gpus(static_cast<std::size_t>(number));
@@ -57,6 +63,9 @@ std::vector<Gpu> driver_gpus() {
     Gpu& gpu = gpus[static_cast<std::size_t>(i)];
     if (name != nullptr && name(text, sizeof(text) - 1, i) == 0) gpu.name = text;
     if (memory != nullptr) memory(&gpu.bytes, i);
+    Uuid bytes{};
+    gpu.unit = uuid != nullptr && uuid(&bytes, i) == 0 ? fmt::format("{:02x}", fmt::join(bytes, ""))
+                                                       : std::to_string(i);
   }
   return gpus;
 }
@@ -69,9 +78,9 @@ std::filesystem::path cuda_half() {
   return std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
 }
 
-/// Empty if LibTorch's CUDA half is loaded and sees a GPU, else why not.
+/// Empty if LibTorch's CUDA half is loaded and sees a GPU, else why not. LibTorch looks for that half once:
+/// it must be there before anything is differentiated.
 std::string load_cuda() {
-  if (driver_gpus().empty()) return "the driver (libcuda.so.1) is absent or sees no GPU";
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);  // SameBits needs it from the start
   const auto library = cuda_half();
   if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
@@ -110,14 +119,35 @@ at::Device choose_device(const std::string& name, int local_rank) {
   if (name == "cpu") return at::kCPU;
   if (const DeviceKind* kind = added_kind(name)) return kind->choose(local_rank);
   if (name != "auto" && name != "cuda") fail_config("device: '{}' is unknown; say auto, cpu or cuda", name);
-  const std::string problem = load_cuda();
-  if (problem.empty()) {
-    const auto gpus = static_cast<int>(at::getNumGPUs());
-    return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % gpus)};
-  }
-  if (name == "cuda") fail_config("device: cuda cannot be used: {}; say cpu or auto", problem);
-  if (!driver_gpus().empty()) log::warn("device: the CPU is used, since the GPU cannot be: {}", problem);
-  return at::kCPU;
+  const std::vector<Gpu> gpus = driver_gpus();
+  if (gpus.empty() && name == "auto") return at::kCPU;
+  if (gpus.empty())
+    fail_config(
+        "device: cuda cannot be used: the driver (libcuda.so.1) is absent or sees no GPU; say cpu or auto");
+  if (const std::string problem = load_cuda(); !problem.empty())
+    fail_config(
+        "device: {}: there is a GPU here ({}), and LibTorch cannot use it: {}. Install all libraries that "
+        "tools/lib/libtorch-cuda.txt lists (README, 'On a cluster'), or say device: cpu",
+        name, gpus[0].name, problem);
+  return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % static_cast<int>(at::getNumGPUs()))};
+}
+
+RankDevice rank_device(const std::string& name, int local_rank) {
+  const at::Device device = choose_device(name, local_rank);
+  if (device.is_cpu()) return {"cpu", ""};
+  const auto index = static_cast<std::size_t>(device.index());
+  const std::vector<Gpu> gpus = device.is_cuda() ? driver_gpus() : std::vector<Gpu>{};
+  return {c10::DeviceTypeName(device.type(), true), index < gpus.size() ? gpus[index].unit : device.str()};
+}
+
+std::int64_t peak_device_bytes(at::Device device) {
+  if (device.is_cpu()) return 0;
+  auto* allocator = dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device.type()));
+  if (allocator == nullptr || !allocator->initialized()) return 0;
+  using c10::CachingAllocator::StatType;  // reserved: with what the allocator keeps for later
+  return allocator->getDeviceStats(device.index())
+      .reserved_bytes[static_cast<std::size_t>(StatType::AGGREGATE)]
+      .peak;
 }
 
 std::string device_text(const std::string& name) {
@@ -139,6 +169,8 @@ void configure_compute(int threads) {
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   setenv("MKL_CBWR", avx512 ? "AVX512,STRICT" : "AVX2,STRICT", 0);
   at::set_num_threads(threads);
+  // cuDNN's attention makes a plan for each new shape and keeps all of them; shapes of packed rows never end.
+  at::globalContext().setSDPUseCuDNN(false);
   static std::once_flag once;  // LibTorch accepts this number once only
   std::call_once(once, [] { at::set_num_interop_threads(1); });
 }

@@ -3,16 +3,29 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
 #include <string>
 
 #include "formats/tensors.h"
 
 namespace rocket {
 
-/// "auto", "cpu" or "cuda". LibTorch's CUDA half is loaded only when it is wanted, so that one program serves
-/// machines with and without GPUs. `local_rank` picks the GPU. Throws config (78) if cuda is wanted and
-/// absent.
+/// "auto", "cpu" or "cuda". LibTorch's CUDA half is loaded only where there is a GPU, so that one program
+/// serves machines with and without GPUs. `local_rank` picks the GPU. Throws config (78) where `cuda` finds
+/// no GPU, and where `auto` or `cuda` finds one that LibTorch cannot use.
 at::Device choose_device(const std::string& name, int local_rank);
+
+/// The device of a rank as other ranks may know it.
+struct RankDevice {
+  std::string kind;  // "cpu", "cuda"
+  std::string unit;  // the same for ranks of a node that share it; empty: the CPU
+};
+
+/// What choose_device() gives. Throws as it does.
+RankDevice rank_device(const std::string& name, int local_rank);
+
+/// The most memory of `device` that LibTorch has held since the program began, in bytes; 0 for the CPU.
+std::int64_t peak_device_bytes(at::Device device);
 
 /// A kind of device that only tests have.
 struct DeviceKind {

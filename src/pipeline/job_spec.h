@@ -29,7 +29,8 @@ struct JobSpec {
   std::string shared_folder =
       {};  // the output in which files of others may lie: the job clears its own part of it
 
-  bool on_device = true;  // computes where `device` says; else on the CPU
+  bool on_device = true;        // computes where `device` says; else on the CPU
+  bool sums_gradients = false;  // over its ranks
 
   std::vector<std::string> all_outputs() const;
 };

@@ -11,10 +11,12 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/stop.h"
 #include "base/work_mark.h"
 #include "model/device.h"
 #include "pipeline/adopt.h"
+#include "pipeline/device_agreement.h"
 #include "pipeline/job_lock.h"
 #include "pipeline/proof.h"
 
@@ -190,6 +192,11 @@ std::string resources(const Session& session, const JobSpec& spec) {
                      static_cast<double>(memory_limit()) / (1 << 30));
 }
 
+/// The most memory of this rank's GPU that the process has held; 0 where it computes on the CPU.
+std::int64_t device_bytes(const Session& session, const JobSpec& spec) {
+  return spec.on_device ? peak_device_bytes(choose_device(session.config.device, session.rank_on_node)) : 0;
+}
+
 /// Collective. A signal that came between two jobs of a chain, or while the program was loading.
 void refuse_after_stop(Comm& comm, const JobSpec& spec) {
   if (any_rank(comm, stop_requested()))
@@ -249,7 +256,10 @@ void compute(Session& session, const JobSpec& spec, const JobBody& body, const J
   }
   const int exit = end == JobEnd::finished ? 0 : static_cast<int>(ExitCode::stopped);
   on_root(comm, [&] { close_record(session, spec, record, seconds_since(start), exit); });
-  events.write("end", {{"seconds", seconds_since(start)}, {"exit", exit}});
+  events.write("end", {{"seconds", seconds_since(start)},
+                       {"exit", exit},
+                       {"memory_bytes", peak_bytes()},
+                       {"device_memory_bytes", device_bytes(session, spec)}});
   if (end == JobEnd::stopped)
     throw Error(ExitCode::stopped,
                 fmt::format("{}: stopped; what was finished is kept. The same command goes on", spec.name),
@@ -290,6 +300,9 @@ void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& 
     finished = stale != Stale::discard_all && is_finished(session, spec);
   });
   if (any_rank(comm, finished)) return done_before();
+  if (spec.on_device)
+    agree_on_device(comm, session.config.device, session.rank_on_node,
+                    spec.sums_gradients ? SharedGpu::refused : SharedGpu::allowed);
 
   const JobLock lock(session, spec);
   JobRecord record;

@@ -73,13 +73,16 @@ class TrainingRecorder {
 
   void step(const StepLog& log) {
     const double rate = static_cast<double>(log.target_tokens) / log.seconds;
-    const double gib = static_cast<double>(log.memory_bytes) / (1 << 30);
+    const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+    const std::string on_gpu = log.device_memory_bytes > 0
+                                   ? fmt::format(", of the GPU {:.2f} GiB", gib(log.device_memory_bytes))
+                                   : "";
     log::detail(
         "{}: step {:5} epoch {} loss {:.5f} lr {:.2e} gradient {:.4f} {:.0f} target tokens/s padding {:.1f} "
         "% "
-        "load entropy {:.3f} memory {:.2f} GiB {:.3f} s",
+        "load entropy {:.3f} memory {:.2f} GiB{} {:.3f} s",
         context_.record.job, log.step, log.epoch, log.loss, log.learning_rate, log.gradient_norm, rate,
-        100 * log.padding, log.load_entropy, gib, log.seconds);
+        100 * log.padding, log.load_entropy, gib(log.memory_bytes), on_gpu, log.seconds);
     progress_.advance(1, fmt::format("loss {:.4f} {:.0f} target tokens/s", log.loss, rate));
     context_.events.write("step", {{"step", log.step},
                                    {"epoch", log.epoch},
@@ -91,6 +94,7 @@ class TrainingRecorder {
                                    {"padding", log.padding},
                                    {"load_entropy", log.load_entropy},
                                    {"memory_bytes", log.memory_bytes},
+                                   {"device_memory_bytes", log.device_memory_bytes},
                                    {"seconds", log.seconds}});
   }
 

@@ -17,9 +17,10 @@ struct StepLog {
   std::vector<float> expert_load;  // [W * N] share of choices, rows sum to 1
 
   // Logged, not stored.
-  double padding = 0;             // share of the computed rows that are no token of an example
-  double load_entropy = 0;        // see load_entropy()
-  std::int64_t memory_bytes = 0;  // the most that was resident in root's memory so far
+  double padding = 0;                    // share of the computed rows that are no token of an example
+  double load_entropy = 0;               // see load_entropy()
+  std::int64_t memory_bytes = 0;         // the most that was resident in root's memory so far
+  std::int64_t device_memory_bytes = 0;  // and in that of its GPU; 0 on the CPU
 };
 
 /// Entropy of the load of each adapted weight over that of an even load on those of its experts that can be

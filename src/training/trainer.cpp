@@ -286,6 +286,7 @@ StepLog Trainer::update(const std::vector<std::int64_t>& batch, const BatchTotal
   log.expert_load = expert_load();
   log.load_entropy = load_entropy(log.expert_load, experts_of_modules());
   log.memory_bytes = peak_bytes();
+  log.device_memory_bytes = peak_device_bytes(sums_.gradient_P.device());
   if (comm_.is_root()) check_health(log, batch);
   const double clip = options_.clip / (log.gradient_norm + 1e-6);
   if (options_.clip > 0 && clip < 1) sums_.gradient_P.mul_(clip);

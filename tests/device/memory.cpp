@@ -37,6 +37,12 @@ std::size_t rounded(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+/// Of each device.
+std::size_t limit() {
+  static const std::size_t bytes = std::min(number_in("ROCKET_EMULATED_BYTES", kRange), kRange - kFirst);
+  return bytes;
+}
+
 class Memory {
  public:
   Memory() : devices_(static_cast<std::size_t>(device_count())) {
@@ -55,12 +61,11 @@ class Memory {
     const std::size_t size = rounded(bytes);
     const std::lock_guard lock(mutex_);
     Device& d = devices_.at(static_cast<std::size_t>(device));
-    static const std::size_t limit = std::min(number_in("ROCKET_EMULATED_BYTES", kRange), kRange - kFirst);
-    if (d.allocated + size > limit)
+    if (d.allocated + size > limit())
       throw c10::OutOfMemoryError(
           {__func__, __FILE__, __LINE__},
           fmt::format("emulated:{}: out of memory: {} bytes asked for, {} of {} taken", device, bytes,
-                      d.allocated, limit));
+                      d.allocated, limit()));
     std::size_t place = static_cast<std::size_t>(device) * kRange;
     std::vector<std::size_t>& free = d.free[size];
     if (!free.empty()) {
@@ -73,6 +78,7 @@ class Memory {
     }
     sizes_[place] = size;
     d.allocated += size;
+    d.peak = std::max(d.peak, d.allocated);
     std::memset(open_ + place, 0xff, std::min(bytes, kMarked));
     return closed_ + place;
   }
@@ -105,10 +111,14 @@ class Memory {
     const std::lock_guard lock(mutex_);
     return static_cast<std::int64_t>(devices_.at(static_cast<std::size_t>(device)).allocated);
   }
+  std::int64_t peak(int device) {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::int64_t>(devices_.at(static_cast<std::size_t>(device)).peak);
+  }
 
  private:
   struct Device {
-    std::size_t free_from = 0, allocated = 0;
+    std::size_t free_from = 0, allocated = 0, peak = 0;
     std::map<std::size_t, std::vector<std::size_t>> free;  // places of freed blocks by size
   };
 
@@ -166,6 +176,14 @@ void* for_operators(const void* address) {
 
 std::int64_t allocated_bytes(int device) {
   return memory().allocated(device);
+}
+
+std::int64_t peak_allocated_bytes(int device) {
+  return memory().peak(device);
+}
+
+std::int64_t bytes_of_device() {
+  return static_cast<std::int64_t>(limit());
 }
 
 }  // namespace rocket::emulated

@@ -22,5 +22,9 @@ int device_of(const void* address);
 void* for_operators(const void* address);
 
 std::int64_t allocated_bytes(int device);
+/// The most that was allocated at a time.
+std::int64_t peak_allocated_bytes(int device);
+/// What can be allocated on each device.
+std::int64_t bytes_of_device();
 
 }  // namespace rocket::emulated

@@ -6,7 +6,8 @@ find_path(ROCKET_TORCH_ROOT include/ATen/ATen.h
   PATH_SUFFIXES torch libtorch NO_CACHE)
 if(NOT ROCKET_TORCH_ROOT)
   message(FATAL_ERROR "LibTorch was not found. Run tools/build, or: "
-    "python3 -m pip install --no-deps --target .deps/python torch==2.11.0, or pass -DROCKET_TORCH=<folder>.")
+    "python3 -m pip install --no-deps --target .deps/python -r tools/lib/libtorch-cpu.txt (libtorch-cuda.txt where there are GPUs), "
+    "or pass -DROCKET_TORCH=<folder>.")
 endif()
 message(STATUS "LibTorch: ${ROCKET_TORCH_ROOT}")
 
@@ -33,7 +34,7 @@ foreach(library cudart cupti)
     list(APPEND ROCKET_CUDA_RUNTIME_DIRS ${folder})
   elseif(EXISTS ${ROCKET_TORCH_ROOT}/lib/libtorch_cuda.so)
     message(FATAL_ERROR "lib${library}.so.13, which libtorch_cpu.so needs, was not found. Run tools/build, or: python3 -m pip "
-      "install --target .deps/python nvidia-cuda-runtime==13.0.* nvidia-cuda-cupti==13.0.*, or install the CUDA 13 tool kit.")
+      "install --no-deps --target .deps/python -r tools/lib/libtorch-cpu.txt, or install the CUDA 13 tool kit.")
   endif()
 endforeach()
 list(REMOVE_DUPLICATES ROCKET_CUDA_RUNTIME_DIRS)

@@ -59,13 +59,20 @@ has_library() { # has_library SONAME : where the loader or the CUDA tool kit kee
   return 1
 }
 
-# The torch wheel is taken apart as a C++ library; its libtorch_cpu.so wants two libraries of CUDA 13 beside it.
+# The torch wheel is taken apart as a C++ library. tools/lib/libtorch-*.txt list it and the libraries that it is linked
+# to; what this machine has of them is not fetched again.
 ensure_libtorch() {
-  local wheels=()
+  local wheels=() lib=$dependencies/python/torch/lib list=$repository/tools/lib/libtorch-cpu.txt
   [ -n "${ROCKET_TORCH:-}" ] && return 0
-  [ -e "$dependencies/python/torch/lib/libtorch_cpu.so" ] || wheels+=(torch==2.11.0)
-  has_library libcudart.so.13 || wheels+=('nvidia-cuda-runtime==13.0.*')
-  has_library libcupti.so.13 || wheels+=('nvidia-cuda-cupti==13.0.*')
+  if has_library libcuda.so.1; then # a driver: rocket will compute on its GPU
+    if [ ! -e "$lib/libtorch_cuda.so" ] || ldd "$lib/libtorch_cuda.so" | grep -q 'not found'; then
+      pip_into "$dependencies/python" -r "$repository/tools/lib/libtorch-cuda.txt"
+    fi
+    return 0
+  fi
+  [ -e "$lib/libtorch_cpu.so" ] || wheels+=("$(grep '^torch=' "$list")")
+  has_library libcudart.so.13 || wheels+=("$(grep '^nvidia-cuda-runtime=' "$list")")
+  has_library libcupti.so.13 || wheels+=("$(grep '^nvidia-cuda-cupti=' "$list")")
   [ ${#wheels[@]} = 0 ] || pip_into "$dependencies/python" "${wheels[@]}"
 }
 

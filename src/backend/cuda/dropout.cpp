@@ -7,6 +7,7 @@
 namespace rocket {
 
 at::Tensor CudaBackend::dropout_mask(const DropoutDraw& draw, std::int64_t features) const {
+  if (!kGpuKernels) return TorchBackend::dropout_mask(draw, features);  // the same bits, more slowly
   const at::Device device = draw.upper_T.device();
   const c10::DeviceGuard on_device(device);
   at::Tensor kept_TI =

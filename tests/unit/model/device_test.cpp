@@ -1,5 +1,6 @@
 #include "model/device.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,6 +51,12 @@ TEST(Device, ThreadsComeFromTheEnvironmentOrAreGiven) {
   EXPECT_THAT(std::getenv("MKL_CBWR"), testing::HasSubstr("STRICT"));
   if (old != nullptr) setenv("OMP_NUM_THREADS", kept.c_str(), 1);
   at::set_num_threads(before);
+}
+
+TEST(Device, AttentionOfCudnnIsOff) {
+  at::globalContext().setSDPUseCuDNN(true);
+  configure_compute(at::get_num_threads());
+  EXPECT_FALSE(at::globalContext().userEnabledCuDNNSDP());
 }
 
 TEST(StoredTensors, GoThereAndBack) {
