@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backend/upload.h"
+
 namespace rocket {
 namespace {
 
@@ -25,8 +27,7 @@ LengthGroups groups_by_length(const PackedRows& rows) {
   std::vector<std::int64_t> inverse(order.size());
   for (std::size_t i = 0; i < order.size(); ++i)
     inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  LengthGroups groups{
-      {}, {}, at::tensor(order, at::kLong).to(device), at::tensor(inverse, at::kLong).to(device)};
+  LengthGroups groups{{}, {}, upload(order, device), upload(inverse, device)};
   for (const std::size_t s : sequences) {
     const std::int64_t length = rows.length(s);
     if (groups.lengths.empty() || groups.lengths.back() != length) {
@@ -41,8 +42,18 @@ LengthGroups groups_by_length(const PackedRows& rows) {
 }  // namespace
 
 const LengthGroups& AttentionRows::by_length() const {
-  if (groups_->lengths.empty()) *groups_ = groups_by_length(rows_);
-  return *groups_;
+  if (made_->groups.lengths.empty()) made_->groups = groups_by_length(rows_);
+  return made_->groups;
+}
+
+const RowStarts& AttentionRows::starts() const {
+  RowStarts& starts = made_->starts;
+  if (starts.first_rows.defined()) return starts;
+  const std::vector<int> first_rows(rows_.starts.begin(), rows_.starts.end());
+  starts.first_rows = upload(at::tensor(first_rows, at::kInt), rows_.ids_T.device());
+  for (std::size_t s = 0; s < rows_.sequences.size(); ++s)
+    starts.most_rows = std::max(starts.most_rows, rows_.length(s));
+  return starts;
 }
 
 }  // namespace rocket

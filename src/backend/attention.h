@@ -29,17 +29,29 @@ struct LengthGroups {
   at::Tensor order_T, inverse_T;            // which row stands where in the groups, and back
 };
 
+/// Where sequences begin, for attention that takes them all in one call.
+struct RowStarts {
+  at::Tensor first_rows;       // int32 [S + 1]
+  std::int64_t most_rows = 0;  // of a sequence
+};
+
 /// The rows of a forward as attention takes them. What a backend needs of them is made at the first layer and
 /// goes to the device once. The rows must live on; copies share.
 class AttentionRows {
  public:
-  explicit AttentionRows(const PackedRows& rows) : rows_(rows), groups_(std::make_shared<LengthGroups>()) {}
+  explicit AttentionRows(const PackedRows& rows) : rows_(rows), made_(std::make_shared<Made>()) {}
   const PackedRows& packed() const { return rows_; }
   const LengthGroups& by_length() const;
+  const RowStarts& starts() const;
 
  private:
+  struct Made {
+    LengthGroups groups;
+    RowStarts starts;
+  };
+
   const PackedRows& rows_;
-  std::shared_ptr<LengthGroups> groups_;
+  std::shared_ptr<Made> made_;
 };
 
 }  // namespace rocket

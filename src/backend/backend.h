@@ -72,7 +72,7 @@ class Backend {
   /// `hidden_TD`.
   virtual at::Tensor nll(const LinearWeight& head, const at::Tensor& hidden_TD,
                          const at::Tensor& targets_T) const = 0;
-  /// The largest logit's id of each row, [T] int64 on the CPU; the lowest id on a tie.
+  /// The largest logit's id of each row, [T] int64; the lowest id on a tie.
   virtual at::Tensor best(const LinearWeight& head, const at::Tensor& hidden_TD) const = 0;
 
   // Steps of the encoder, without gradients.
@@ -128,5 +128,8 @@ class Backend {
 
 /// The one place where the device and the type of a computation choose who computes.
 const Backend& backend_for(at::Device device, at::ScalarType compute);
+
+/// Who computes for a kind of device that only tests have. To be called before main().
+void add_backend(at::DeviceType type, const Backend& backend);
 
 }  // namespace rocket

@@ -19,6 +19,7 @@ struct CacheShape {
   std::int64_t layers = 0, key_heads = 0, head_dim = 0;
   at::ScalarType type = at::kFloat;
   at::Device device = at::kCPU;
+  std::int64_t positions = 0;  // that open sequences have together, unless one alone has more
 
   /// Keys and values of one position.
   std::int64_t values() const { return 2 * layers * key_heads * head_dim; }
@@ -54,13 +55,17 @@ class KvCache {
   /// For attend(), between writing and looking: what sequences take over from others of this forward.
   void copy_forks(std::int64_t layer);
 
+  /// `to` takes over the first positions of `from`.
+  struct Fork {
+    std::int64_t from, to, length;
+  };
+  /// Of the forward under way, in the order in which they were asked for.
+  std::span<const Fork> forks() const { return forks_; }
+
   std::int64_t layers_;
   std::unordered_map<std::int64_t, std::int64_t> length_;  // by sequence
 
  private:
-  struct Fork {
-    std::int64_t from, to, length;
-  };
   bool is_pending(std::int64_t sequence) const;
 
   std::vector<Fork> pending_;  // of the next forward

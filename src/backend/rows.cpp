@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "backend/upload.h"
+
 namespace rocket {
 
 PackedRows choose_rows(const PackedRows& rows, const std::vector<std::int64_t>& asked) {
-  const at::Tensor index = at::tensor(asked, at::kLong).to(rows.ids_T.device());
+  const at::Tensor index = upload(asked, rows.ids_T.device());
   PackedRows chosen{rows.ids_T.index_select(0, index),
                     rows.positions_T.index_select(0, index),
                     {},
@@ -17,28 +19,28 @@ PackedRows choose_rows(const PackedRows& rows, const std::vector<std::int64_t>& 
   return chosen;
 }
 
-PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device) {
-  PackedRows rows;
-  rows.starts.push_back(0);
-  for (std::size_t s = 0; s < sequences.size(); ++s) {
-    rows.starts.push_back(rows.starts.back() + static_cast<std::int64_t>(sequences[s].size()));
-    rows.sequences.push_back(static_cast<std::int64_t>(s));
+PackedRows lay_out(std::span<const std::int64_t> ids, std::span<const std::int64_t> positions,
+                   std::vector<std::int64_t> starts, std::vector<std::int64_t> sequences, at::Device device) {
+  PackedRows rows{
+      upload(ids, device), upload(positions, device), std::move(starts), std::move(sequences), 0, 0};
+  for (const std::int64_t id : ids) {
+    rows.least_id = std::min(rows.least_id, static_cast<TokenId>(id));
+    rows.most_id = std::max(rows.most_id, static_cast<TokenId>(id));
   }
-  rows.ids_T = at::empty({rows.tokens()}, at::kLong);
-  rows.positions_T = at::empty({rows.tokens()}, at::kLong);
-  auto* ids = rows.ids_T.mutable_data_ptr<std::int64_t>();
-  auto* positions = rows.positions_T.mutable_data_ptr<std::int64_t>();
-  for (const auto& sequence : sequences) {
-    for (std::size_t i = 0; i < sequence.size(); ++i) {
-      *ids++ = sequence[i];
-      rows.least_id = std::min(rows.least_id, sequence[i]);
-      rows.most_id = std::max(rows.most_id, sequence[i]);
-      *positions++ = static_cast<std::int64_t>(i);
-    }
-  }
-  rows.ids_T = rows.ids_T.to(device);
-  rows.positions_T = rows.positions_T.to(device);
   return rows;
+}
+
+PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device) {
+  std::vector<std::int64_t> ids, positions, starts = {0}, numbers;
+  for (const std::vector<TokenId>& sequence : sequences) {
+    for (const TokenId id : sequence) {
+      ids.push_back(id);
+      positions.push_back(static_cast<std::int64_t>(ids.size()) - 1 - starts.back());
+    }
+    numbers.push_back(static_cast<std::int64_t>(numbers.size()));
+    starts.push_back(static_cast<std::int64_t>(ids.size()));
+  }
+  return lay_out(ids, positions, std::move(starts), std::move(numbers), device);
 }
 
 }  // namespace rocket

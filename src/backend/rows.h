@@ -28,6 +28,10 @@ struct PackedRows {
 /// Those of the rows that `asked` names, ascending; a sequence may keep none.
 PackedRows choose_rows(const PackedRows& rows, const std::vector<std::int64_t>& asked);
 
+/// Rows with these ids at these positions, on `device`. `starts` and `sequences` as PackedRows has them.
+PackedRows lay_out(std::span<const std::int64_t> ids, std::span<const std::int64_t> positions,
+                   std::vector<std::int64_t> starts, std::vector<std::int64_t> sequences, at::Device device);
+
 /// Lays out whole sequences, numbered 0.. in the order given.
 PackedRows pack(std::span<const std::vector<TokenId>> sequences, at::Device device);
 

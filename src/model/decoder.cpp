@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "backend/backward.h"
+#include "backend/upload.h"
 #include "base/activity.h"
 #include "base/error.h"
 #include "base/work_mark.h"
@@ -256,9 +257,9 @@ const Backend& Decoder::backend() const {
   return weights_->backend;
 }
 
-std::unique_ptr<KvCache> Decoder::make_cache() const {
+std::unique_ptr<KvCache> Decoder::make_cache(std::int64_t positions) const {
   const DecoderConfig& c = weights_->config;
-  return weights_->backend.make_cache({c.layers, c.kv_heads, c.head_dim, compute(), device()});
+  return weights_->backend.make_cache({c.layers, c.kv_heads, c.head_dim, compute(), device(), positions});
 }
 
 const std::vector<Module>& Decoder::modules() const {
@@ -289,7 +290,7 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
     note_activity();
     at::Tensor mixed = w.attention(i, x_TD, forward);
     if (asked != nullptr && i + 1 == w.config.layers) {  // nobody attends to a row from here on
-      const at::Tensor index = at::tensor(*asked, at::kLong).to(x_TD.device());
+      const at::Tensor index = upload(*asked, x_TD.device());
       mixed = mixed.index_select(0, index);
       x_TD = x_TD.index_select(0, index);
       if (delta != nullptr) delta->arrange(choose_rows(rows, *asked));

@@ -35,8 +35,8 @@ class Decoder {
   at::Device device() const;
   /// Who computes for it.
   const Backend& backend() const;
-  /// An empty cache for a generation.
-  std::unique_ptr<KvCache> make_cache() const;
+  /// An empty cache for sequences of so many positions together.
+  std::unique_ptr<KvCache> make_cache(std::int64_t positions) const;
   /// The seven linear layers of each layer: q, k, v, o, gate, up, down; layer by layer.
   const std::vector<Module>& modules() const;
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "backend/backend.h"
+#include "backend/upload.h"
 #include "base/error.h"
 #include "base/work_mark.h"
 #include "formats/encoder_weights.h"
@@ -148,7 +149,7 @@ PackedRows packed_rows(Sequences sequences, const EncoderConfig& config, at::Dev
     std::int64_t last = config.padding_id;
     for (const TokenId id : ids) positions.push_back(id == config.padding_id ? config.padding_id : ++last);
   }
-  rows.positions_T = at::tensor(positions, at::kLong).to(device);
+  rows.positions_T = upload(positions, device);
   return rows;
 }
 

@@ -9,6 +9,7 @@
 
 #include "backend/kv_cache.h"
 #include "backend/threads.h"
+#include "backend/upload.h"
 #include "base/error.h"
 #include "base/work_mark.h"
 #include "model/batches.h"
@@ -67,7 +68,7 @@ class Worker {
         rows_per_forward_(decoder.backend().rows_of_batch(options.batch_tokens, side_by_side)),
         requests_(requests),
         answers_(answers),
-        cache_(decoder.make_cache()) {}
+        cache_(decoder.make_cache(options.batch_tokens)) {}
 
   /// Serves the requests [begin, end).
   void run(std::int64_t begin, std::int64_t end) {
@@ -158,21 +159,20 @@ class Worker {
     const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();
     const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get(), all ? nullptr : &questions.rows);
     const auto chosen = [&](const std::vector<std::int64_t>& index) {
-      return hidden_TD.index_select(0, at::tensor(index, at::kLong).to(decoder_.device()));
+      return hidden_TD.index_select(0, upload(index, decoder_.device()));
     };
-    at::Tensor nll, next;
-    if (!questions.scored.empty()) {
-      nll = decoder_.nll(chosen(questions.scored),
-                         at::tensor(questions.targets, at::kLong).to(decoder_.device()));
-    }
-    if (!questions.continued.empty()) next = decoder_.best(chosen(questions.continued));
-    take(nll.defined() ? nll.cpu() : nll, next);
+    // Both as float64, which holds either exactly: the host waits for the device once.
+    std::vector<at::Tensor> answers;
+    if (!questions.scored.empty())
+      answers.push_back(decoder_.nll(chosen(questions.scored), upload(questions.targets, decoder_.device()))
+                            .to(at::kDouble));
+    if (!questions.continued.empty())
+      answers.push_back(decoder_.best(chosen(questions.continued)).to(at::kDouble));
+    take(answers.empty() ? at::empty({0}, at::kDouble) : at::cat(answers).cpu(), questions.scored.size());
   }
 
   PackedRows fresh_rows_of_all() const {
-    PackedRows rows;
-    std::vector<std::int64_t> ids, positions;
-    rows.starts.push_back(0);
+    std::vector<std::int64_t> ids, positions, starts = {0}, sequences;
     for (const Sequence& s : active_) {
       if (s.read) {
         ids.push_back(s.next);
@@ -184,16 +184,10 @@ class Worker {
           positions.push_back(i);
         }
       }
-      rows.sequences.push_back(s.request);
-      rows.starts.push_back(static_cast<std::int64_t>(ids.size()));
+      sequences.push_back(s.request);
+      starts.push_back(static_cast<std::int64_t>(ids.size()));
     }
-    for (const std::int64_t id : ids) {
-      rows.least_id = std::min(rows.least_id, static_cast<TokenId>(id));
-      rows.most_id = std::max(rows.most_id, static_cast<TokenId>(id));
-    }
-    rows.ids_T = at::tensor(ids, at::kLong).to(decoder_.device());
-    rows.positions_T = at::tensor(positions, at::kLong).to(decoder_.device());
-    return rows;
+    return lay_out(ids, positions, std::move(starts), std::move(sequences), decoder_.device());
   }
 
   Questions ask(const PackedRows& rows) const {
@@ -215,10 +209,10 @@ class Worker {
     return questions;
   }
 
-  /// What a forward has told each sequence.
-  void take(const at::Tensor& nll_T, const at::Tensor& next_S) {
-    const float* nll = nll_T.defined() ? nll_T.const_data_ptr<float>() : nullptr;
-    const auto* next = next_S.defined() ? next_S.const_data_ptr<std::int64_t>() : nullptr;
+  /// What a forward has told each sequence: the nll of the `scored` ids, then the ids that go on.
+  void take(const at::Tensor& answers_N, std::size_t scored) {
+    const auto* nll = answers_N.const_data_ptr<double>();
+    const double* next = nll + scored;
     for (Sequence& s : active_) {
       const Request& text = request(s.request);
       Answer& answer = answers_[static_cast<std::size_t>(s.request)];
@@ -232,7 +226,7 @@ class Worker {
         s.read = true;
       }
       if (s.limit == 0) continue;
-      s.next = *next++;
+      s.next = static_cast<std::int64_t>(*next++);
       const bool stopped = stop_ids_.contains(static_cast<TokenId>(s.next));
       if (!stopped) answer.generated.push_back(static_cast<TokenId>(s.next));
       if (stopped || static_cast<std::int64_t>(answer.generated.size()) == s.limit) s.limit = 0;

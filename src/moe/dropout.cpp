@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "backend/upload.h"
 #include "base/random.h"
 
 namespace rocket {
@@ -25,7 +26,7 @@ void Dropout::arrange(const PackedRows& rows) {
     const std::int64_t record = key_.records.at(static_cast<std::size_t>(rows.sequences[s]));
     upper_T.narrow(0, rows.starts[s], rows.length(s)).fill_(record << kInputBits);
   }
-  upper_T_ = upper_T.to(rows.positions_T.device());
+  upper_T_ = upload(upper_T, rows.positions_T.device());
   lower_T_ = rows.positions_T.bitwise_left_shift(32);
 }
 

@@ -5,6 +5,8 @@
 #include <set>
 #include <utility>
 
+#include "backend/upload.h"
+
 namespace rocket {
 namespace {
 
@@ -85,8 +87,8 @@ MicroBatch lay_out(const std::vector<Example>& examples, const std::vector<std::
     start += rows_of(example);
   }
   batch.rows = pack(sequences, device);
-  batch.predicting_Q = at::tensor(predicting, at::kLong).to(device);
-  batch.targets_Q = at::tensor(targets, at::kLong).to(device);
+  batch.predicting_Q = upload(predicting, device);
+  batch.targets_Q = upload(targets, device);
   return batch;
 }
 

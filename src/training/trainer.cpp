@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "backend/upload.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/stop.h"
@@ -223,7 +224,7 @@ void Trainer::compute_micro_batch(const MicroBatch& micro_batch, const BatchTota
   objective.backward();
   std::vector<float> choices;
   for (const auto& module : delta.choices()) choices.insert(choices.end(), module.begin(), module.end());
-  sums_.choices.add_(at::tensor(choices, at::kFloat).to(sums_.choices.device()));
+  sums_.choices.add_(upload(at::tensor(choices, at::kFloat), sums_.choices.device()));
 }
 
 std::vector<float> Trainer::expert_load() const {

@@ -112,7 +112,7 @@ std::vector<std::int64_t> numbers(const at::Tensor& x) {
 }
 
 void add_texts(const at::Tensor& cumulative, const at::Tensor& x, std::vector<std::int64_t>& first,
-               std::vector<std::int64_t>& count, std::int64_t longest) {
+               std::vector<std::int64_t>& count, std::int64_t longest, bool ends_count) {
   if (!cumulative.defined()) {
     for (std::int64_t i = 0; i < x.size(0); ++i) {
       first.push_back(i * x.size(1));
@@ -122,13 +122,13 @@ void add_texts(const at::Tensor& cumulative, const at::Tensor& x, std::vector<st
   }
   TORCH_CHECK(cumulative.scalar_type() == at::kInt, "flash attention: cumulative lengths are int32");
   const std::vector<std::int64_t> starts = numbers(cumulative);
-  TORCH_CHECK(starts.front() == 0 && starts.back() <= x.size(0),
+  TORCH_CHECK(starts.back() <= x.size(0) && (!ends_count || starts.front() == 0),
               "flash attention: cumulative lengths do not fit ", x.sizes());
   for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
     first.push_back(starts[i]);
     count.push_back(starts[i + 1] - starts[i]);
-    TORCH_CHECK(count.back() >= 0 && count.back() <= longest, "flash attention: a length of ", count.back(),
-                " where the longest is said to be ", longest);
+    TORCH_CHECK(!ends_count || (count.back() >= 0 && count.back() <= longest),
+                "flash attention: a length of ", count.back(), " where the longest is said to be ", longest);
   }
 }
 
@@ -141,9 +141,13 @@ Layout layout_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& cum
   TORCH_CHECK(q.size(-2) % k.size(-2) == 0 && q.size(-1) <= 256 && q.size(-1) % 8 == 0,
               "flash attention: heads of ", q.sizes(), " and ", k.sizes());
   Layout layout;
-  add_texts(cumulative_q, q, layout.q_first, layout.q_count, longest_q);
-  add_texts(cumulative_k, k, layout.k_first, layout.k_count, longest_k);
+  add_texts(cumulative_q, q, layout.q_first, layout.q_count, longest_q, true);
+  // As CUDA's kernels do it: with lengths in use only the starts of the keys matter, and they need not rise.
+  add_texts(cumulative_k, k, layout.k_first, layout.k_count, longest_k, !used.defined());
   if (used.defined()) layout.k_count = numbers(used);
+  for (const std::int64_t count : layout.k_count)
+    TORCH_CHECK(count <= longest_k, "flash attention: ", count, " keys where the most are said to be ",
+                longest_k);
   TORCH_CHECK(
       layout.q_first.size() == layout.k_first.size() && layout.k_first.size() == layout.k_count.size(),
       "flash attention: as many texts of queries as of keys");

@@ -66,7 +66,7 @@ std::array<at::Tensor, 2> TorchBackend::nll_and_gradient(const LinearWeight& hea
 }
 
 at::Tensor TorchBackend::best(const LinearWeight& head, const at::Tensor& hidden_TD) const {
-  return at::argmax(logits(head, hidden_TD), -1).cpu();
+  return at::argmax(logits(head, hidden_TD), -1);
 }
 
 }  // namespace rocket

@@ -1,158 +1,209 @@
-#include "backend/kv_cache.h"
+#include "backend/torch/kv_cache.h"
 
 #include <algorithm>
 
 #include "backend/torch/attention.h"
 #include "backend/torch/torch_backend.h"
+#include "backend/upload.h"
 
 namespace rocket {
-namespace {
 
-/// For LibTorch's attention: one slot a sequence, in buffers [slots, G, capacity, K] a layer.
-class TensorKvCache : public KvCache {
- public:
-  explicit TensorKvCache(const CacheShape& shape)
-      : KvCache(shape.layers),
-        keys_(static_cast<std::size_t>(shape.layers),
-              at::empty({0, shape.key_heads, 0, shape.head_dim},
-                        at::TensorOptions(shape.type).device(shape.device))),
-        values_(keys_) {}
+RangeKvCache::RangeKvCache(const CacheShape& shape)
+    : KvCache(shape.layers),
+      most_positions_(shape.positions),
+      keys_(static_cast<std::size_t>(shape.layers),
+            at::empty({0, shape.key_heads, shape.head_dim},
+                      at::TensorOptions(shape.type).device(shape.device))),
+      values_(keys_) {
+}
 
-  void open(std::int64_t sequence, std::int64_t capacity) override {
-    const bool reused = !free_.empty();
-    slot_[sequence] = reused ? free_.back() : static_cast<std::int64_t>(slot_.size());
-    if (reused) free_.pop_back();
-    length_[sequence] = 0;
-    make_room(slot_[sequence] + 1, capacity);
+void RangeKvCache::open(std::int64_t sequence, std::int64_t capacity) {
+  const std::int64_t begin = find_room(capacity);
+  ranges_[sequence] = {begin, capacity};
+  taken_[begin] = begin + capacity;
+  length_[sequence] = 0;
+}
+
+void RangeKvCache::close(std::int64_t sequence) {
+  taken_.erase(ranges_.at(sequence).begin);
+  ranges_.erase(sequence);
+  length_.erase(sequence);
+}
+
+/// The first gap that is wide enough. Where there is none, the ranges move together, into larger buffers
+/// where that does not suffice.
+std::int64_t RangeKvCache::find_room(std::int64_t capacity) {
+  std::int64_t free_from = 0, taken = 0;
+  for (const auto& [begin, end] : taken_) {
+    if (begin - free_from >= capacity) return free_from;
+    free_from = end;
+    taken += end - begin;
   }
+  if (positions_ - free_from >= capacity) return free_from;
+  const std::int64_t needed = taken + capacity;
+  rebuild(needed <= positions_ ? positions_ : std::max(needed, std::min(2 * positions_, most_positions_)));
+  return taken;
+}
 
-  void close(std::int64_t sequence) override {
-    free_.push_back(slot_.at(sequence));
-    slot_.erase(sequence);
-    length_.erase(sequence);
-  }
-
-  at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) override {
-    at::Tensor& keys = keys_[static_cast<std::size_t>(layer)];
-    at::Tensor& values = values_[static_cast<std::size_t>(layer)];
-    write(keys, k_TGK);
-    write(values, v_TGK);
-    copy_forks(layer);
-    at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
-    for (const Read& read : reads_) {
-      const auto [first, fresh, cached] = read.rows;
-      const auto seen = [&](const at::Tensor& buffer) {
-        return buffer.select(0, read.slot).narrow(1, 0, cached + fresh).unsqueeze(0);
-      };
-      const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
-      out.narrow(0, first, fresh).copy_(attend_batch(q, seen(keys), seen(values), mask).squeeze(0));
+/// One layer after the other, so that hardly more than the new buffers is held.
+void RangeKvCache::rebuild(std::int64_t positions) {
+  std::vector<std::int64_t> order;
+  for (const auto& [sequence, range] : ranges_) order.push_back(sequence);
+  std::ranges::sort(order, {}, [&](std::int64_t s) { return ranges_.at(s).begin; });
+  std::vector<std::int64_t> from, to;
+  taken_.clear();
+  std::int64_t next = 0;
+  for (const std::int64_t sequence : order) {
+    Range& range = ranges_.at(sequence);
+    for (std::int64_t i = 0; i < length_.at(sequence); ++i) {
+      from.push_back(range.begin + i);
+      to.push_back(next + i);
     }
-    if (steps_.rows.defined()) step(keys, values, q_THK, mask, out);
-    return out;
+    range.begin = next;
+    next += range.capacity;
+    taken_[range.begin] = next;
   }
-
- protected:
-  void place(const PackedRows& rows) override {
-    steps_ = {};
-    reads_.clear();
-    std::vector<std::int64_t> step_rows, step_slots, step_lengths;
-    for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
-      const std::int64_t sequence = rows.sequences[s], fresh = rows.length(s);
-      if (fresh != 1) {
-        reads_.push_back({slot_.at(sequence), {rows.starts[s], fresh, length_.at(sequence)}});
-        continue;
-      }
-      step_rows.push_back(rows.starts[s]);
-      step_slots.push_back(slot_.at(sequence));
-      step_lengths.push_back(length_.at(sequence));
+  const at::Device device = keys_[0].device();
+  const at::Tensor from_P = upload(from, device), to_P = upload(to, device);
+  for (auto* buffers : {&keys_, &values_}) {
+    for (at::Tensor& buffer : *buffers) {
+      at::Tensor moved = at::empty({positions, buffer.size(1), buffer.size(2)}, buffer.options());
+      if (!from.empty()) moved.index_copy_(0, to_P, buffer.index_select(0, from_P));
+      buffer = std::move(moved);
     }
-    if (step_rows.empty()) return;
-    const auto index = [&](const auto& values) {
-      return at::tensor(values, at::kLong).to(keys_[0].device());
+  }
+  positions_ = positions;
+}
+
+void RangeKvCache::place(const PackedRows& rows) {
+  rows_ = {};
+  steps_ = {};
+  std::vector<std::int64_t> places, from, to, starts, begins, used;
+  for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+    const std::int64_t sequence = rows.sequences[s];
+    const CachedRows::Part part{{rows.starts[s], rows.length(s), length_.at(sequence)},
+                                ranges_.at(sequence).begin};
+    for (std::int64_t i = 0; i < part.rows.fresh; ++i) places.push_back(part.begin + part.rows.cached + i);
+    starts.push_back(part.rows.first_row);
+    begins.push_back(part.begin);
+    used.push_back(part.used());
+    rows_.most_rows = std::max(rows_.most_rows, part.rows.fresh);
+    rows_.most_used = std::max(rows_.most_used, part.used());
+    rows_.parts.push_back(part);
+  }
+  starts.push_back(rows.tokens());
+  begins.push_back(positions_);
+  list_forks(from, to);
+  // All in one go.
+  std::vector<std::int64_t> all;
+  for (const auto* list : {&places, &from, &to, &starts, &begins, &used})
+    all.insert(all.end(), list->begin(), list->end());
+  const at::Tensor wide = upload(all, keys_[0].device());
+  const auto lengths = [](const auto&... lists) {
+    return std::vector<std::int64_t>{static_cast<std::int64_t>(lists.size())...};
+  };
+  const auto parts = wide.split_with_sizes(lengths(places, from, to, starts, begins, used), 0);
+  rows_.places_T = parts[0];
+  rows_.copy_from_F = parts[1];
+  rows_.copy_to_F = parts[2];
+  const at::Tensor narrow =
+      wide.narrow(0, wide.size(0) - parts[3].size(0) - parts[4].size(0) - parts[5].size(0),
+                  parts[3].size(0) + parts[4].size(0) + parts[5].size(0))
+          .to(at::kInt);
+  const auto lists = narrow.split_with_sizes(lengths(starts, begins, used), 0);
+  rows_.row_starts = lists[0];
+  rows_.begins = lists[1];
+  rows_.used_S = lists[2];
+}
+
+void RangeKvCache::list_forks(std::vector<std::int64_t>& from, std::vector<std::int64_t>& to) const {
+  std::unordered_map<std::int64_t, std::vector<std::int64_t>> sources;  // of sequences that take over
+  for (const Fork& fork : forks()) {
+    const Range& theirs = ranges_.at(fork.from);
+    const auto known = sources.find(fork.from);
+    std::vector<std::int64_t> places;
+    for (std::int64_t i = 0; i < fork.length; ++i) {
+      const bool passed_on = known != sources.end() && i < static_cast<std::int64_t>(known->second.size());
+      places.push_back(passed_on ? known->second[static_cast<std::size_t>(i)] : theirs.begin + i);
+      to.push_back(ranges_.at(fork.to).begin + i);
+    }
+    from.insert(from.end(), places.begin(), places.end());
+    sources[fork.to] = std::move(places);
+  }
+}
+
+void RangeKvCache::copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) {
+  for (auto* buffers : {&keys_, &values_}) {
+    at::Tensor& x_PGK = (*buffers)[static_cast<std::size_t>(layer)];
+    x_PGK.narrow(0, ranges_.at(to).begin, length).copy_(x_PGK.narrow(0, ranges_.at(from).begin, length));
+  }
+}
+
+at::Tensor RangeKvCache::attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
+                                const at::Tensor& v_TGK, const Mask& mask) {
+  const auto store = [&](at::Tensor& buffer_PGK, const at::Tensor& x_TGK) {
+    buffer_PGK.index_copy_(0, rows_.places_T, x_TGK);
+    if (rows_.copy_to_F.size(0) > 0)
+      buffer_PGK.index_copy_(0, rows_.copy_to_F, buffer_PGK.index_select(0, rows_.copy_from_F));
+  };
+  at::Tensor &keys = keys_[static_cast<std::size_t>(layer)],
+             &values = values_[static_cast<std::size_t>(layer)];
+  store(keys, k_TGK);
+  store(values, v_TGK);
+  return look(rows_, q_THK, keys, values, mask);
+}
+
+at::Tensor RangeKvCache::look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
+                              const at::Tensor& values_PGK, const Mask& mask) {
+  at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
+  bool has_steps = false;
+  for (const CachedRows::Part& part : rows.parts) {
+    const auto [first, fresh, cached] = part.rows;
+    has_steps |= fresh == 1;
+    if (fresh <= 1) continue;
+    const auto seen = [&](const at::Tensor& buffer) {
+      return buffer.narrow(0, part.begin, part.used()).transpose(0, 1).unsqueeze(0);
     };
-    steps_ = {index(step_rows), index(step_slots), index(step_lengths),
-              *std::max_element(step_lengths.begin(), step_lengths.end()) + 1,
-              *std::max_element(step_slots.begin(), step_slots.end()) + 1};
+    const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
+    out.narrow(0, first, fresh).copy_(attend_batch(q, seen(keys_PGK), seen(values_PGK), mask).squeeze(0));
   }
-
-  void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override {
-    for (auto* buffers : {&keys_, &values_}) {
-      at::Tensor& x_SGMK = (*buffers)[static_cast<std::size_t>(layer)];
-      x_SGMK.select(0, slot_.at(to))
-          .narrow(1, 0, length)
-          .copy_(x_SGMK.select(0, slot_.at(from)).narrow(1, 0, length));
-    }
-  }
-
- private:
-  /// A sequence that reads several rows.
-  struct Read {
-    std::int64_t slot;
-    SequenceRows rows;
+  if (!has_steps) return out;
+  const Steps& s = steps();
+  const std::int64_t n = s.places_NM.size(0), longest = s.places_NM.size(1), groups = keys_PGK.size(1),
+                     dim = keys_PGK.size(2);
+  const auto seen = [&](const at::Tensor& buffer) {
+    return buffer.index_select(0, s.places_NM.flatten()).view({n, longest, groups, dim}).transpose(1, 2);
   };
-  /// The sequences that go on by one row, all in one call.
-  struct Steps {
-    at::Tensor rows, slots, lengths;
-    std::int64_t longest = 0, slots_used = 0;
-  };
+  // The query heads of one key head stand as its positions: nothing is repeated.
+  const at::Tensor q = q_THK.index_select(0, s.rows_N).view({n, groups, q_THK.size(1) / groups, dim});
+  at::Tensor allowed = s.position_1M <= s.last_N1;
+  if (mask.window > 0) allowed = allowed.logical_and(s.position_1M > s.last_N1 - mask.window);
+  const at::Tensor mixed =
+      at::scaled_dot_product_attention(q, seen(keys_PGK), seen(values_PGK), allowed.view({n, 1, 1, longest}));
+  return out.index_copy_(0, s.rows_N, mixed.reshape({n, -1}));
+}
 
-  /// The new rows' keys or values to their places.
-  void write(at::Tensor& buffer_SGMK, const at::Tensor& x_TGK) const {
-    for (const auto& [slot, rows] : reads_) {
-      buffer_SGMK.select(0, slot)
-          .narrow(1, rows.cached, rows.fresh)
-          .copy_(x_TGK.narrow(0, rows.first_row, rows.fresh).transpose(0, 1));
-    }
-    if (!steps_.rows.defined()) return;
-    buffer_SGMK.index_put_({steps_.slots, at::indexing::Slice(), steps_.lengths},
-                           x_TGK.index_select(0, steps_.rows));
+const RangeKvCache::Steps& RangeKvCache::steps() {
+  if (steps_.rows_N.defined()) return steps_;
+  std::vector<std::int64_t> rows, begins, last;
+  for (const CachedRows::Part& part : rows_.parts) {
+    if (part.rows.fresh != 1) continue;
+    rows.push_back(part.rows.first_row);
+    begins.push_back(part.begin);
+    last.push_back(part.rows.cached);
   }
-
-  /// The query heads of one key head stand as its positions: nothing is repeated. Slots that take no part see
-  /// key 0, and what they give is not looked at.
-  void step(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& q_THK, const Mask& mask,
-            at::Tensor& out) const {
-    const std::int64_t key_heads = keys.size(1), dim = keys.size(3), n = steps_.slots_used;
-    at::Tensor q = at::zeros({n, key_heads, q_THK.size(1) / key_heads, dim}, q_THK.options());
-    q.index_copy_(0, steps_.slots, q_THK.index_select(0, steps_.rows).view({-1, key_heads, q.size(2), dim}));
-    at::Tensor last = at::zeros({n, 1}, steps_.lengths.options());
-    last.index_copy_(0, steps_.slots, steps_.lengths.unsqueeze(1));
-    const at::Tensor position = at::arange(steps_.longest, steps_.lengths.options()).unsqueeze(0);
-    at::Tensor allowed = position <= last;
-    if (mask.window > 0) allowed = allowed.logical_and(position > last - mask.window);
-    const auto used = [&](const at::Tensor& x) { return x.narrow(0, 0, n).narrow(2, 0, steps_.longest); };
-    const at::Tensor mixed = at::scaled_dot_product_attention(q, used(keys), used(values),
-                                                              allowed.view({n, 1, 1, steps_.longest}));
-    out.index_copy_(0, steps_.rows, mixed.reshape({n, -1}).index_select(0, steps_.slots));
-  }
-
-  /// Buffers grow by doubling.
-  void make_room(std::int64_t slots, std::int64_t capacity) {
-    const at::Tensor& first = keys_.front();
-    if (first.size(0) >= slots && first.size(2) >= capacity) return;
-    const std::int64_t wider = first.size(0) >= slots ? first.size(0) : std::max(slots, 2 * first.size(0));
-    const std::int64_t longer = std::max(first.size(2), capacity);
-    for (auto* buffers : {&keys_, &values_}) {
-      for (at::Tensor& old : *buffers) {
-        at::Tensor larger = at::zeros({wider, old.size(1), longer, old.size(3)}, old.options());
-        larger.narrow(0, 0, old.size(0)).narrow(2, 0, old.size(2)).copy_(old);
-        old = larger;
-      }
-    }
-  }
-
-  std::vector<at::Tensor> keys_, values_;  // by layer
-  std::unordered_map<std::int64_t, std::int64_t> slot_;
-  std::vector<std::int64_t> free_;
-  std::vector<Read> reads_;  // of the forward under way
-  Steps steps_;
-};
-
-}  // namespace
+  const at::Device device = keys_[0].device();
+  steps_.rows_N = upload(rows, device);
+  steps_.last_N1 = upload(last, device).unsqueeze(1);
+  steps_.position_1M = at::arange(std::ranges::max(last) + 1, steps_.last_N1.options()).unsqueeze(0);
+  // Behind a sequence's last position its own first one stands, which the mask hides.
+  steps_.places_NM = upload(begins, device).unsqueeze(1) +
+                     at::where(steps_.position_1M <= steps_.last_N1, steps_.position_1M, 0);
+  return steps_;
+}
 
 std::unique_ptr<KvCache> TorchBackend::make_cache(const CacheShape& shape) const {
-  return std::make_unique<TensorKvCache>(shape);
+  return std::make_unique<RangeKvCache>(shape);
 }
 
 std::int64_t TorchBackend::cache_bytes(const CacheShape& shape) const {

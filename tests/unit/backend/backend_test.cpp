@@ -173,7 +173,7 @@ TEST_P(Backends, HeadSumsAreFloat) {
   const Backend& b = GetParam().backend;
   const LinearWeight head = b.prepare_head(weight, true);
   EXPECT_LT((b.logits(head, x) - logits).abs().max().item<double>(), 1e-5) << "not rounded to the type";
-  EXPECT_TRUE(b.best(head, x).equal(logits.argmax(-1)));
+  EXPECT_TRUE(b.best(head, x).cpu().equal(logits.argmax(-1)));
   const at::Tensor nll = -at::log_softmax(logits, -1).gather(1, targets.unsqueeze(1)).squeeze(1);
   EXPECT_LT((b.nll(head, x, targets) - nll).abs().max().item<double>(), 1e-5);
 }

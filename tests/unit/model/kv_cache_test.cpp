@@ -4,7 +4,11 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "backend/cpu/cpu_backend.h"
+#include "backend/torch/kv_cache.h"
 #include "base/error.h"
 #include "support.h"
 
@@ -141,6 +145,73 @@ TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, KvCacheTest, testing::Values(&cpu_backend(), &torch_backend()));
 
+/// Sequences of random lengths come and go, and forks begin in the middle of it; each step is compared.
+TEST_P(KvCacheTest, RangesMoveTogetherAndHoldNoMoreThanAsked) {
+  constexpr std::int64_t kMost = 64;
+  const DecoderConfig& c = decoder.config();
+  const auto cache = GetParam()->make_cache({c.layers, c.kv_heads, c.head_dim, at::kFloat, at::kCPU, kMost});
+  std::mt19937 draw(7);
+  const auto random = [&](std::int64_t least, std::int64_t most) {
+    return std::uniform_int_distribution<std::int64_t>(least, most)(draw);
+  };
+  Sequences texts;
+  std::map<std::int64_t, std::int64_t> capacity;  // of the open sequences
+  std::int64_t open = 0;
+  for (int turn = 0; turn < 60; ++turn) {
+    const std::int64_t wanted = random(3, 30);
+    while (open + wanted > kMost) {
+      const auto leaves = std::next(capacity.begin(), random(0, std::ssize(capacity) - 1));
+      cache->close(leaves->first);
+      open -= leaves->second;
+      capacity.erase(leaves);
+    }
+    std::vector<TokenId> text;
+    for (std::int64_t i = 0; i < wanted; ++i) text.push_back(static_cast<TokenId>(random(3, 400)));
+    const auto sequence = std::ssize(texts);
+    std::int64_t shared = 0;
+    if (!capacity.empty() && turn % 3 == 0) {
+      const auto& [from, of_other] = *std::prev(capacity.end());
+      shared = random(1, std::min(cache->length(from), wanted - 1));
+      std::copy_n(texts[static_cast<std::size_t>(from)].begin(), shared, text.begin());
+      cache->fork(from, sequence, shared, wanted);
+    } else {
+      cache->open(sequence, wanted);
+    }
+    texts.push_back(text);
+    capacity[sequence] = wanted;
+    open += wanted;
+    // The new one reads some of its text, the others go on by one where they have not ended.
+    std::vector<std::int64_t> chosen, begin, end;
+    for (const auto& [s, size] : capacity) {
+      const std::int64_t from = cache->length(s);
+      if (from == size) continue;
+      chosen.push_back(s);
+      begin.push_back(from);
+      end.push_back(s == sequence ? random(from + 1, size) : from + 1);
+    }
+    const PackedRows rows = piece(texts, chosen, begin, end);
+    const at::Tensor hidden = decoder.hidden(rows, nullptr, cache.get());
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      const auto& whole_text = texts[static_cast<std::size_t>(chosen[i])];
+      const at::Tensor expected = decoder.hidden(pack(Sequences{whole_text}, at::kCPU), nullptr);
+      EXPECT_LT(test::largest_difference(test::rows_of(hidden, rows, i),
+                                         expected.narrow(0, begin[i], end[i] - begin[i])),
+                2e-5)
+          << "turn " << turn << ", sequence " << chosen[i] << " from " << begin[i];
+    }
+    if (const auto* ranges = dynamic_cast<const RangeKvCache*>(cache.get())) {
+      EXPECT_LE(ranges->positions(), kMost);
+    }
+  }
+}
+
+TEST_P(KvCacheTest, ATextLongerThanAllThatIsAskedHasRoom) {
+  const DecoderConfig& c = decoder.config();
+  const auto cache = GetParam()->make_cache({c.layers, c.kv_heads, c.head_dim, at::kFloat, at::kCPU, 4});
+  cache->open(0, 8);
+  expect_rows(decoder.hidden(piece(sequences, {0}, {0}, {8}), nullptr, cache.get()), 0, 0);
+}
+
 class KvCacheBits : public testing::Test {
  protected:
   c10::InferenceMode inference;
@@ -155,7 +226,7 @@ class KvCacheBits : public testing::Test {
 
 TEST_F(KvCacheBits, StepsHaveTheSameBitsWhateverCompanyAndThreads) {
   const auto cache_of = [&](const std::vector<std::int64_t>& open) {
-    auto cache = decoder.make_cache();
+    auto cache = decoder.make_cache(64);
     for (const std::int64_t s : open) cache->open(s, 8);
     return cache;
   };
