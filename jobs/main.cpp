@@ -1,11 +1,29 @@
 // The `rocket` program: reads the command line, then hands it to the engine, which brings LibTorch along.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/stop.h"
 #include "command_line.h"
+
+namespace {
+
+/// Ends the process without a word to the libraries: LibTorch takes its tables of operators apart on the way
+/// out, which is a third of the time of a short command. All files are closed and all ranks have left by now.
+[[noreturn]] void end(int code) {
+  std::fflush(nullptr);
+#ifdef ROCKET_ENDS_AT_ONCE
+  // A tool that was loaded to watch the process says on the way out what it has seen.
+  const bool watched = std::getenv("LD_PRELOAD") || std::getenv("CUDA_INJECTION64_PATH");
+  if (!watched) _exit(code);
+#endif
+  std::exit(code);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   rocket::hold_stop_signals();  // until the engine is there
@@ -19,5 +37,5 @@ int main(int argc, char** argv) {
     return static_cast<int>(rocket::ExitCode::internal);
   }
   const auto execute = reinterpret_cast<decltype(&rocket_execute)>(dlsym(engine, "rocket_execute"));
-  return execute(&*line.command);
+  end(execute(&*line.command));
 }
