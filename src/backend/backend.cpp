@@ -31,7 +31,7 @@ void add_backend(at::DeviceType type, const Backend& backend) {
 }
 
 const Backend& backend_for(at::Device device, at::ScalarType compute) {
-  static const CudaBackend cuda;
+  static const CudaBackend cuda(gpu_steps());
   if (device.is_cuda()) return cuda;
   if (const auto added = added_backends().find(device.type()); added != added_backends().end())
     return *added->second;

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -51,6 +52,9 @@ class Backend {
                                          std::span<const at::Tensor> bias_O) const = 0;
   /// LlamaRMSNorm: the mean square in float32.
   virtual at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const = 0;
+  /// {x + y, its norm}; without gradients the sum may use the memory of x, which nobody else must hold.
+  virtual std::array<at::Tensor, 2> add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD,
+                                                 const at::Tensor& weight_D, double eps) const = 0;
   /// x [T, H, K] turned by half rotation: the pairs are (i, i + K / 2), as in transformers. May use the
   /// memory of x, which nobody else must hold.
   virtual at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const = 0;

@@ -206,8 +206,9 @@ at::Tensor Decoder::Weights::rest_of_layer(std::int64_t layer, const at::Tensor&
                                            const at::Tensor& mixed, const Forward& f) const {
   const MarkedWork mark(layer);
   const LayerNorms& n = norms[static_cast<std::size_t>(layer)];
-  const at::Tensor y_TD = plus(x_TD, project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0]);
-  return plus(y_TD, mlp_block(linears, layer, backend.rms_norm(y_TD, n.mlp_D, config.norm_eps), f));
+  const at::Tensor attended_TD = project<1>(mixed, linears, {layer * linears_per_layer + o}, f)[0];
+  const auto [y_TD, normed_TD] = backend.add_rms_norm(x_TD, attended_TD, n.mlp_D, config.norm_eps);
+  return plus(y_TD, mlp_block(linears, layer, normed_TD, f));
 }
 
 Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device) {

@@ -1,8 +1,11 @@
 #include "backend/cuda/attention.h"
 
+#include <c10/core/DeviceGuard.h>
+
 #include <optional>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/steps.h"
 #include "backend/torch/kv_cache.h"
 
 namespace rocket {
@@ -10,15 +13,42 @@ namespace {
 
 class FlashKvCache final : public RangeKvCache {
  public:
-  using RangeKvCache::RangeKvCache;
+  FlashKvCache(const CacheShape& shape, const GpuSteps* steps) : RangeKvCache(shape), steps_(steps) {}
 
  protected:
+  void store(const CachedRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, at::Tensor& keys_PGK,
+             at::Tensor& values_PGK) override {
+    if (steps_ == nullptr || !steps_take({k_TGK, v_TGK, keys_PGK}))
+      return RangeKvCache::store(rows, k_TGK, v_TGK, keys_PGK, values_PGK);
+    const c10::DeviceGuard on_device(k_TGK.device());
+    copy_rows(k_TGK, v_TGK, keys_PGK, values_PGK, {}, rows.places_T);
+    if (rows.copy_to_F.size(0) > 0)
+      copy_rows(keys_PGK, values_PGK, keys_PGK, values_PGK, rows.copy_from_F, rows.copy_to_F);
+  }
+
   /// The kernels read where a range begins and how much of it is in use; its end is not asked for.
   at::Tensor look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
                   const at::Tensor& values_PGK, const Mask& mask) override {
     return flash_attention({rows.row_starts, rows.begins, rows.used_S, rows.most_rows, rows.most_used}, q_THK,
                            keys_PGK, values_PGK, mask);
   }
+
+ private:
+  void copy_rows(const at::Tensor& k, const at::Tensor& v, at::Tensor& keys, at::Tensor& values,
+                 const at::Tensor& from, const at::Tensor& to) const {
+    require_launch(
+        "keys and values",
+        steps_->store_rows({.k = k.const_data_ptr(),
+                            .v = v.const_data_ptr(),
+                            .keys = keys.mutable_data_ptr(),
+                            .values = values.mutable_data_ptr(),
+                            .from = from.defined() ? from.const_data_ptr<std::int64_t>() : nullptr,
+                            .to = to.const_data_ptr<std::int64_t>(),
+                            .rows = to.size(0),
+                            .row_bytes = static_cast<std::int64_t>(keys.stride(0) * keys.itemsize())}));
+  }
+
+  const GpuSteps* steps_;
 };
 
 }  // namespace
@@ -51,7 +81,7 @@ at::Tensor CudaBackend::attend(const AttentionRows& rows, const at::Tensor& q_TH
 
 std::unique_ptr<KvCache> CudaBackend::make_cache(const CacheShape& shape) const {
   if (!flash_knows(shape.type, shape.head_dim)) return TorchBackend::make_cache(shape);
-  return std::make_unique<FlashKvCache>(shape);
+  return std::make_unique<FlashKvCache>(shape, steps_);
 }
 
 }  // namespace rocket

@@ -141,16 +141,21 @@ void RangeKvCache::copy(std::int64_t layer, std::int64_t from, std::int64_t to, 
 
 at::Tensor RangeKvCache::attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                                 const at::Tensor& v_TGK, const Mask& mask) {
-  const auto store = [&](at::Tensor& buffer_PGK, const at::Tensor& x_TGK) {
-    buffer_PGK.index_copy_(0, rows_.places_T, x_TGK);
-    if (rows_.copy_to_F.size(0) > 0)
-      buffer_PGK.index_copy_(0, rows_.copy_to_F, buffer_PGK.index_select(0, rows_.copy_from_F));
-  };
   at::Tensor &keys = keys_[static_cast<std::size_t>(layer)],
              &values = values_[static_cast<std::size_t>(layer)];
-  store(keys, k_TGK);
-  store(values, v_TGK);
+  store(rows_, k_TGK, v_TGK, keys, values);
   return look(rows_, q_THK, keys, values, mask);
+}
+
+void RangeKvCache::store(const CachedRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                         at::Tensor& keys_PGK, at::Tensor& values_PGK) {
+  const auto each = [&](at::Tensor& buffer_PGK, const at::Tensor& x_TGK) {
+    buffer_PGK.index_copy_(0, rows.places_T, x_TGK);
+    if (rows.copy_to_F.size(0) > 0)
+      buffer_PGK.index_copy_(0, rows.copy_to_F, buffer_PGK.index_select(0, rows.copy_from_F));
+  };
+  each(keys_PGK, k_TGK);
+  each(values_PGK, v_TGK);
 }
 
 at::Tensor RangeKvCache::look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,

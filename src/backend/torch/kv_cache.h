@@ -46,6 +46,9 @@ class RangeKvCache : public KvCache {
   void place(const PackedRows& rows) override;
   void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override;
 
+  /// Rows of a layer's k and v [T, G, K] to their places, then the beginnings that sequences take over.
+  virtual void store(const CachedRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
+                     at::Tensor& keys_PGK, at::Tensor& values_PGK);
   /// Attention of the rows to the keys and values in their ranges, which hold the new ones: [T, H * K].
   virtual at::Tensor look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
                           const at::Tensor& values_PGK, const Mask& mask);

@@ -1,3 +1,5 @@
+#include <c10/core/GradMode.h>
+
 #include "backend/torch/torch_backend.h"
 
 namespace rocket {
@@ -11,6 +13,12 @@ at::Tensor TorchBackend::rms_norm(const at::Tensor& x_TD, const at::Tensor& weig
   const at::Tensor wide = x_TD.to(at::kFloat);
   const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + eps);
   return weight_D * (wide * scale).to(x_TD.scalar_type());
+}
+
+std::array<at::Tensor, 2> TorchBackend::add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD,
+                                                     const at::Tensor& weight_D, double eps) const {
+  const at::Tensor sum_TD = c10::GradMode::is_enabled() ? x_TD + y_TD : x_TD.add_(y_TD);
+  return {sum_TD, rms_norm(sum_TD, weight_D, eps)};
 }
 
 at::Tensor TorchBackend::rotation_values(const at::Tensor& x, at::ScalarType type, at::Device device) const {

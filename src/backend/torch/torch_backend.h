@@ -17,6 +17,8 @@ class TorchBackend : public Backend {
   std::vector<at::Tensor> linear(const at::Tensor& x_TI, std::span<const LinearWeight* const> weights,
                                  std::span<const at::Tensor> bias_O) const override;
   at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const override;
+  std::array<at::Tensor, 2> add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD, const at::Tensor& weight_D,
+                                         double eps) const override;
   at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const override;
   at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                     const at::Tensor& v_TGK, const Mask& mask) const override;
