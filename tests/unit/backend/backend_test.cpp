@@ -103,6 +103,17 @@ TEST_P(Backends, RmsNorm) {
       true);
 }
 
+TEST_P(Backends, AddAndRmsNorm) {
+  expect_agreement(
+      {4 * numbers({14, 24}, 0.6180339), 3 * numbers({14, 24}, 0.4142135)},
+      [](const Backend& b, const std::vector<at::Tensor>& x) {
+        const at::Tensor weight = (1 + numbers({24}, 0.3)).to(at::kBFloat16).to(x[0].scalar_type());
+        const auto [sum, normed] = b.add_rms_norm(x[0].clone(), x[1], weight, 1e-5);
+        return std::vector{sum, normed};
+      },
+      true);
+}
+
 TEST_P(Backends, Rotate) {
   const at::Tensor angle = numbers({14, 8}, 0.57) * 6;
   expect_agreement(
