@@ -62,6 +62,19 @@ def wide_encoder(folder):
     return str(folder)
 
 
+def half_dropped(run):
+    """A threshold that drops about half of the records: the median over some of their cosine to the nearest other one."""
+    import h5py
+    import numpy as np
+
+    with h5py.File(run / "embed.h5") as file:
+        vectors = file["embedding"][()]
+    some = np.arange(0, len(vectors), 40)
+    cosines = vectors[some] @ vectors.T
+    cosines[np.arange(len(some)), some] = -1
+    return round(float(np.median(cosines.max(1))), 6)
+
+
 def prepare(folder, given):
     """Everything that the jobs stand on, computed once; {job: (command of rocket, what the peer is told)}."""
     rocket = BUILD / "rocket"
@@ -72,13 +85,16 @@ def prepare(folder, given):
     wide = write_config(folder, "wide", encoder={"path": wide_encoder(folder / "encoder")}, selection={"retrieve": 20000})
     if {"score", "finetune", "evaluate"} & set(given.jobs):
         run([rocket, "run", chain, "--quiet"], given.threads)
+    threshold = None
     if "select" in given.jobs:
         run([rocket, "embed", wide, "--quiet"], given.threads)
+        threshold = half_dropped(folder / "wide")
     told = {"run": str(folder / "chain"), "items": str(folder / "items.jsonl"), "corpus": corpus, "encoder": minilm(),
-            "wide": str(folder / "wide"), "all": str(LAB / "corpus.jsonl"), "threads": given.threads}
+            "wide": str(folder / "wide"), "all": str(LAB / "corpus.jsonl"), "threads": given.threads, "threshold": threshold}
     told |= {job: str(folder / f"peer-{job}") for job in JOBS}
     commands = {job: [rocket, job, chain, "--fresh", "--quiet"] for job in ("score", "finetune", "evaluate")}
-    commands |= {"embed": [rocket, "embed", small, "--fresh", "--quiet"], "select": [rocket, "select", wide, "--fresh", "--quiet"],
+    commands |= {"embed": [rocket, "embed", small, "--fresh", "--quiet"],
+                 "select": [rocket, "select", wide, "--fresh", "--quiet", "--set", f"selection.threshold={threshold}"],
                  "dedup": [rocket, "dedup", corpus, "--encoder", minilm(), "--output", folder / "kept.jsonl", "--quiet"]}
     (folder / "told.json").write_text(json.dumps(told))
     return commands

@@ -84,7 +84,7 @@ def select(told):
     similarity = np.minimum(vectors @ shots.T, 1).max(1)
     order = np.lexsort((np.arange(len(vectors)), -similarity))
     order = order[allowed[order]]
-    kept = order[near_walk(vectors[order], np.float32(0.9))]
+    kept = order[near_walk(vectors[order], np.float32(told["threshold"]))]
     with open(told["select"], "w", encoding="utf-8") as out:
         out.writelines(json.dumps({"record": int(i), "similarity": float(similarity[i]), **records[i]}) + "\n" for i in kept)
     seconds = time.perf_counter() - start
