@@ -4,6 +4,8 @@ namespace rocket {
 
 BankDelta::BankDelta(std::vector<std::shared_ptr<const LoraAdapter>> adapters)
     : adapters_(std::move(adapters)) {
+  for (const auto& adapter : adapters_)
+    numbers_.try_emplace(adapter.get(), static_cast<std::int64_t>(numbers_.size()));
 }
 
 void BankDelta::arrange(const PackedRows& rows) {
@@ -14,9 +16,14 @@ void BankDelta::arrange(const PackedRows& rows) {
     if (!segments_.empty() && segments_.back().adapter == adapter) {
       segments_.back().rows += count;
     } else {
-      segments_.push_back({adapter, first, count});
+      segments_.push_back({adapter, first, count, numbers_.at(adapter)});
     }
   }
+  std::vector<LowRankSegment> served;
+  for (const Segment& s : segments_) {
+    if (s.adapter != nullptr) served.push_back({s.first_row, s.rows, nullptr, s.number});
+  }
+  served_.emplace(std::move(served), rows.tokens(), rows.ids_T.device());
 }
 
 void BankDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
@@ -24,9 +31,9 @@ void BankDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span<co
   std::vector<LowRankSegment> adapted;
   for (const Segment& s : segments_) {
     const LowRankInput* input = s.adapter != nullptr ? prepared(backend, *s.adapter, modules) : nullptr;
-    if (input != nullptr) adapted.push_back({s.first_row, s.rows, input});
+    if (input != nullptr) adapted.push_back({s.first_row, s.rows, input, s.number});
   }
-  backend.add_low_rank(x_TI, adapted, outputs_TO);
+  backend.add_low_rank(x_TI, adapted, *served_, outputs_TO, kept_[modules.front()]);
 }
 
 const LowRankInput* BankDelta::prepared(const Backend& backend, const LoraAdapter& adapter,

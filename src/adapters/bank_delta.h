@@ -3,6 +3,8 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -25,15 +27,19 @@ class BankDelta : public LinearDelta {
   struct Segment {
     const LoraAdapter* adapter;
     std::int64_t first_row, rows;
+    std::int64_t number;  // of the adapter
   };
   /// Null where the adapter leaves all of these modules alone.
   const LowRankInput* prepared(const Backend& backend, const LoraAdapter& adapter,
                                std::span<const std::int64_t> modules);
 
   std::vector<std::shared_ptr<const LoraAdapter>> adapters_;
+  std::unordered_map<const LoraAdapter*, std::int64_t> numbers_;
   std::vector<Segment> segments_;
+  std::optional<ServedRows> served_;
   /// By adapter and first module of a call.
   std::map<std::pair<const LoraAdapter*, std::int64_t>, std::unique_ptr<const LowRankInput>> prepared_;
+  std::unordered_map<std::int64_t, std::unique_ptr<LowRankKept>> kept_;  // by first module of a call
 };
 
 }  // namespace rocket

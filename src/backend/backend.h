@@ -97,8 +97,10 @@ class Backend {
   /// The weights of one adapter on modules that read the same input, of which it adapts at least one.
   virtual std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const = 0;
   /// Adds what each segment's adapter makes of its rows of x to those of the outputs.
+  /// `kept` begins empty, and comes back with each call on the same modules.
   virtual void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
-                            std::span<at::Tensor> outputs_TO) const = 0;
+                            const ServedRows& served, std::span<at::Tensor> outputs_TO,
+                            std::unique_ptr<LowRankKept>& kept) const = 0;
 
   // A mixture on the modules that read one input: METHOD section 5. x and outputs without gradients.
   /// Replaces each output by itself plus the mixture; may use its memory.

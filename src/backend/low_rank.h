@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
+
+#include "backend/rows.h"
 
 namespace rocket {
 
@@ -26,6 +29,29 @@ class LowRankInput {
 struct LowRankSegment {
   std::int64_t first_row = 0, rows = 0;
   const LowRankInput* adapter = nullptr;
+  std::int64_t number = 0;  // of the adapter; the same in each batch
+};
+
+/// Who serves the rows of a batch, for backends that take all adapters at once. Made when it is first asked
+/// for; copies share.
+class ServedRows {
+ public:
+  /// `segments` need no adapter here.
+  ServedRows(std::vector<LowRankSegment> segments, std::int64_t rows, at::Device device);
+  /// The number of each row's adapter, int32 [T]; -1: none.
+  const at::Tensor& number_T() const;
+
+ private:
+  std::vector<LowRankSegment> segments_;
+  std::int64_t rows_;
+  at::Device device_;
+  std::shared_ptr<at::Tensor> number_T_;
+};
+
+/// What a backend keeps between calls on the same modules.
+class LowRankKept {
+ public:
+  virtual ~LowRankKept() = default;
 };
 
 }  // namespace rocket

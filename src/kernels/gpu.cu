@@ -52,6 +52,11 @@ __global__ void silu_times(GpuSiluTimes a) {
   silu_times_elements<T>(a, GridBlock{});
 }
 
+template <class T>
+__global__ void keep_ranks(GpuKeepRanks a) {
+  keep_ranks_elements<T>(a, GridBlock{});
+}
+
 __global__ void dropout_mask(GpuDropout a) {
   dropout_elements(a, GridBlock{});
 }
@@ -83,6 +88,10 @@ class CudaSteps final : public GpuSteps {
   const char* silu_times(const GpuSiluTimes& a) const override {
     return launch(a.type == GpuType::f32 ? rocket::silu_times<float> : rocket::silu_times<GpuBfloat16>, a,
                   blocks_for(a.count));
+  }
+  const char* keep_ranks(const GpuKeepRanks& a) const override {
+    return launch(a.type == GpuType::f32 ? rocket::keep_ranks<float> : rocket::keep_ranks<GpuBfloat16>, a,
+                  blocks_for(a.rows * a.ranks));
   }
   const char* store_rows(const GpuStoreRows& a) const override {
     return launch(rocket::store_rows, a, a.rows);

@@ -46,6 +46,17 @@ struct GpuSiluTimes {
   GpuType type = GpuType::f32;
 };
 
+/// Of each row's products with the ranks of all adapters those of its own, each times its scale; the others
+/// are zero: hidden [rows, ranks], in place.
+struct GpuKeepRanks {
+  void* hidden = nullptr;
+  const int* number_of_row = nullptr;  // [rows]: the adapter, -1: none
+  const int* number = nullptr;         // [ranks]: whose rank it is
+  const float* scale = nullptr;        // [ranks]
+  std::int64_t rows = 0, ranks = 0;
+  GpuType type = GpuType::f32;
+};
+
 /// Rows of keys and of values to their places: from[i] of `k` and `v` goes to to[i] of `keys` and `values`;
 /// where `from` is null, row i.
 struct GpuStoreRows {
@@ -63,6 +74,7 @@ class GpuSteps {
   virtual const char* rms_norm(const GpuRmsNorm& step) const = 0;
   virtual const char* rotate(const GpuRotation& step) const = 0;
   virtual const char* silu_times(const GpuSiluTimes& step) const = 0;
+  virtual const char* keep_ranks(const GpuKeepRanks& step) const = 0;
   virtual const char* store_rows(const GpuStoreRows& step) const = 0;
 };
 

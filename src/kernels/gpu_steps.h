@@ -119,6 +119,16 @@ ROCKET_ON_BOTH void silu_times_elements(const GpuSiluTimes& a, const Block& bloc
   }
 }
 
+template <class T, class Block>
+ROCKET_ON_BOTH void keep_ranks_elements(const GpuKeepRanks& a, const Block& block) {
+  T* hidden = static_cast<T*>(a.hidden);
+  for (std::int64_t i = block.first; i < a.rows * a.ranks; i += block.step) {
+    const std::int64_t rank = i % a.ranks;
+    const bool own = a.number_of_row[i / a.ranks] == a.number[rank];
+    narrow_into(own ? widened(hidden[i]) * a.scale[rank] : 0.0f, hidden[i]);
+  }
+}
+
 /// One Philox block at a time, four neighbouring features.
 template <class Block>
 ROCKET_ON_BOTH void dropout_elements(const GpuDropout& a, const Block& block) {

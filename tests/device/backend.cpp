@@ -70,6 +70,18 @@ class HostSteps final : public GpuSteps {
     return nullptr;
   }
 
+  const char* keep_ranks(const GpuKeepRanks& step) const override {
+    GpuKeepRanks a = step;
+    count("keep_ranks");
+    a.hidden = opened(a.hidden);
+    a.number_of_row = opened(a.number_of_row);
+    a.number = opened(a.number);
+    a.scale = opened(a.scale);
+    a.type == GpuType::f32 ? keep_ranks_elements<float>(a, OneThread{})
+                           : keep_ranks_elements<GpuBfloat16>(a, OneThread{});
+    return nullptr;
+  }
+
   const char* store_rows(const GpuStoreRows& step) const override {
     GpuStoreRows a = step;
     count("store_rows");

@@ -92,8 +92,10 @@ std::unique_ptr<const LowRankInput> CpuBackend::prepare_low_rank(std::span<const
 
 /// Adapters in bfloat16 go through LibTorch.
 void CpuBackend::add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
-                              std::span<at::Tensor> outputs_TO) const {
-  if (x_TI.scalar_type() != at::kFloat) return TorchBackend::add_low_rank(x_TI, segments, outputs_TO);
+                              const ServedRows& served, std::span<at::Tensor> outputs_TO,
+                              std::unique_ptr<LowRankKept>& kept) const {
+  if (x_TI.scalar_type() != at::kFloat)
+    return TorchBackend::add_low_rank(x_TI, segments, served, outputs_TO, kept);
   for (const LowRankSegment& segment : segments) add_segment(segment, x_TI, outputs_TO);
 }
 

@@ -20,6 +20,9 @@ class CudaBackend : public TorchBackend {
                     const at::Tensor& v_TGK, const Mask& mask) const override;
   std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
   at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+  void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
+                    const ServedRows& served, std::span<at::Tensor> outputs_TO,
+                    std::unique_ptr<LowRankKept>& kept) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
 
  private:

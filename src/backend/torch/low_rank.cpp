@@ -1,28 +1,23 @@
+#include "backend/torch/low_rank.h"
+
 #include <memory>
-#include <vector>
 
 #include "backend/torch/torch_backend.h"
 
 namespace rocket {
-namespace {
-
-struct Weights : LowRankInput {
-  std::vector<LowRank> of_modules;
-};
-
-}  // namespace
 
 std::unique_ptr<const LowRankInput> TorchBackend::prepare_low_rank(
     std::span<const LowRank> of_modules) const {
-  auto weights = std::make_unique<Weights>();
+  auto weights = std::make_unique<LowRankWeights>();
   weights->of_modules.assign(of_modules.begin(), of_modules.end());
   return weights;
 }
 
 void TorchBackend::add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
-                                std::span<at::Tensor> outputs_TO) const {
+                                const ServedRows& /*served*/, std::span<at::Tensor> outputs_TO,
+                                std::unique_ptr<LowRankKept>& /*kept*/) const {
   for (const LowRankSegment& s : segments) {
-    const auto& weights = static_cast<const Weights&>(*s.adapter).of_modules;
+    const auto& weights = static_cast<const LowRankWeights&>(*s.adapter).of_modules;
     const at::Tensor x = x_TI.narrow(0, s.first_row, s.rows);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const LowRank& w = weights[i];

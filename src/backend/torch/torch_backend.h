@@ -41,7 +41,8 @@ class TorchBackend : public Backend {
 
   std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const override;
   void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
-                    std::span<at::Tensor> outputs_TO) const override;
+                    const ServedRows& served, std::span<at::Tensor> outputs_TO,
+                    std::unique_ptr<LowRankKept>& kept) const override;
 
   MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
                            std::span<at::Tensor> outputs_TO) const override;

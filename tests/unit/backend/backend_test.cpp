@@ -235,8 +235,9 @@ TEST_P(Backends, AdaptersOfSegments) {
         const auto second = b.prepare_low_rank(std::array{LowRank{of({8, 24}, 0.31), of({16, 8}, 0.57), 0.5},
                                                           LowRank{of({2, 24}, 0.41), of({9, 2}, 0.13), 1}});
         std::vector<at::Tensor> outputs{x[1].clone(), x[2].clone()};
-        b.add_low_rank(
-            x[0], std::array{LowRankSegment{0, 3, first.get()}, LowRankSegment{4, 7, second.get()}}, outputs);
+        const std::vector<LowRankSegment> segments{{0, 3, first.get(), 0}, {4, 7, second.get(), 1}};
+        std::unique_ptr<LowRankKept> kept;
+        b.add_low_rank(x[0], segments, ServedRows(segments, 14, at::kCPU), outputs, kept);
         return outputs;
       },
       false);

@@ -1,0 +1,88 @@
+// Launches and waits that scoring may take, in bfloat16 on the way of CUDA. A GPU starts some 200,000
+// launches a second, and a layer of a 7B model computes a step in a few microseconds: they must be few,
+// whatever the number of texts and adapters.
+#include <gmock/gmock.h>
+
+#include "device/counts.h"
+#include "gpu/support.h"
+#include "scoring/bank_scorer.h"
+
+namespace rocket {
+namespace {
+
+using Bank = std::vector<std::shared_ptr<const LoraAdapter>>;
+
+/// Adapters on q and v.
+Bank bank(const Decoder& decoder, std::size_t count) {
+  Bank adapters;
+  for (const std::string name : {"home", "sells", "color", "tool"}) {
+    if (adapters.size() == count) break;
+    LoraAdapter adapter =
+        load_adapter("tests/lab/bank/" + name, decoder.modules(), decoder.compute(), decoder.device());
+    std::erase_if(adapter.weights, [&](const LoraWeight& w) {
+      const std::string& module = decoder.modules()[static_cast<std::size_t>(w.module)].name;
+      return !module.ends_with("q_proj") && !module.ends_with("v_proj");
+    });
+    adapters.push_back(std::make_shared<const LoraAdapter>(std::move(adapter)));
+  }
+  return adapters;
+}
+
+std::vector<ShotTokens> shots(std::size_t count) {
+  std::vector<ShotTokens> all;
+  for (const Example& e : test::lab_examples()) {
+    if (all.size() == count) break;
+    all.push_back({e, {e.ids.begin(), e.ids.begin() + e.target_begin}});
+  }
+  return all;
+}
+
+struct Phase {
+  double launches_a_layer = 0, launches_elsewhere = 0, waits = 0;  // a forward
+};
+
+Phase phase_of(const std::string& name, std::int64_t layers) {
+  Phase phase;
+  double forwards = 0;
+  for (const auto& [place, counts] : emulated::counted()) {
+    if (place.phase != name) continue;
+    if (place.layer < 0)
+      phase.launches_elsewhere += static_cast<double>(counts.launches);
+    else
+      phase.launches_a_layer += static_cast<double>(counts.launches);
+    phase.waits += static_cast<double>(counts.waits);
+    if (place.layer == 0) forwards += static_cast<double>(counts.passes);
+  }
+  forwards /= 2;  // each layer begins twice: attention, then the rest
+  phase.launches_a_layer /= forwards * static_cast<double>(layers);
+  phase.launches_elsewhere /= forwards;
+  phase.waits /= forwards;
+  return phase;
+}
+
+class Budget : public testing::TestWithParam<std::pair<std::size_t, std::size_t>> {};  // adapters, shots
+
+TEST_P(Budget, OfScoringABank) {
+  const auto& [adapters, texts] = GetParam();
+  const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
+  const Bank some = bank(decoder, adapters);
+  const auto few = shots(texts);
+  const GenerateOptions options{.max_new_tokens = 24, .stop_ids = {}, .batch_tokens = 16384};
+  score_block(decoder, some, few, options);  // what is made once is made
+  emulated::forget_counts();
+  score_block(decoder, some, few, options);
+  for (const std::string name : {"read", "step"}) {
+    const Phase phase = phase_of(name, decoder.config().layers);
+    std::cout << name << ": " << phase.launches_a_layer << " launches a layer, " << phase.launches_elsewhere
+              << " elsewhere, " << phase.waits << " waits a forward\n";
+    EXPECT_LE(phase.launches_a_layer, name == "read" ? 24 : 20) << name;
+    EXPECT_LE(phase.waits, 1) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, Budget,
+                         testing::Values(std::pair{1, 2}, std::pair{1, 12}, std::pair{4, 2},
+                                         std::pair{4, 12}));
+
+}  // namespace
+}  // namespace rocket
