@@ -194,6 +194,10 @@ class Chain(unittest.TestCase):
                 if row["layer"] >= 0:
                     self.assertGreater(row["launches"], 0)
                     self.assertGreater(row["passes"] or row["phase"] == "backward", 0)
+            ends = [json.loads(line) for file in (pathlib.Path(folder) / "run/events").rglob("*") if file.is_file()
+                    for line in file.read_text().splitlines() if '"end"' in line]
+            on_gpu = {event["job"] for event in ends if event["device_memory_bytes"] > 0}
+            self.assertEqual(on_gpu, {"score", "embed", "finetune", "evaluate"}, ends)
             run(GPU, "score", config, pathlib.Path(folder) / "two", ranks=2, ROCKET_DEVICE_COUNTS=str(counts))
             for rank in (0, 1):
                 self.assertTrue(json.loads((counts.parent / f"counts.json.rank-{rank}").read_text()))

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/cuda_backend.h"
 #include "kernels/gram.h"
 
 namespace rocket {
@@ -275,9 +276,13 @@ TEST_P(Backends, SumsOverAll) {
   EXPECT_LT((GetParam().backend.gram(panels, panels) - expected).abs().max().item<double>(), 1e-12);
 }
 
+/// What a GPU's backend does where rocket was built without the CUDA tool kit.
+const CudaBackend kWithoutToolKit(nullptr);
+
 const Who kWho[] = {{"cpu_float32", cpu_backend(), at::kFloat, 1e-5},
                     {"cpu_bfloat16", cpu_backend(), at::kBFloat16, 0.02},
                     {"torch_float32", torch_backend(), at::kFloat, 1e-5},
+                    {"cuda_without_tool_kit", kWithoutToolKit, at::kFloat, 1e-5},
                     {"torch_bfloat16", torch_backend(), at::kBFloat16, 0.02}};
 
 INSTANTIATE_TEST_SUITE_P(All, Backends, testing::ValuesIn(kWho),
