@@ -53,7 +53,6 @@ Phase phase_of(const std::string& name, std::int64_t layers) {
     phase.waits += static_cast<double>(counts.waits);
     if (place.layer == 0) forwards += static_cast<double>(counts.passes);
   }
-  forwards /= 2;  // each layer begins twice: attention, then the rest
   phase.launches_a_layer /= forwards * static_cast<double>(layers);
   phase.launches_elsewhere /= forwards;
   phase.waits /= forwards;
@@ -75,7 +74,8 @@ TEST_P(Budget, OfScoringABank) {
     const Phase phase = phase_of(name, decoder.config().layers);
     std::cout << name << ": " << phase.launches_a_layer << " launches a layer, " << phase.launches_elsewhere
               << " elsewhere, " << phase.waits << " waits a forward\n";
-    EXPECT_LE(phase.launches_a_layer, name == "read" ? 24 : 20) << name;
+    // Reading joins the adapters' weights, which takes three launches once for these texts.
+    EXPECT_LE(phase.launches_a_layer, name == "read" ? 20 + 3 : 20) << name;
     EXPECT_LE(phase.waits, 1) << name;
   }
 }
