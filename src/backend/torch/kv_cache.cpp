@@ -99,18 +99,14 @@ void RangeKvCache::place(const PackedRows& rows) {
   for (const auto* list : {&places, &from, &to, &starts, &begins, &used})
     all.insert(all.end(), list->begin(), list->end());
   const at::Tensor wide = upload(all, keys_[0].device());
-  const auto lengths = [](const auto&... lists) {
-    return std::vector<std::int64_t>{static_cast<std::int64_t>(lists.size())...};
-  };
-  const auto parts = wide.split_with_sizes(lengths(places, from, to, starts, begins, used), 0);
+  const auto places_and_forks = std::ssize(places) + std::ssize(from) + std::ssize(to);
+  const auto parts = wide.split_with_sizes(
+      {std::ssize(places), std::ssize(from), std::ssize(to), wide.size(0) - places_and_forks}, 0);
   rows_.places_T = parts[0];
   rows_.copy_from_F = parts[1];
   rows_.copy_to_F = parts[2];
-  const at::Tensor narrow =
-      wide.narrow(0, wide.size(0) - parts[3].size(0) - parts[4].size(0) - parts[5].size(0),
-                  parts[3].size(0) + parts[4].size(0) + parts[5].size(0))
-          .to(at::kInt);
-  const auto lists = narrow.split_with_sizes(lengths(starts, begins, used), 0);
+  const auto lists =
+      parts[3].to(at::kInt).split_with_sizes({std::ssize(starts), std::ssize(begins), std::ssize(used)}, 0);
   rows_.row_starts = lists[0];
   rows_.begins = lists[1];
   rows_.used_S = lists[2];
