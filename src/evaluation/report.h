@@ -120,7 +120,4 @@ std::string render_report(const ReportData& data);
 std::vector<std::pair<std::int64_t, float>> sample_curve(std::vector<float> similarity,
                                                          std::int64_t points = 400);
 
-/// The 95 % interval of a share after Wilson; (0, 1) for no items.
-std::pair<double, double> wilson_interval(std::int64_t correct, std::int64_t items);
-
 }  // namespace rocket

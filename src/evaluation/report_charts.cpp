@@ -5,6 +5,7 @@
 #include <map>
 
 #include "evaluation/report_svg.h"
+#include "statistics/proportion.h"
 
 namespace rocket::report {
 namespace {

@@ -7,6 +7,7 @@
 #include "evaluation/report_html.h"
 #include "evaluation/report_names.h"
 #include "evaluation/report_svg.h"
+#include "statistics/proportion.h"
 
 namespace rocket::report {
 namespace {

@@ -5,20 +5,10 @@
 
 #include "base/random.h"
 #include "selection/standings.h"
+#include "statistics/resample.h"
 
 namespace rocket {
 namespace {
-
-/// How often each shot is in one resampled set.
-std::vector<int> resample(std::int64_t shots, std::uint64_t seed, std::uint64_t number) {
-  static const std::uint64_t draws = stream("bootstrap");
-  std::vector<int> counts(static_cast<std::size_t>(shots));
-  const auto first = number * static_cast<std::uint64_t>(shots);
-  for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(shots); ++i) {
-    ++counts[static_cast<std::size_t>(uniform(seed, draws, first + i) * static_cast<double>(shots))];
-  }
-  return counts;
-}
 
 /// Sum over a resampled set of how much worse one adapter is than another, shot by shot.
 double total(std::span<const double> worse_by, const std::vector<int>& counts) {
@@ -70,8 +60,9 @@ std::vector<BootstrapShare> compare_with_best(const BankScores& scores, std::uin
   const Figure perplexity(perplexities, index_of_best(standings.rows, false), shots);
   const Figure accuracy(misses, index_of_best(standings.rows, true), shots);
   std::vector<BootstrapShare> shares(adapters, {0, 0});
+  const std::uint64_t draws = stream("bootstrap");
   for (std::int64_t number = 0; number < resamples; ++number) {
-    const std::vector<int> counts = resample(scores.shots, seed, static_cast<std::uint64_t>(number));
+    const std::vector<int> counts = resample(scores.shots, seed, draws, static_cast<std::uint64_t>(number));
     for (std::size_t i = 0; i < adapters; ++i) {
       shares[i].perplexity += perplexity.holds_up(i, counts);
       shares[i].accuracy += accuracy.holds_up(i, counts);

@@ -6,6 +6,9 @@ STREAMS = {
     "experts": 0x6952c13688cc1dfe,
     "records.random": 0x7e377261e99ea9b6,
     "records.kde": 0x18f6a3506c6ad1e3,
+    "comparison.items": 0xd50868bfc680036f,
+    "comparison.runs": 0x3934d4bd0bcddac3,
+    "comparison.spread": 0xec1c4876e82ac494,
 }
 LOW = np.uint64(0xFFFFFFFF)
 

@@ -1,0 +1,30 @@
+// How many items a difference needs.
+#pragma once
+
+#include <cstdint>
+
+namespace rocket {
+
+/// What is assumed of two systems, and how sure their comparison is to be.
+struct PowerPlan {
+  /// The share of the items that exactly one of the two answers right. It is known only afterwards; the items
+  /// that are needed grow about in proportion to it.
+  double discordance = 0.25;
+  double level = 0.05;  // of the two-sided test
+  double power = 0.8;   // how often a difference that is there is found
+};
+
+/// How often the exact McNemar test at plan.level finds a difference in accuracy (share, above 0): exact,
+/// over all numbers of discordant items that are likelier than one in a million. A plan whose discordance is
+/// below the difference is taken to have a discordance equal to it.
+double mcnemar_power(std::int64_t items, double difference, const PowerPlan& plan);
+
+/// The items at which that reaches plan.power. (The normal approximation of Connor 1987 gives some 5 % less,
+/// because the exact test is more careful than its level.)
+std::int64_t items_needed(double difference, const PowerPlan& plan);
+
+/// The smallest difference that so many items show with plan.power, to 0.0001; at most plan.discordance; 0:
+/// none.
+double detectable_difference(std::int64_t items, const PowerPlan& plan);
+
+}  // namespace rocket
