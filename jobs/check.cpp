@@ -21,6 +21,7 @@
 #include "pipeline/table.h"
 #include "pipeline/task_data.h"
 #include "selection/expert_choice.h"
+#include "statistics/power.h"
 
 namespace rocket {
 
@@ -275,6 +276,9 @@ std::string check_jobs(const Session& session, const std::vector<std::string>& j
   if (!found.long_texts.empty()) text += "encoder: " + found.long_texts + "\n";
   if (found.base_parameters > 0) text += about_base(session, found);
   if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
+  if (const std::string note = note_on_power(found.items, systems_of(session.config));
+      found.items > 0 && !note.empty())
+    found.notes.push_back("evaluate: " + note);
   if (!found.sandbox.empty())
     found.notes.push_back(fmt::format("code tasks: programs run in {}", found.sandbox));
   for (const std::string& note : found.notes) text += fmt::format("note: {}\n", note);

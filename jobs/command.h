@@ -30,7 +30,7 @@ struct Command {
   std::string one_job;                   // check: this job only
   std::string form = "mixture", folder;  // export; sweep snapshot: the folder
   bool plain = false, decode = false;    // tokenize
-  std::string action;                    // sweep: list, run, table, snapshot
+  std::string action;                    // sweep: list, run, table, comparison, snapshot
   DedupRequest dedup;
   int point = -1;   // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
   RankCores cores;  // of this process, before any library with threads is loaded

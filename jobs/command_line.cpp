@@ -83,8 +83,8 @@ void add_inspect(CLI::App& app, Command& command) {
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
   sub->add_option(
       "TABLE", command.table,
-      "scores, shots, similarity, experts, selection, training, adapter_training, evaluation, items or "
-      "jobs");
+      "scores, shots, similarity, experts, selection, training, adapter_training, evaluation, comparison "
+      "(which differences between systems are beyond chance), items or jobs");
   sub->add_option("--base", command.base, "Base that an adapter folder is checked against")->type_name("DIR");
   sub->add_option("--format", command.format, "text, json or csv")
       ->check(CLI::IsMember({"text", "json", "csv"}))
@@ -94,10 +94,12 @@ void add_inspect(CLI::App& app, Command& command) {
 void add_sweep(CLI::App& app, Command& command) {
   CLI::App* sub = app.add_subcommand("sweep", "Run one configuration at many points");
   sub->add_option("SWEEP", command.target, "Sweep file (YAML)")->required();
-  sub->add_option("ACTION", command.action,
-                  "list, run, table, or snapshot: copy SWEEP and its configuration into a folder")
+  sub->add_option(
+         "ACTION", command.action,
+         "list, run, table, comparison (of the systems of each point; points that differ in the seed "
+         "alone are runs of one), or snapshot: copy SWEEP and its configuration into a folder")
       ->required()
-      ->check(CLI::IsMember({"list", "run", "table", "snapshot"}));
+      ->check(CLI::IsMember({"list", "run", "table", "comparison", "snapshot"}));
   sub->add_option("--point", command.point,
                   "run: this point only, from 0 (default: SLURM_ARRAY_TASK_ID, else all)")
       ->check(CLI::NonNegativeNumber);

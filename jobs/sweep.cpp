@@ -11,7 +11,9 @@
 #include "comm/watch.h"
 #include "jobs.h"
 #include "pipeline/proof.h"
-#include "pipeline/run_tables.h"
+#include "pipeline/results.h"
+#include "pipeline/system_comparison.h"
+#include "pipeline/table.h"
 
 namespace rocket {
 
@@ -29,9 +31,10 @@ struct PointResult {
 std::optional<PointResult> result_of(const Sweep& sweep, const SweepPoint& point) {
   const RunDirectory run(fs::path(sweep.runs) / point.name);
   if (!is_proven(run, "evaluate")) return std::nullopt;
-  const Shown evaluation = run_table(run, "evaluation");
-  for (const auto& row : std::get<Table>(evaluation).rows) {
-    if (row[0] == "expert") return PointResult{row[3].get<double>(), row[4].get<double>()};
+  const StoredEvaluation evaluation = read_evaluation_result(run);
+  for (std::size_t s = 0; s < evaluation.systems.size(); ++s) {
+    if (evaluation.systems[s] == "expert")
+      return PointResult{evaluation.accuracy(s), evaluation.standard_error(s)};
   }
   return std::nullopt;
 }
@@ -119,6 +122,60 @@ Table sweep_table(const Sweep& sweep) {
   return table;
 }
 
+/// Points that differ in nothing but the seed, and have been evaluated.
+struct EvaluatedGroup {
+  const SweepPoint* first = nullptr;
+  std::vector<EvaluatedRun> runs;
+};
+
+/// In the order of their first points.
+std::vector<EvaluatedGroup> evaluated_groups(const Sweep& sweep) {
+  std::vector<EvaluatedGroup> groups;
+  std::map<std::string, std::size_t> known;
+  for (const SweepPoint& point : sweep.points) {
+    const RunDirectory run(fs::path(sweep.runs) / point.name);
+    if (!is_proven(run, "evaluate")) {
+      log::info("point {} is not compared: it has not been evaluated", point.name);
+      continue;
+    }
+    const auto [group, is_new] = known.emplace(group_of(point), groups.size());
+    if (is_new) groups.push_back({&point, {}});
+    groups[group->second].runs.push_back({"point " + point.name, read_evaluation_result(run)});
+  }
+  return groups;
+}
+
+/// The comparison of each group's systems: the settings that vary, but not the seed; how many runs; the
+/// pairs.
+Table sweep_comparison(const Command& command, const Sweep& sweep) {
+  if (sweep.job == kTrainAdapter)
+    fail_data("{}: its job is {}, which evaluates no systems", command.target, kTrainAdapter);
+  Table all;
+  for (const EvaluatedGroup& group : evaluated_groups(sweep)) {
+    const Table pairs =
+        in_context(fmt::format("point {} and those that differ in the seed", group.first->name),
+                   [&] { return comparison_table(paired_answers(group.runs)); });
+    std::vector<json> place;
+    all.columns.clear();
+    for (const std::string& key : sweep.varying) {
+      if (key == "seed") continue;
+      all.columns.push_back(key);
+      place.emplace_back(setting_of(*group.first, key));
+    }
+    all.columns.emplace_back("runs");
+    place.emplace_back(group.runs.size());
+    all.columns.insert(all.columns.end(), pairs.columns.begin(), pairs.columns.end());
+    for (const auto& pair : pairs.rows) {
+      auto& row = all.rows.emplace_back(place);
+      row.insert(row.end(), pair.begin(), pair.end());
+    }
+  }
+  if (all.rows.empty())
+    fail_data("{}: no point has been evaluated: `rocket sweep {} run` does it", command.target,
+              command.target);
+  return all;
+}
+
 Table point_list(const Sweep& sweep) {
   Table table{{"point", "name"}, {}};
   table.columns.insert(table.columns.end(), sweep.varying.begin(), sweep.varying.end());
@@ -193,7 +250,9 @@ void sweep(Comm& comm, const Command& command, const Placement& placement) {
     return;
   }
   on_root(comm, [&] {
-    const Table table = command.action == "list" ? point_list(points) : sweep_table(points);
+    const Table table = command.action == "list"         ? point_list(points)
+                        : command.action == "comparison" ? sweep_comparison(command, points)
+                                                         : sweep_table(points);
     print_result(render(table, table_format(command.format)));
   });
 }

@@ -18,6 +18,17 @@ struct ReportSystem {
   std::int64_t correct = 0, items = 0;
   bool ours = false;  // the run's own expert; the others are what it is compared with
   std::optional<std::int64_t> nothing_found = std::nullopt;  // generations without an answer; null: not known
+  std::optional<double> best = std::nullopt;  // probability to be the best of all; null: not known
+};
+
+/// Two systems by their names, as compare_systems has them.
+struct ReportDifference {
+  std::string a, b;
+  double difference = 0, low = 0, high = 0;  // accuracy of a minus that of b, and its 95 % interval
+  std::int64_t a_only = 0, b_only = 0;       // items that one alone answers right
+  double p_holm = 1;
+  bool beyond_chance = false;
+  bool ours = false;  // the run's own expert is one of the two
 };
 
 struct ReportAdapter {
@@ -103,7 +114,8 @@ struct ReportData {
   std::string run, task, version, config_path;
   std::vector<std::pair<std::string, std::string>> settings;
   std::vector<ReportSystem> systems;
-  std::optional<double> chance;  // accuracy of a guess; null: not known
+  std::vector<ReportDifference> differences;  // of all pairs of systems
+  std::optional<double> chance;               // accuracy of a guess; null: not known
   std::optional<ReportBank> bank;
   std::optional<ReportSimilarity> similarity;
   std::optional<ReportSelection> selection;

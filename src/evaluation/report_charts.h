@@ -13,6 +13,12 @@ namespace rocket::report {
 std::string systems_chart(const std::vector<ReportSystem>& systems, std::optional<double> chance,
                           double width);
 
+/// Those that a picture has room for: all, or where there are more than twelve those of the run's own expert.
+std::vector<ReportDifference> drawn_differences(const std::vector<ReportDifference>& all);
+
+/// Differences with 95 % intervals, one row a pair; dots of those that may be chance are open.
+std::string differences_chart(const std::vector<ReportDifference>& pairs, double width);
+
 /// Perplexity against accuracy of the bank; adapters far beyond the others stand in a margin at the right.
 std::string bank_chart(const ReportBank& bank, double width);
 

@@ -31,10 +31,6 @@ std::string fact(std::string_view title, const std::string& value, const std::st
   return fmt::format("<div><dt>{}</dt><dd>{}<small>{}</small></dd></div>\n", title, value, note);
 }
 
-std::string points(double difference) {
-  return fmt::format("{}{:.1f}", difference < 0 ? "−" : "+", std::abs(100 * difference));
-}
-
 std::string gain(const ReportSystem& ours, const ReportSystem& other, std::string_view title) {
   return fact(title, points(share_of(ours) - share_of(other)), "points; it has " + percent(share_of(other)));
 }
@@ -55,6 +51,44 @@ std::vector<std::string> experts_of(const ReportData& data) {
     }
   }
   return names;
+}
+
+std::string differences_table(const std::vector<ReportDifference>& pairs) {
+  Table table({{"pair"},
+               {"difference"},
+               {"95\u00A0% interval"},
+               {"only the first right"},
+               {"only the second"},
+               {"p after Holm"},
+               {"beyond chance"}},
+              Table::On::phones_stacked);
+  for (const ReportDifference& pair : pairs) {
+    table.row({escape(fmt::format("{} − {}", pair.a, pair.b)), points(pair.difference),
+               fmt::format("{} to {}", points(pair.low), points(pair.high)), grouped(pair.a_only),
+               grouped(pair.b_only), figure(pair.p_holm), pair.beyond_chance ? "yes" : "no"});
+  }
+  return table.str();
+}
+
+/// Every pair of systems: a picture, and the same as a table.
+std::string differences_part(const ReportData& data) {
+  if (data.differences.empty()) {
+    return "";
+  }
+  const std::vector<ReportDifference> drawn = drawn_differences(data.differences);
+  const std::string rest = drawn.size() < data.differences.size()
+                               ? fmt::format(" {} of {} pairs are drawn; the table has all.", drawn.size(),
+                                             data.differences.size())
+                               : "";
+  return "<h3>Differences between the systems</h3>\n" +
+         fmt::format(
+             "<p class=\"read\">A dot is how many points more of the items the first system answers right "
+             "than the second, the bar its 95\u00A0% interval (paired bootstrap). A filled dot is beyond "
+             "chance: McNemar\u2019s exact test, p below 0.05 after Holm\u2019s correction over {} pairs. "
+             "An open dot may be chance.{}</p>\n",
+             data.differences.size(), rest) +
+         figure_of([&](double width) { return differences_chart(drawn, width); }) +
+         folded("All pairs as a table", differences_table(data.differences));
 }
 
 }  // namespace
@@ -98,7 +132,8 @@ std::string result_section(const ReportData& data) {
                {"accuracy"},
                {"standard error"},
                {"95\u00A0% interval"},
-               {"no answer found"}},
+               {"no answer found"},
+               {"is the best"}},
               Table::On::phones_stacked);
   for (const ReportSystem& system : data.systems) {
     const double share = share_of(system);
@@ -107,7 +142,8 @@ std::string result_section(const ReportData& data) {
         system.items > 0 ? std::sqrt(share * (1 - share) / static_cast<double>(system.items)) : 0;
     table.row({escape(system.label), grouped(system.correct), grouped(system.items), percent(share),
                fmt::format("{:.1f}", 100 * se), fmt::format("{:.1f} – {:.1f}", 100 * low, 100 * high),
-               system.nothing_found ? grouped(*system.nothing_found) : "–"},
+               system.nothing_found ? grouped(*system.nothing_found) : "–",
+               system.best ? percent(*system.best) : "–"},
               system.ours ? "ours" : "");
   }
   const std::string chance =
@@ -116,9 +152,12 @@ std::string result_section(const ReportData& data) {
   return section(
       "Result",
       "Exact match on the evaluation set. A dot is a system's accuracy, the bar its 95\u00A0% interval "
-      "(Wilson): where bars overlap widely, the order of the two systems may be chance." +
+      "(Wilson). Which differences are beyond chance, the pairs below say: they compare item by item. "
+      "\u201CIs the best\u201D is the probability that a system is the best of all "
+      "(bootstrap over the items)." +
           chance,
-      figure_of([&](double width) { return systems_chart(data.systems, data.chance, width); }) + table.str());
+      figure_of([&](double width) { return systems_chart(data.systems, data.chance, width); }) + table.str() +
+          differences_part(data));
 }
 
 namespace {

@@ -82,6 +82,9 @@ svg .candidate { fill: var(--card); stroke: var(--accent); stroke-width: 2; }
 svg .expert, svg .ours { fill: var(--accent); }
 svg .base-mark { fill: var(--warm); }
 svg .rival { fill: var(--quiet); }
+svg .open { fill: var(--card); stroke-width: 2; }
+svg .open.ours { stroke: var(--accent); }
+svg .open.rival { stroke: var(--quiet); }
 svg .interval { opacity: .38; }
 svg .kept { fill: var(--accent); opacity: .85; }
 svg .dropped { fill: var(--warm); opacity: .5; }

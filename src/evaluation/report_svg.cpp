@@ -51,6 +51,11 @@ std::string percent(double share) {
   return fmt::format("{:.1f}\u00A0%", 100 * share);
 }
 
+std::string points(double difference) {
+  const double shown = std::abs(100 * difference);
+  return fmt::format("{}{:.1f}", shown < 0.05 ? "" : difference < 0 ? "−" : "+", shown);
+}
+
 std::string figure(double value) {
   if (!std::isfinite(value)) {
     return std::isnan(value) ? "–" : value > 0 ? "∞" : "−∞";

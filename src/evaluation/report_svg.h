@@ -19,6 +19,8 @@ std::string escape(std::string_view text);
 
 /// "71.3 %", one decimal.
 std::string percent(double share);
+/// A difference of shares in points, with its sign: "+1.3".
+std::string points(double difference);
 /// Four significant digits, "1.2e+05" for very large, "∞".
 std::string figure(double value);
 /// "1,234,567".

@@ -10,6 +10,7 @@
 #include "pipeline/report_selection.h"
 #include "pipeline/results.h"
 #include "pipeline/run_tables.h"
+#include "pipeline/system_comparison.h"
 #include "scoring/chance.h"
 #include "selection/bootstrap.h"
 #include "selection/heavy_shots.h"
@@ -25,6 +26,25 @@ std::vector<ReportSystem> systems_of(const RunDirectory& run, const StoredEvalua
                        result.items, result.systems[s] == "expert", result.nothing_found(s)});
   }
   return systems;
+}
+
+void add_comparison(const StoredEvaluation& result, ReportData& data) {
+  const PairedAnswers answers = paired_answers({{data.run, result}});
+  const Comparison comparison = compare_systems(answers);
+  for (ReportSystem& system : data.systems) system.best = comparison.best[answers.place_of(system.name)];
+  for (const SystemPair& pair : comparison.pairs) {
+    const std::string &a = answers.systems[pair.a], &b = answers.systems[pair.b];
+    data.differences.push_back({.a = a,
+                                .b = b,
+                                .difference = pair.difference,
+                                .low = pair.low,
+                                .high = pair.high,
+                                .a_only = pair.only_a,
+                                .b_only = pair.only_b,
+                                .p_holm = pair.p_holm,
+                                .beyond_chance = pair.beyond_chance(),
+                                .ours = a == "expert" || b == "expert"});
+  }
 }
 
 ReportAdapter adapter_of(const AdapterStanding& s, double exp_mean_nll) {
@@ -137,6 +157,7 @@ ReportData gather_report(const Session& session) {
   if (fs::exists(run.file("evaluate.h5"))) {
     const StoredEvaluation result = read_evaluation_result(run);
     data.systems = systems_of(run, result);
+    add_comparison(result, data);
     data.chance = chance_level(result.offered);
   }
   if (fs::exists(run.file("experts.json"))) {

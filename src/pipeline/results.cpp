@@ -1,6 +1,7 @@
 #include "pipeline/results.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -180,6 +181,15 @@ StoredEvaluation read_evaluation_result(const RunDirectory& run) {
 std::int64_t StoredEvaluation::correct_of(std::size_t system) const {
   const auto begin = correct.begin() + static_cast<std::ptrdiff_t>(system) * items;
   return std::count(begin, begin + items, 1);
+}
+
+double StoredEvaluation::accuracy(std::size_t system) const {
+  return static_cast<double>(correct_of(system)) / static_cast<double>(items);
+}
+
+double StoredEvaluation::standard_error(std::size_t system) const {
+  const double p = accuracy(system);
+  return std::sqrt(p * (1 - p) / static_cast<double>(items));
 }
 
 std::optional<std::int64_t> StoredEvaluation::nothing_found(std::size_t system) const {

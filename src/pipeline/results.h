@@ -52,6 +52,9 @@ struct StoredEvaluation {
   std::vector<std::optional<std::string>> extracted;  // [S, I]; nullopt: nothing was found
 
   std::int64_t correct_of(std::size_t system) const;
+  double accuracy(std::size_t system) const;
+  /// Binomial, of the accuracy.
+  double standard_error(std::size_t system) const;
   /// Of a system, generations in which no answer was found; nullopt in a file of an earlier version.
   std::optional<std::int64_t> nothing_found(std::size_t system) const;
 };

@@ -11,6 +11,7 @@
 #include "pipeline/corpus_data.h"
 #include "pipeline/proof.h"
 #include "pipeline/results.h"
+#include "pipeline/system_comparison.h"
 #include "scoring/chance.h"
 #include "selection/heavy_shots.h"
 #include "selection/standings.h"
@@ -36,6 +37,13 @@ json or_null(const std::optional<T>& value) {
 /// JSON has no infinity.
 json finite(double value) {
   return std::isfinite(value) ? json(value) : json(nullptr);
+}
+
+/// "base, best_single": the systems that one is better than beyond chance; null for none.
+json worse_systems(const PairedAnswers& answers, const Comparison& comparison, std::size_t place) {
+  std::vector<std::string> names;
+  for (const std::size_t worse : comparison.worse_than(place)) names.push_back(answers.systems[worse]);
+  return names.empty() ? json(nullptr) : json(fmt::format("{}", fmt::join(names, ", ")));
 }
 
 /// Places before `experts` has run are those of Algorithm 1 with both signals; nobody is chosen yet.
@@ -144,15 +152,25 @@ Shown evaluation(const RunDirectory& run) {
   require_file(run, "evaluate.h5", "evaluate");
   const StoredEvaluation result = read_evaluation_result(run);
   const json chance = or_null(chance_level(result.offered));
-  Table table{{"system", "correct", "items", "accuracy", "se", "nothing_found", "chance"}, {}};
+  const PairedAnswers answers = paired_answers({{run.root().string(), result}});
+  const Comparison against_others = compare_systems(answers);
+  Table table{
+      {"system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"}, {}};
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
-    const std::int64_t right = result.correct_of(s);
-    const double p = static_cast<double>(right) / static_cast<double>(result.items);
-    table.rows.push_back({result.systems[s], right, result.items, p,
-                          std::sqrt(p * (1 - p) / static_cast<double>(result.items)),
-                          or_null(result.nothing_found(s)), chance});
+    const std::size_t place = answers.place_of(result.systems[s]);
+    table.rows.push_back({result.systems[s], result.correct_of(s), result.items, result.accuracy(s),
+                          result.standard_error(s), or_null(result.nothing_found(s)), chance,
+                          against_others.best[place], worse_systems(answers, against_others, place)});
   }
   return table;
+}
+
+Shown comparison(const RunDirectory& run) {
+  require_file(run, "evaluate.h5", "evaluate");
+  const std::string name = run.root().string();
+  return in_context(name, [&] {
+    return comparison_table(paired_answers({{name, read_evaluation_result(run)}}));
+  });
 }
 
 /// Every system's answer to every item.
@@ -215,6 +233,7 @@ const std::vector<std::pair<std::string, TableMaker>>& makers() {
                                                                       {"selection", selection},
                                                                       {"training", training},
                                                                       {"evaluation", evaluation},
+                                                                      {"comparison", comparison},
                                                                       {"items", items},
                                                                       {"jobs", jobs},
                                                                       {"adapter_training", adapter_training}};

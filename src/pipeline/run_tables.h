@@ -14,7 +14,8 @@ namespace rocket {
 /// A table, or one object.
 using Shown = std::variant<Table, nlohmann::ordered_json>;
 
-/// "scores", "shots", "similarity", "experts", "selection", "training", "evaluation", "items", "jobs".
+/// "scores", "shots", "similarity", "experts", "selection", "training", "evaluation", "comparison", "items",
+/// "jobs", "adapter_training".
 const std::vector<std::string>& run_table_names();
 
 /// Throws usage (64) for an unknown name, data (65) naming the job that must run first where its file is

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <numeric>
 #include <span>
 
 #include "base/error.h"
@@ -164,13 +163,10 @@ SystemPair observed(const PairedAnswers& answers, std::size_t a, std::size_t b) 
 
 }  // namespace
 
-double PairedAnswers::accuracy(std::size_t system) const {
-  std::int64_t right = 0;
-  const auto length = static_cast<std::size_t>(items);
-  for (std::size_t row = system * length; row < correct.size(); row += systems.size() * length)
-    right += std::accumulate(correct.begin() + static_cast<std::ptrdiff_t>(row),
-                             correct.begin() + static_cast<std::ptrdiff_t>(row + length), std::int64_t{0});
-  return static_cast<double>(right) / static_cast<double>(runs * items);
+std::size_t PairedAnswers::place_of(const std::string& system) const {
+  const auto place = std::ranges::find(systems, system);
+  if (place == systems.end()) fail_internal("{} is not compared", system);
+  return static_cast<std::size_t>(place - systems.begin());
 }
 
 std::vector<std::size_t> Comparison::worse_than(std::size_t system) const {

@@ -15,8 +15,8 @@ struct PairedAnswers {
   std::int64_t items = 0;             // I
   std::vector<std::uint8_t> correct;  // [R, S, I], 0 or 1
 
-  /// Of a system over all runs.
-  double accuracy(std::size_t system) const;
+  /// Throws internal for a name that is none of `systems`.
+  std::size_t place_of(const std::string& system) const;
 };
 
 /// Two systems, by their places among the systems: a < b.

@@ -1,5 +1,7 @@
 #include "statistics/power.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -43,6 +45,28 @@ double detectable_difference(std::int64_t items, const PowerPlan& plan) {
     (mcnemar_power(items, middle, plan) < plan.power ? low : high) = middle;
   }
   return high;
+}
+
+std::string note_on_power(std::int64_t items, std::int64_t systems) {
+  if (systems < 2) return "";
+  const std::int64_t pairs = systems * (systems - 1) / 2;
+  PowerPlan plan;
+  const double level = plan.level;
+  plan.level /= static_cast<double>(pairs);
+  const double seen = detectable_difference(items, plan);
+  std::string needed;
+  for (const int points : {10, 5, 2, 1})
+    needed += fmt::format("{}{} {} {}", needed.empty() ? "" : ", ", points,
+                          points > 1 ? "points need" : "point needs", items_needed(points / 100.0, plan));
+  return fmt::format(
+      "{} items show {} between two of {} systems; {} (items at which McNemar's test finds the difference "
+      "with "
+      "probability {:g} at level {:g}, shared by {} pairs, where exactly one of the two systems is right on "
+      "{:g} % "
+      "of the items; the number is about proportional to that share)",
+      items,
+      seen > 0 ? fmt::format("a difference of {:.1f} points", 100 * seen) : std::string("no difference"),
+      systems, needed, plan.power, level, pairs, 100 * plan.discordance);
 }
 
 }  // namespace rocket

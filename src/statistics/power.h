@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace rocket {
 
@@ -26,5 +27,10 @@ std::int64_t items_needed(double difference, const PowerPlan& plan);
 /// The smallest difference that so many items show with plan.power, to 0.0001; at most plan.discordance; 0:
 /// none.
 double detectable_difference(std::int64_t items, const PowerPlan& plan);
+
+/// In words: the difference that so many items show between two of the systems, the items that 10, 5, 2 and 1
+/// points need, and what both assume: the defaults of PowerPlan, its level shared by all pairs of systems, as
+/// Holm's correction shares it at worst. Empty for less than two systems.
+std::string note_on_power(std::int64_t items, std::int64_t systems);
 
 }  // namespace rocket

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 #include <regex>
 #include <set>
 
@@ -86,6 +87,10 @@ ReportData full_report() {
   data.systems = {{"expert", "expert", 260, 300, true, 0},
                   {"base", "base", 92, 300, false, 41},
                   {"best_single", "best single", 109, 300}};
+  data.systems[0].best = 1;
+  data.differences = {{"expert", "base", 0.56, 0.5, 0.61, 170, 2, 1e-40, true, true},
+                      {"expert", "best_single", 0.5, 0.43, 0.56, 153, 2, 1e-30, true, true},
+                      {"base", "best_single", -0.057, -0.12, 0.01, 30, 47, 0.07, false, false}};
   data.chance = 0.25;
   data.bank = some_bank();
   data.similarity =
@@ -138,6 +143,9 @@ TEST(Report, EscapesHostileNames) {
   data.jobs = {{evil, evil, 1.0}};
   for (ReportSystem& system : data.systems) {
     system.label = evil;
+  }
+  for (ReportDifference& pair : data.differences) {
+    pair.a = pair.b = evil;
   }
   for (ReportAdapter& adapter : data.bank->adapters) {
     adapter.name = evil;
@@ -201,13 +209,99 @@ std::vector<std::string> cells_of(const std::string& page, const std::string& he
 
 TEST(Report, ShowsTheResult) {
   const std::string page = render_report(full_report());
-  EXPECT_THAT(cells_of(page, "expert"), ElementsAre("260", "300", "86.7\u00A0%", "2.0", "82.4 – 90.1", "0"));
+  EXPECT_THAT(cells_of(page, "expert"),
+              ElementsAre("260", "300", "86.7\u00A0%", "2.0", "82.4 – 90.1", "0", "100.0\u00A0%"));
   EXPECT_THAT(cells_of(page, "base"), testing::Contains("41"));
   EXPECT_THAT(cells_of(page, "best single"), testing::Contains("–")) << "of an older file it is not known";
   EXPECT_THAT(page, HasSubstr("A guess would be right in 25.0\u00A0%"));
   EXPECT_THAT(page, HasSubstr("<dt>Over the base</dt><dd>+56.0<small>"));
   EXPECT_THAT(page, HasSubstr("7 of 40 adapters cannot be told from the best by perplexity, 40 by accuracy"));
   EXPECT_THAT(page, HasSubstr("<td>67</td>"));  // kept records
+}
+
+struct Circle {
+  double x, y;
+};
+std::vector<Circle> circles(const std::string& picture) {
+  const std::regex dot("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"");
+  std::vector<Circle> found;
+  for (std::sregex_iterator it(picture.begin(), picture.end(), dot), end; it != end; ++it)
+    found.push_back({std::stod((*it)[1]), std::stod((*it)[2])});
+  return found;
+}
+
+TEST(Report, ShowsTheDifferences) {
+  const std::string page = render_report(full_report());
+  EXPECT_THAT(cells_of(page, "expert − base"),
+              ElementsAre("+56.0", "+50.0 to +61.0", "170", "2", "1.0e-40", "yes"));
+  EXPECT_THAT(cells_of(page, "base − best_single"),
+              ElementsAre("−5.7", "−12.0 to +1.0", "30", "47", "0.070", "no"));
+  EXPECT_THAT(page, HasSubstr("correction over 3 pairs"));
+}
+
+ReportData with_pairs(int systems) {
+  ReportData data = full_report();
+  data.differences.clear();
+  for (int a = 0; a < systems; ++a)
+    for (int b = a + 1; b < systems; ++b)
+      data.differences.push_back(
+          {.a = a == 0 ? "expert" : "expert:a-long-name-of-an-adapter-" + std::to_string(a),
+           .b = "expert:a-long-name-of-an-adapter-" + std::to_string(b),
+           .difference = 0.1 * (b - 4),
+           .low = 0.1 * (b - 4) - 0.05,
+           .high = 0.1 * (b - 4) + 0.05,
+           .beyond_chance = b != 4,
+           .ours = a == 0});
+  return data;
+}
+
+TEST(DifferencesChart, SaysInWordsWhatItShows) {
+  const std::string picture = report::differences_chart(full_report().differences, 330);
+  EXPECT_THAT(picture,
+              HasSubstr("<desc>expert − base: +56.0 points, 95 % interval +50.0 to +61.0, beyond chance; "));
+  EXPECT_THAT(
+      picture,
+      HasSubstr("base − best_single: −5.7 points, 95 % interval −12.0 to +1.0, may be chance</desc>"));
+  EXPECT_THAT(picture, HasSubstr("class=\"dot ours\""));
+  EXPECT_THAT(picture, HasSubstr("class=\"open rival\""));
+  EXPECT_THAT(picture, HasSubstr(">0</text>"));
+}
+
+TEST(DifferencesChart, KeepsMarksAndWordsInside) {
+  for (const double width : {920.0, 330.0}) {
+    const std::string picture = report::differences_chart(with_pairs(5).differences, width);
+    EXPECT_EQ(first_fault(picture), "");
+    const std::regex text(
+        "<text x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"(start|end)\" class=\"label( "
+        "strong)?\">([^<]*)<");
+    std::map<std::string, std::pair<double, double>>
+        rows;  // of a line: where the name ends, where the number begins
+    for (std::sregex_iterator it(picture.begin(), picture.end(), text), end; it != end; ++it) {
+      const double x = std::stod((*it)[1]), bold = (*it)[4].matched ? report::kBold : 1;
+      const double wide = bold * report::text_width((*it)[5].str());
+      const bool number = (*it)[5].str().find_first_not_of("+−.0123456789") == std::string::npos;
+      EXPECT_GE((*it)[3] == "end" ? x - wide : x, -1) << (*it)[5];
+      EXPECT_LE((*it)[3] == "end" ? x : x + wide, width) << (*it)[5];
+      (number ? rows[(*it)[2]].second : rows[(*it)[2]].first) = (*it)[3] == "start" ? x + wide
+                                                                : number            ? x - wide
+                                                                                    : x;
+    }
+    EXPECT_EQ(rows.size(), 10u);
+    for (const auto& [line, ends] : rows) EXPECT_LT(ends.first, ends.second) << line;
+    for (const Circle& dot : circles(picture)) {
+      EXPECT_GT(dot.x, 5);
+      EXPECT_LT(dot.x, width - 5);
+    }
+  }
+}
+
+TEST(DifferencesChart, DrawsThoseOfTheExpertWhereThereAreMany) {
+  const ReportData data = with_pairs(7);
+  const std::vector<ReportDifference> drawn = report::drawn_differences(data.differences);
+  EXPECT_EQ(drawn.size(), 6u);
+  EXPECT_TRUE(std::ranges::all_of(drawn, &ReportDifference::ours));
+  EXPECT_THAT(render_report(data), HasSubstr("6 of 21 pairs are drawn; the table has all"));
+  EXPECT_EQ(report::drawn_differences(with_pairs(5).differences).size(), 10u);
 }
 
 TEST(Report, OddNumbersDoNoHarm) {
@@ -257,17 +351,6 @@ std::pair<double, double> base_mark(const std::string& picture) {
   std::smatch found;
   EXPECT_TRUE(std::regex_search(picture, found, mark)) << "no mark of the base";
   return found.empty() ? std::pair(0.0, 0.0) : std::pair(std::stod(found[1]), std::stod(found[2]) + 6);
-}
-
-struct Circle {
-  double x, y;
-};
-std::vector<Circle> circles(const std::string& picture) {
-  const std::regex dot("<circle cx=\"([0-9.]+)\" cy=\"([0-9.]+)\"");
-  std::vector<Circle> found;
-  for (std::sregex_iterator it(picture.begin(), picture.end(), dot), end; it != end; ++it)
-    found.push_back({std::stod((*it)[1]), std::stod((*it)[2])});
-  return found;
 }
 
 TEST(BankChart, ShowsABaseThatIsWorseThanAllAdapters) {

@@ -192,11 +192,5 @@ TEST(Comparison, RefusesWhatIsNotPaired) {
   EXPECT_THAT(refusal({{"a", "b"}, 1, 2, {1, 0, 1, 2}}), HasSubstr("found 2"));
 }
 
-TEST(PairedAnswers, AccuracyIsThatOfAllRuns) {
-  const PairedAnswers answers{{"a", "b"}, 2, 2, {1, 0, 0, 0, 1, 1, 0, 1}};
-  EXPECT_EQ(answers.accuracy(0), 0.75);
-  EXPECT_EQ(answers.accuracy(1), 0.25);
-}
-
 }  // namespace
 }  // namespace rocket
