@@ -56,17 +56,20 @@ std::string note_on_power(std::int64_t items, std::int64_t systems) {
   const double seen = detectable_difference(items, plan);
   std::string needed;
   for (const int points : {10, 5, 2, 1})
-    needed += fmt::format("{}{} {} {}", needed.empty() ? "" : ", ", points,
-                          points > 1 ? "points need" : "point needs", items_needed(points / 100.0, plan));
+    needed += fmt::format("{}{} {} {}{}", needed.empty() ? "" : ", ", points,
+                          needed.empty() ? "points need"
+                          : points > 1   ? "need"
+                                         : "needs",
+                          items_needed(points / 100.0, plan), needed.empty() ? " items" : "");
   return fmt::format(
-      "{} items show {} between two of {} systems; {} (items at which McNemar's test finds the difference "
-      "with "
-      "probability {:g} at level {:g}, shared by {} pairs, where exactly one of the two systems is right on "
-      "{:g} % "
-      "of the items; the number is about proportional to that share)",
+      "{} items show {} between two of {} systems; {} (found with probability {:g} by McNemar's test at "
+      "level "
+      "{:g}{}, if exactly one of the two systems is right on {:g} % of the items; the numbers grow with that "
+      "share)",
       items,
       seen > 0 ? fmt::format("a difference of {:.1f} points", 100 * seen) : std::string("no difference"),
-      systems, needed, plan.power, level, pairs, 100 * plan.discordance);
+      systems, needed, plan.power, level,
+      pairs > 1 ? fmt::format(" over all {} pairs", pairs) : std::string(), 100 * plan.discordance);
 }
 
 }  // namespace rocket

@@ -13,7 +13,8 @@ ROWS = {
     "shots": ["adapter", "shot", "nll", "target_tokens", "correct", "generation"],
     "selection": ["record", "similarity", "kept", "dropped_by"],
     "training": ["step", "epoch", "loss", "learning_rate", "gradient_norm", "target_tokens", "seconds"],
-    "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance"],
+    "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"],
+    "comparison": ["a", "b", "difference", "low", "high", "a_only", "b_only", "p", "p_holm", "beyond_chance", "a_best", "b_best"],
     "items": ["system", "item", "correct", "gold", "generation", "extracted"],
     "jobs": ["job", "state", "parts_done", "parts_total", "seconds"],
 }

@@ -1,6 +1,7 @@
 """The program's manners: tables, resuming, staleness, streams, sweeps, tokens, exports."""
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -32,7 +33,7 @@ class Jobs(unittest.TestCase):
 
     def test_results_go_to_stdout_and_all_else_to_stderr(self):
         lines = self.first.stdout.splitlines()
-        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance"])
+        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"])
         self.assertEqual(len(lines), 5)
         self.assertIn("score: done", self.first.stderr)
         self.assertEqual(rocket("run", self.config, "--quiet").stderr, "")
@@ -60,7 +61,8 @@ class Jobs(unittest.TestCase):
                             "exp_mean_nll",
                   "shots": "adapter shot nll target_tokens correct generation", "selection": "record similarity kept dropped_by",
                   "training": "step epoch loss learning_rate gradient_norm target_tokens seconds",
-                  "evaluation": "system correct items accuracy se nothing_found chance",
+                  "evaluation": "system correct items accuracy se nothing_found chance best better_than",
+                  "comparison": "a b difference low high a_only b_only p p_holm beyond_chance a_best b_best",
                   "items": "system item correct gold generation extracted", "jobs": "job state parts_done parts_total seconds"}
         for name, names in fields.items():
             for row in self.table(name):
@@ -96,6 +98,43 @@ class Jobs(unittest.TestCase):
             self.assertEqual(system["nothing_found"], sum(row["extracted"] is None for row in own))
             self.assertEqual(system["chance"], 0.25, "every item offers A to D")
         self.assertIn("generation", rocket("inspect", self.run_directory, "items").stdout.splitlines()[0])
+
+    def test_the_comparison_is_that_of_the_items(self):
+        right, systems = {}, {row["system"]: row for row in self.table("evaluation")}
+        for row in self.table("items"):
+            right.setdefault(row["system"], []).append(row["correct"])
+        rows = self.table("comparison")
+        self.assertEqual({frozenset((row["a"], row["b"])) for row in rows}, {frozenset(pair) for pair in itertools.combinations(right, 2)})
+        self.assertEqual([row["a"] for row in rows[:3]], ["expert"] * 3)
+        for row in rows:
+            only_a, only_b = (sum(x and not y for x, y in zip(right[one], right[other], strict=True))
+                              for one, other in ((row["a"], row["b"]), (row["b"], row["a"])))
+            tail = sum(math.comb(only_a + only_b, i) for i in range(min(only_a, only_b) + 1)) / 2**(only_a + only_b)
+            self.assertEqual((row["a_only"], row["b_only"]), (only_a, only_b))
+            self.assertAlmostEqual(row["difference"], (only_a - only_b) / 8)
+            self.assertAlmostEqual(row["p"], min(1, 2 * tail))
+            self.assertTrue(row["low"] <= row["difference"] <= row["high"])
+            self.assertEqual(row["a_best"], systems[row["a"]]["best"])
+            self.assertEqual(row["beyond_chance"], row["b"] in (systems[row["a"]]["better_than"] or "").split(", ")
+                             or row["a"] in (systems[row["b"]]["better_than"] or "").split(", "))
+        self.assertAlmostEqual(sum(row["best"] for row in systems.values()), 1)
+
+    def test_one_system_alone_is_not_compared(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = pathlib.Path(folder) / "run"
+            shutil.copytree(self.run_directory, run)
+            alone = ("--set", f"run={run}", "--set", "evaluation.rivals=[]")
+            rocket("evaluate", self.config, "--fresh", *alone)
+            refused = rocket("inspect", run, "comparison", check=False)
+            self.assertEqual(refused.returncode, 65)
+            self.assertIn("expert alone was evaluated", refused.stderr)
+            row, = json.loads(rocket("inspect", run, "evaluation", "--format", "json").stdout)
+            self.assertEqual((row["best"], row["better_than"]), (1, None))
+            self.assertNotIn("items show", rocket("check", self.config, *alone).stdout)
+
+    def test_check_says_what_the_items_can_show(self):
+        self.assertIn("note: evaluate: 8 items show no difference between two of 4 systems; 10 points need ",
+                      rocket("check", self.config).stdout)
 
     def test_notes_on_the_choice_are_kept(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -259,6 +298,21 @@ class Jobs(unittest.TestCase):
         for row in rows:
             self.assertEqual(row["seeds"], 2)
             self.assertIsNotNone(row["accuracy"])
+        pairs = json.loads(rocket("sweep", sweep, "comparison", "--format", "json").stdout)
+        self.assertEqual([(row["experts.count"], row["runs"]) for row in pairs], [("1", 2)] * 6 + [("2", 2)] * 6)
+        for row in pairs:
+            accuracies = []
+            for system in (row["a"], row["b"]):
+                points = [runs / f"experts.count={row['experts.count']},seed={seed}" for seed in (0, 1)]
+                found = [s["accuracy"] for point in points for s in json.loads(rocket("inspect", point, "evaluation", "--format", "json").stdout)
+                         if s["system"] == system]
+                accuracies.append(sum(found) / 2)
+            self.assertAlmostEqual(row["difference"], accuracies[0] - accuracies[1])
+            self.assertTrue(row["low"] <= row["difference"] <= row["high"])
+        shutil.rmtree(runs / "experts.count=1,seed=1")
+        left = rocket("sweep", sweep, "comparison", "--format", "json")
+        self.assertIn("point experts.count=1,seed=1 is not compared: it has not been evaluated", left.stderr)
+        self.assertEqual([row["runs"] for row in json.loads(left.stdout)], [1] * 6 + [2] * 6)
 
     def test_a_sweep_says_how_a_stale_point_is_computed_anew(self):
         with tempfile.TemporaryDirectory() as folder:

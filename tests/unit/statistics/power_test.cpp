@@ -46,8 +46,8 @@ TEST(DetectableDifference, IsTheInverseOfItemsNeeded) {
 TEST(NoteOnPower, SaysWhatItAssumes) {
   const std::string note = note_on_power(300, 4);
   for (const char* part :
-       {"300 items show a difference of ", " points between two of 4 systems", "5 points need ",
-        "1 point needs ", "probability 0.8", "level 0.05", "6 pairs", "25 %"})
+       {"300 items show a difference of ", " points between two of 4 systems", "10 points need ", "5 need ",
+        "1 needs ", "probability 0.8", "level 0.05", "6 pairs", "25 %"})
     EXPECT_THAT(note, testing::HasSubstr(part));
   EXPECT_THAT(note_on_power(8, 4), testing::HasSubstr("8 items show no difference"));
   EXPECT_EQ(note_on_power(300, 1), "");
