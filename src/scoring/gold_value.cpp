@@ -4,6 +4,8 @@
 #include <set>
 #include <string>
 
+#include "answers/answer_text.h"
+#include "answers/numeral.h"
 #include "base/error.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
@@ -11,9 +13,7 @@
 namespace rocket {
 namespace {
 
-constexpr const char* kMark = R"(####|\\boxed|(?i:\banswer\b))";
-constexpr const char* kNumber = R"(-?(?:\d[\d,]*)?\.?\d+)";  // of INTERFACE, "Answers"
-constexpr const char* kPlainNumber = R"(^-?(?:\d*|\d{1,3}(?:,\d{2,3})*,\d{3})(?:\.\d+)?$)";
+constexpr const char* kMark = R"(####|\\boxed|(?i:(?<![A-Za-z0-9/])answer\b))";
 /// A letter that a bracket, a point or a colon closes, with no second letter joined to it.
 constexpr const char* kLabel =
     R"(^[^A-Za-z0-9]*(?:(?i:is\b)[^A-Za-z0-9]*)?[A-J][)\].:](?!\s*(?:or|and|,|/|&)\s*\W?[A-J]\b))";
@@ -36,51 +36,6 @@ std::vector<Match> matches_of(const Pattern& pattern, std::string_view text) {
 
 [[noreturn]] void refuse(std::string_view answer, std::string_view what, std::string_view way) {
   fail_data("answer '{}': {}; {}", answer, what, way);
-}
-
-bool is_minus(char32_t c) {
-  return c == '-' || (c >= 0x2010 && c <= 0x2015) || c == 0x2212 || c == 0xFE63 || c == 0xFF0D;
-}
-
-bool is_currency(char32_t c) {
-  return c == '$' || (c >= 0xA2 && c <= 0xA5) || (c >= 0x20A0 && c <= 0x20CF);
-}
-
-/// Whether a minus stands before the number that its reader does not take as the sign: another character than
-/// '-', or one apart from the digits.
-bool loses_sign(std::string_view text, Match number) {
-  if (text[number.begin] == '-')
-    return number.begin > 0 && [&](char32_t before) {
-      return before == ')' || is_letter_or_number(before);
-    }(previous_code_point(text, number.begin));
-  std::size_t at = number.begin;
-  while (at > 0) {
-    const char32_t c = previous_code_point(text, at);
-    if (is_minus(c)) return true;
-    if (!is_currency(c) && !is_white_space(c)) return false;
-    do --at;
-    while (at > 0 && is_utf8_continuation(text[at]));
-  }
-  return false;
-}
-
-void check_number(std::string_view answer) {
-  static const Pattern number(kNumber), plain(kPlainNumber);
-  constexpr std::string_view kWay =
-      "`number` compares one decimal number, written like -1234.5; write it so, or use `exact` or `regex`";
-  const std::string_view text = tail_of(answer);
-  const std::vector<Match> found = matches_of(number, text);
-  if (found.empty()) return;  // the extractor says so
-  if (found.size() > 1)
-    refuse(answer, "more than one number (a fraction, a power of ten, a time, a list?)", kWay);
-  const Match match = found.front();
-  const std::string_view written = text.substr(match.begin, match.end - match.begin);
-  if (!plain.find(written, 0)) refuse(answer, "commas that do not part thousands", kWay);
-  if (loses_sign(text, match)) refuse(answer, "its minus would not be read", kWay);
-  std::size_t at = match.end;
-  const bool joined = at < text.size() && static_cast<unsigned char>(text[at]) >= 0x80;
-  if (joined && is_letter_or_number(next_code_point(text, at)))  // 5² or 5½
-    refuse(answer, "a number that goes on in other characters", kWay);
 }
 
 void check_choice(std::string_view answer) {
@@ -108,9 +63,24 @@ void check_boolean(std::string_view answer) {
 
 }  // namespace
 
+std::string gold_number(std::string_view answer) {
+  constexpr std::string_view kWay =
+      "`number` compares one number, written like -1234.5, 3/4 or 2.5e-07; write it so, or use `exact` or `regex`";
+  const std::string text = plain_text(tail_of(answer));
+  const std::vector<Numeral> found = numerals_in(text);
+  if (found.empty()) fail_data("answer '{}': there is no number in it", answer);
+  if (found.size() > 1) refuse(answer, "more than one number (a list, a range, a sum?)", kWay);
+  const Numeral& number = found.front();
+  if (number.kind == NumeralKind::other) refuse(answer, "a time, a date or a ratio", kWay);
+  if (!number.value)
+    refuse(answer, "a decimal comma, a root or a power, which is not read as one number", kWay);
+  const std::size_t before = std::string_view(text).substr(0, number.begin).find_last_not_of(" $");
+  if (before != text.npos && text[before] == '-') refuse(answer, "its minus would not be read", kWay);
+  return *number.value;
+}
+
 void check_gold(AnswerKind kind, std::string_view answer) {
-  const std::string text = to_utf8_lossy(answer);
-  if (kind == AnswerKind::number) check_number(text);
+  const std::string text = plain_text(answer);
   if (kind == AnswerKind::choice) check_choice(text);
   if (kind == AnswerKind::boolean) check_boolean(text);
   if (kind == AnswerKind::exact && fold_white_space(text).empty())
