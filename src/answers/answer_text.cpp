@@ -34,8 +34,8 @@ constexpr const char* kTurn =
 
 /// Of these what a program may hold is not one: neither "## Input" nor "<s>".
 constexpr const char* kTurnBehindProgram =
-    R"((<\|(?:im_end|eot_id|eom_id|end_of_text|endoftext|return)\|>|<end_of_turn>|\[/INST\]|(?m:^\#{3} Response:))|)"
-    R"(<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|(?m:^\#{3} (?:Instruction|Input|Question|Human|User):))";
+    R"((<\|(?:im_end|eot_id|eom_id|end_of_text|endoftext|return)\|>|<end_of_turn>|\[/INST\]|(?m:^\#{3} Response:)|(?m:^assistant\r?$))|)"
+    R"(<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|(?m:^\#{3} (?:Instruction|Input|Question|Human|User):)|(?m:^user\r?$))";
 
 /// Headings that people write, too.
 constexpr const char* kSoftTurn =

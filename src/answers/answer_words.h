@@ -23,18 +23,18 @@ inline constexpr std::array<std::string_view, 12> kTouchingAnswerWords = {
     "\u0e04\u0e33\u0e15\u0e2d\u0e1a"};                        // Thai
 
 /// Stand between an announcement and its answer.
-inline constexpr std::array<std::string_view, 84> kFillingWords = {
+inline constexpr std::array<std::string_view, 86> kFillingWords = {
     "is", "are", "was", "be", "being", "would", "will", "should", "must", "seems", "appears", "to", "most",
     "likely", "probably", "definitely", "clearly", "simply", "just", "actually", "indeed", "therefore", "thus",
     "the", "my", "an", "final", "correct", "right", "best", "option", "options", "choice", "letter", "number",
     "answer", "value", "about", "approximately", "roughly", "around", "exactly", "equal", "equals", "given",
     "by", "as", "follows", "that", "it", "its", "so", "then", "x", "y", "total", "of", "now", "in", "fact",
     // German, Spanish, French, Italian, Portuguese, Dutch
-    "ist", "lautet", "die", "der", "das", "es", "la", "el", "le", "est", "lo", "correcta", "correcto",
+    "ist", "lautet", "die", "der", "das", "es", "la", "el", "le", "est", "lo", "correcta", "correcto", "correta", "correto",
     "correcte", "richtige", "opzione", "alternativa", "alternative", "lettre", "letra", "antwort", "lettera",
     "respuesta", "resposta"};
-inline constexpr std::array<std::string_view, 22> kTouchingFillingWords = {
-    "opci\u00f3n", "op\u00e7\u00e3o", "\u00e9", "\u00e8", "\u2014", "\u2248", "\u2192", "\u21d2", "\u21e8",
+inline constexpr std::array<std::string_view, 24> kTouchingFillingWords = {
+    "opci\u00f3n", "op\u00e7\u00e3o", "\u00e9", "\u00e9 a ", "\u00e9 o ", "\u00e8", "\u2014", "\u2248", "\u2192", "\u21d2", "\u21e8",
     "\u662f", "\u4e3a", "\u70ba", "\u5e94\u8be5", "\u5e94", "\u9009\u9879", "\u9009", "\u306f", "\uc740",
     "\ub294", "\u043e\u0442\u0432\u0435\u0442", "\u0432\u0430\u0440\u0438\u0430\u043d\u0442", "\u0647\u0648"};
 

@@ -339,7 +339,7 @@ class NumeralScanner {
 
   bool has_root_before(std::size_t begin) const {
     const std::string_view before = text_.substr(0, begin);
-    return before.ends_with("√") || before.ends_with("√{") || before.ends_with("√(") || before.ends_with("±") ||
+    return before.ends_with("√") || before.ends_with("√{") || before.ends_with("√(") || before.ends_with("}{") || before.ends_with("±") ||
            before.ends_with("± ") || before.ends_with("+/-") || before.ends_with('^');
   }
 

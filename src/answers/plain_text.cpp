@@ -80,6 +80,9 @@ void append_plain(std::string& out, char32_t c, bool& in_superscript) {
     out += static_cast<char>(c - 0xFF01 + '!');
   } else if (c >= 0x24B6 && c <= 0x24CF) {  // circled capitals
     out += static_cast<char>('A' + (c - 0x24B6));
+  } else if (c >= 0x1D400 && c <= 0x1D6A3) {  // mathematical letters
+    const auto place = static_cast<char>((c - 0x1D400) % 52);
+    out += static_cast<char>(place < 26 ? 'A' + place : 'a' + place - 26);
   } else if (const auto fraction = spelling_in(kFractions, c)) {
     if (!out.empty() && is_ascii_digit(out.back())) out += ' ';
     out += *fraction;

@@ -68,10 +68,12 @@ struct Word {
 };
 
 constexpr const char* kNegatedBefore =
-    R"((?i)(?:\bnot|n't|\bnever|\bnicht|\bno es|n'est pas|\bneither)(?: (?:necessarily|entirely|quite|really|always|completely|strictly|exactly|actually|be|think|believe|that|this|it|it's|is|the|a|an|statement|claim|so|answer|simply|just|yet|all)){0,6}\s{1,3}["'*(]{0,3}$)";
+    R"((?i)(?:\bnot|n't|\bcannot|\bnever|\bnicht|\bno es|n'est pas|\bneither)(?: (?:necessarily|entirely|quite|really|always|completely|strictly|exactly|actually|be|think|believe|that|this|it|it's|is|the|a|an|statement|claim|so|answer|simply|just|yet|all)){0,6}\s{1,3}["'*(]{0,3}$)";
 constexpr const char* kPairGap =
     R"((?i)^["'*`)(\s]{0,4}(?:or|/|,|\||vs\.?|and|oder|ou|o|y|und|et|还是|或)["'*`)(\s]{0,4}$)";
 constexpr const char* kOrNot = R"((?i)\G["'*`)]{0,3} or not\b)";
+/// A question, or a term that says neither.
+constexpr const char* kPhrase = R"((?i)\G["'*`)\]}]{0,4} {0,2}\?|\G (?:positives?|negatives?|alarms?|love|friends?|self)(?![a-z]))";
 /// Behind "no": what shows that it is an answer and no article.
 constexpr const char* kBehindNo =
     R"((?i)\G(?:["'*`)\]}_]{0,4}(?:[.,;:!?<)]|\s{0,4}$|\s{0,4}\n|\s{1,3}-)|["'*`)]{0,4} (?:because|since|as|it|he|she|they|we|you|i|this|that|there|the|not|but|for|these|those|es|in|if|when|unless|while|according|due|given|although|though|so|and|or|its|their|his|her|my|your)\b|["'*`}\]]))";
@@ -99,14 +101,15 @@ class BooleanText {
   static Reading several() { return {std::nullopt, "several"}; }
 
   void find_words(const Pattern& words, const std::vector<std::string>& yes) {
-    static const Pattern or_not(kOrNot), behind_no(kBehindNo), pair(kPairGap);
+    static const Pattern or_not(kOrNot), behind_no(kBehindNo), pair(kPairGap), part_of_phrase(kPhrase);
     words.for_each(text_, [&](Match match) {
       const std::string word = lower_case(std::string_view(text_).substr(match.begin, match.end - match.begin));
       Word found{match.begin, match.end, std::ranges::find(yes, word) != yes.end()};
       found.alone = words.find(text_, match.begin, 1).has_value();
       found.yes = found.yes != is_negated(match.begin);
       found.paired = or_not.find(text_, match.end).has_value();
-      found.counts = found.alone && ((word != "no" && word != "non") || behind_no.find(text_, match.end));
+      found.counts = found.alone && ((word != "no" && word != "non") || behind_no.find(text_, match.end)) &&
+                     !part_of_phrase.find(text_, match.end);
       words_.push_back(found);
     });
     for (std::size_t i = 0; i + 1 < words_.size(); ++i) {
@@ -134,6 +137,15 @@ class BooleanText {
   const Word* word_at(std::size_t at) const {
     const auto found = std::ranges::lower_bound(words_, at, {}, &Word::begin);
     return found != words_.end() && found->begin == at ? &*found : nullptr;
+  }
+
+  /// A word behind `from` with nothing but blanks between it and `end`.
+  const Word* word_ending_at(std::size_t end, std::size_t from) const {
+    auto found = std::ranges::upper_bound(words_, end, {}, &Word::end);
+    if (found == words_.begin()) return nullptr;
+    --found;
+    const bool touches = std::string_view(text_).substr(found->end, end - found->end).find_first_not_of(" \n.") == text_.npos;
+    return touches && found->begin >= from && !found->paired ? &*found : nullptr;
   }
 
   Found announced(std::size_t at, std::string_view rule) const {
@@ -174,6 +186,8 @@ class BooleanText {
         continue;
       }
       if (auto reading = announced(mark->value, "answer")) return reading;
+      // "是" is filling, too: it is the answer where nothing follows
+      if (const Word* word = word_ending_at(mark->value, mark->end)) return says(word->yes, "answer");
       if (!mark->stated && !mark->heading) continue;
       if (auto reading = agreed(mark->value, end, "answer")) return reading;
     }

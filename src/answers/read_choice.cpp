@@ -18,6 +18,7 @@ struct Label {
   bool word = false;       // the article A, the pronoun I, the B of "Vitamin B"
   bool refused = false;    // "not A", "A is wrong", "A?"
   bool listed = false;     // joined with another one: "A or B"
+  bool heading = false;    // one of several options that are written out: "A. red"
 };
 
 /// What may stand between two labels of a list.
@@ -27,7 +28,7 @@ constexpr const char* kJoined =
 constexpr const char* kStillASentence = R"(\G[A-Ja-j][)\]]? (?:is|are|was|would|has|does|can|cannot|may|might)\b)";
 constexpr const char* kRefusedBehind =
     R"((?i)\G[)\]}*"'`$]{0,4}\s{0,4}[:,.-]?\s{0,4}(?:\?|(?:and [A-J] |or [A-J] )?(?:(?:is|are|was|would be|seems|looks|can be|must be|ist|es|est) )?(?:(?:also|clearly|simply|obviously|therefore|definitely) )?)"
-    R"((?:not|wrong|incorrect|false|tempting|out|eliminated|ruled out|invalid|isn't|aren't|wasn't|cannot|can't|doesn't|does not|falsch|incorrecta|incorrecto|falsa|fausse|faux|no sirve|no es)(?![A-Za-z])|错|不|誤|неверно))";
+    R"((?:not(?! (?:option |choice |\(|that )*[A-J]\b)|wrong|incorrect|false|tempting|out|eliminated|ruled out|invalid|isn't|aren't|wasn't|cannot|can't|doesn't|does not|falsch|incorrecta|incorrecto|falsa|fausse|faux|no sirve|no es)(?![A-Za-z])|错|不|誤|неверно))";
 constexpr const char* kRefusedBefore =
     R"((?i)(?:\bnot|n't|\bneither|\bnor|\brule out|\beliminate|\binstead of|\brather than|\bunlike|\bexcept|\bnicht|\bno es|不是)(?: be| option| choice| the)?[\s(\["'*]*$)";
 constexpr const char* kNounBefore =
@@ -97,6 +98,21 @@ class ChoiceText {
       if (labels_[n + 1].word && labels_[n + 1].letter == 'A') continue;
       labels_[n].listed = labels_[n + 1].listed = true;
     }
+    find_headings();
+  }
+
+  /// Options that are written out stand in order: a line each, or "A: 3. B: 4".
+  void find_headings() {
+    static const Pattern line(R"((?:^|\n|[.;,] )[ \t*(\[]*+([A-Ja-j])[)\].:])");
+    std::vector<Label*> headings;
+    line.for_each(text_, [&](Match match) {
+      const std::size_t at = line.find(text_, match.begin, 1)->begin;
+      const auto label = std::ranges::lower_bound(labels_, at, {}, &Label::at);
+      if (label != labels_.end() && label->at == at) headings.push_back(&*label);
+    });
+    for (std::size_t i = 0; i + 1 < headings.size(); ++i) {
+      if (headings[i + 1]->letter == headings[i]->letter + 1) headings[i]->heading = headings[i + 1]->heading = true;
+    }
   }
 
   void describe(Label& label) const {
@@ -162,7 +178,7 @@ class ChoiceText {
   Found named_between(std::size_t begin, std::size_t end, std::string_view rule) const {
     std::set<char> letters;
     for (auto label = std::ranges::lower_bound(labels_, begin, {}, &Label::at); label != labels_.end() && label->at < end; ++label) {
-      if (!label->refused && (label->bracketed || is_named(*label))) letters.insert(label->letter);
+      if (!label->refused && !label->heading && (label->bracketed || is_named(*label))) letters.insert(label->letter);
     }
     if (letters.empty()) return std::nullopt;
     return letters.size() > 1 ? several() : Reading{std::string(1, *letters.begin()), rule};
@@ -223,14 +239,9 @@ class ChoiceText {
     if (!label || label->refused) return std::nullopt;
     static const Pattern closed(R"(\G[*_"'`$]{0,4}(?:[)\]}.:,;!]|[ \t\r]{0,9}(?:\n|$)| +[-(]))");
     const bool alone = text_.find_first_not_of(" \t\r\n*_`\"')]}.$:!", label->at + 1) == text_.npos;
-    if (!alone && (!closed.find(text_, label->at + 1) || (!label->capital && !label->bracketed && at(label->at + 1) != ')')))
+    if (!alone && (!closed.find(text_, label->at + 1) || (!label->capital && !label->bracketed && !closes(*label))))
       return std::nullopt;
-    if (label->word && !alone) return std::nullopt;
-    if (label->listed) return several();
-    static const Pattern line(R"((?m)^[ \t*(\[]*+([A-Ja-j])[)\].:])");
-    std::set<char> lines;
-    line.for_each(text_, [&](Match match) { lines.insert(text_[line.find(text_, match.begin, 1)->begin]); });
-    if (lines.size() > 1) return std::nullopt;
+    if ((label->word && !alone) || label->listed || label->heading) return std::nullopt;
     return Reading{std::string(1, label->letter), "leading"};
   }
 
@@ -242,6 +253,11 @@ class ChoiceText {
       const Label* label = label_at(skip_filling(text_, match.end));
       if (auto found = announced(label, "conclusion")) last = found;
     });
+    if (last) return last;
+    static const Pattern is(R"((?<![A-Za-z])(?:is|are|be) (?:option |choice )?[(*"']{0,3}([A-J])[)*"']{0,3}(?:[.!]\s|[.!]?\s{0,3}$))");
+    is.for_each(text_, [&](Match match) {
+      if (auto found = announced(label_at(is.find(text_, match.begin, 1)->begin), "conclusion")) last = found;
+    });
     return last;
   }
 
@@ -251,7 +267,7 @@ class ChoiceText {
     if (named && named->found) return *named;
     bool listed = false;
     for (const Label& label : labels_) {
-      if (!label.capital || label.word || label.refused) continue;
+      if (!label.capital || label.word || label.refused || label.heading) continue;
       if (!label.listed) return {std::string(1, label.letter), "first"};
       listed = true;
     }

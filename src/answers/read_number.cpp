@@ -25,6 +25,13 @@ bool is_alternative(std::string_view between) {
          between.find_first_not_of(" *_$(){}[]\n") != between.npos;
 }
 
+/// "5 hours and 30 minutes": one quantity in two numbers.
+bool is_compound(std::string_view between, std::string_view behind) {
+  static const Pattern large(R"((?i)^[ -]?(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|feet|foot|ft|yards?|dollars?|euros?|pounds?|lbs?)(?:,? and|,)? $)");
+  static const Pattern small(R"((?i)^[ -]?(?:months?|weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|inch(?:es)?|cents?|ounces?|oz)(?![A-Za-z]))");
+  return large.find(between, 0) && small.find(behind, 0);
+}
+
 Relation relation(std::string_view between) {
   constexpr std::size_t kMost = 60;
   if (between.size() > kMost || between.find('\n') != between.npos) return Relation::none;
@@ -51,8 +58,9 @@ class NumberText {
   }
 
  private:
-  std::string_view between(std::size_t i) const {
-    return std::string_view(text_).substr(all_[i].end, all_[i + 1].begin - all_[i].end);
+  Relation relation_to_next(std::size_t i) const {
+    const std::string_view text = text_, between = text.substr(all_[i].end, all_[i + 1].begin - all_[i].end);
+    return is_compound(between, text.substr(all_[i + 1].end, 12)) ? Relation::alternative : relation(between);
   }
 
   /// The first numeral at or behind `from`; all_.size() where there is none.
@@ -75,7 +83,7 @@ class NumberText {
       side = 1;
     };
     for (; i + 1 < all_.size() && all_[i + 1].begin < end; ++i) {
-      const Relation related = relation(between(i));
+      const Relation related = relation_to_next(i);
       if (related == Relation::equality) {
         close(i);
       } else if (related == Relation::operation) {
@@ -91,7 +99,7 @@ class NumberText {
   /// What numeral i says that stands where an answer is announced.
   Statement announced(std::size_t i, std::size_t end) const {
     const bool has_next = i + 1 < all_.size() && all_[i + 1].begin < end;
-    const Relation related = has_next ? relation(between(i)) : Relation::none;
+    const Relation related = has_next ? relation_to_next(i) : Relation::none;
     if (related == Relation::alternative) return {Outcome::several, {}};
     if (related != Relation::none) return formula(i, end);
     return all_[i].value ? Statement{Outcome::value, *all_[i].value} : Statement{Outcome::several, {}};
@@ -116,7 +124,7 @@ class NumberText {
       const std::size_t i = first_from(begin);
       if (i == all_.size() || all_[i].begin >= end) continue;
       const Statement statement = announced(i, end);
-      const bool alone = i + 1 == all_.size() || all_[i + 1].begin >= end || relation(between(i)) != Relation::none;
+      const bool alone = i + 1 == all_.size() || all_[i + 1].begin >= end || relation_to_next(i) != Relation::none;
       return reading(alone ? statement : Statement{Outcome::several, {}}, "box");
     }
     return std::nullopt;
@@ -131,9 +139,9 @@ class NumberText {
   Statement headed(std::size_t i, std::size_t end) const {
     static const Pattern consequence(R"((?i)^, *(?:so|then|therefore|thus|hence|which|and)\b)");
     const bool has_next = i + 1 < all_.size() && all_[i + 1].begin < end;
-    if (has_next && relation(between(i)) == Relation::alternative) return {Outcome::several, {}};
+    if (has_next && relation_to_next(i) == Relation::alternative) return {Outcome::several, {}};
     const std::size_t clause = clause_end(all_[i].end, end);
-    const bool formula_here = has_next && relation(between(i)) != Relation::none;
+    const bool formula_here = has_next && relation_to_next(i) != Relation::none;
     if (formula_here) {
       const bool goes_on = first_from(end) < all_.size() && last_equality_ != text_.npos && last_equality_ >= end;
       return goes_on ? Statement{} : formula(i, end);
@@ -163,7 +171,8 @@ class NumberText {
     std::size_t last = all_.size();
     for (std::size_t j = first_from(mark.value); j < all_.size() && all_[j].begin < end; ++j) last = j;
     if (last == all_.size() || (end < text_.size() && text_[end] == '?')) return {};
-    return settled(last);
+    const bool joined = last > 0 && all_[last - 1].begin >= mark.value && relation_to_next(last - 1) == Relation::alternative;
+    return joined ? Statement{Outcome::several, {}} : settled(last);
   }
 
   static bool is_number_word(const std::string& word) {
@@ -198,9 +207,13 @@ class NumberText {
 
   /// The value of numeral i, unless it is the end of a sum that is not worked out.
   Statement settled(std::size_t i) const {
-    const bool in_sum = i > 0 && relation(between(i - 1)) == Relation::operation;
-    if (in_sum || !all_[i].value) return {Outcome::several, {}};
+    if (!all_[i].value || (i > 0 && (relation_to_next(i - 1) == Relation::operation || is_second_half(i)))) return {Outcome::several, {}};
     return {Outcome::value, *all_[i].value};
+  }
+
+  bool is_second_half(std::size_t i) const {
+    const std::string_view text = text_;
+    return is_compound(text.substr(all_[i - 1].end, all_[i].begin - all_[i - 1].end), text.substr(all_[i].end, 12));
   }
 
   Reading last() const {

@@ -52,6 +52,38 @@ std::size_t run_of(std::string_view text, std::size_t at) {
   return std::min(text.find_first_not_of(text[at], at), text.size()) - at;
 }
 
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = line_end(text, at);
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return lines;
+}
+
+/// Tracks whether a line lies inside a string of several lines.
+class TripleQuotes {
+ public:
+  bool inside() const { return !quote_.empty(); }
+  void pass(std::string_view line) {
+    for (std::size_t at = 0; at < line.size();) {
+      const std::string_view rest = line.substr(at);
+      if (inside() ? rest.starts_with(quote_) : rest.starts_with("\"\"\"") || rest.starts_with("'''")) {
+        quote_ = inside() ? "" : rest.substr(0, 3) == "\"\"\"" ? "\"\"\"" : "'''";
+        at += 3;
+      } else if (!inside() && rest[0] == '#') {
+        return;
+      } else {
+        ++at;
+      }
+    }
+  }
+
+ private:
+  std::string_view quote_;
+};
+
 /// Fences of backticks and tildes, as CommonMark has them and as models write them: indented, inside a line,
 /// or lacking one half.
 class Fences {
@@ -110,13 +142,27 @@ class Fences {
       for (const std::string_view name : {"python ", "py "})
         if (text_.substr(from).starts_with(name)) begin = from + name.size();
     }
-    std::size_t end = find(begin, kind, length, own_line);
+    std::size_t end = own_line ? closing(begin, kind, length) : text_.npos;
     if (end == text_.npos) end = find(begin, kind, length, false);
     block.closed = end != text_.npos;
     end = std::min(end, text_.size());
     block.code = text_.substr(begin, end - begin);
     blocks_.push_back(block);
     return block.closed ? find(end + run_of(text_, end), '\0', 3, false) : text_.npos;
+  }
+
+  /// The closing fence of a block with lines of its own; one inside a string of several lines only where no
+  /// other is there.
+  std::size_t closing(std::size_t begin, char kind, std::size_t length) const {
+    const std::size_t first = find(begin, kind, length, true);
+    TripleQuotes quotes;
+    std::size_t from = begin;
+    for (std::size_t at = first; at != text_.npos; at = find(at + run_of(text_, at), kind, length, true)) {
+      for (const std::string_view line : lines_of(text_.substr(from, at - from))) quotes.pass(line);
+      if (!quotes.inside()) return at;
+      from = at;
+    }
+    return first;
   }
 
   static bool is_language(std::string_view line) {
@@ -155,16 +201,6 @@ const Block& program_block(const std::vector<Block>& blocks) {
   return *best;
 }
 
-std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = line_end(text, at);
-    lines.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return lines;
-}
-
 bool is_blank_line(std::string_view line) { return line.find_first_not_of(kBlank) == line.npos; }
 
 std::string joined(const std::vector<std::string_view>& lines, std::string_view end) {
@@ -186,28 +222,6 @@ std::string without_indentation(std::string_view text) {
     line.remove_prefix(std::min(shared->size(), std::min(line.find_first_not_of(" \t"), line.size())));
   return joined(lines, text.ends_with('\n') ? "\n" : "");
 }
-
-/// Tracks whether a line lies inside a string of several lines.
-class TripleQuotes {
- public:
-  bool inside() const { return !quote_.empty(); }
-  void pass(std::string_view line) {
-    for (std::size_t at = 0; at < line.size();) {
-      const std::string_view rest = line.substr(at);
-      if (inside() ? rest.starts_with(quote_) : rest.starts_with("\"\"\"") || rest.starts_with("'''")) {
-        quote_ = inside() ? "" : rest.substr(0, 3) == "\"\"\"" ? "\"\"\"" : "'''";
-        at += 3;
-      } else if (!inside() && rest[0] == '#') {
-        return;
-      } else {
-        ++at;
-      }
-    }
-  }
-
- private:
-  std::string_view quote_;
-};
 
 /// Without `if __name__ == "__main__":` and what hangs on it: a demonstration, which may wait for input.
 std::string without_main_guard(const std::string& text) {
@@ -255,16 +269,40 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
 }
 
-std::string without_byte_order_marks(std::string_view text) {
+/// Without byte order marks and blanks of no width; blanks that do not break, which Python refuses, become plain
+/// ones where they indent.
+std::string without_invisible(std::string_view text) {
   std::string kept;
+  bool indents = true;
   for (std::size_t at = 0; at < text.size();) {
-    const bool mark = text.substr(at).starts_with("\xEF\xBB\xBF") || text.substr(at).starts_with("\xE2\x80\x8B");
-    if (mark)
+    const std::string_view rest = text.substr(at);
+    if (rest.starts_with("\xEF\xBB\xBF") || rest.starts_with("\xE2\x80\x8B")) {
       at += 3;
-    else
+    } else if (indents && rest.starts_with("\xC2\xA0")) {
+      kept += ' ';
+      at += 2;
+    } else {
+      indents = rest[0] == '\n' || (indents && (rest[0] == ' ' || rest[0] == '\t'));
       kept += text[at++];
+    }
   }
   return kept;
+}
+
+/// Without the marks of a quotation, where all lines have one.
+std::string without_quotation(std::string_view text) {
+  std::vector<std::string_view> lines = lines_of(text);
+  if (lines.empty() || !std::ranges::all_of(lines, [](std::string_view line) { return line.starts_with('>'); }))
+    return std::string(text);
+  for (std::string_view& line : lines) line.remove_prefix(line.starts_with("> ") ? 2 : 1);
+  return joined(lines, "\n");
+}
+
+/// Without the backticks around a program of one line.
+std::string_view without_ticks(std::string_view text) {
+  const std::string_view inner = trimmed(text);
+  const bool ticks = inner.size() > 2 && inner.front() == '`' && inner.find('`', 1) == inner.size() - 1;
+  return ticks ? inner.substr(1, inner.size() - 2) : text;
 }
 
 /// What stands between "[PYTHON]" and "[/PYTHON]", or other marks that prompts ask for, each on its own line.
@@ -281,7 +319,7 @@ std::optional<std::string_view> between_marks(std::string_view text) {
 }  // namespace
 
 Reading read_program(std::string_view raw) {
-  const std::string clean = without_byte_order_marks(raw);
+  const std::string clean = without_invisible(raw);
   std::string_view text = before_next_turn(clean);
   std::string_view rule = "whole";
   if (const auto inner = between_marks(text)) {
@@ -290,13 +328,13 @@ Reading read_program(std::string_view raw) {
   }
   const std::vector<Block> blocks = Fences(text).blocks();
   if (!blocks.empty())
-    return {without_main_guard(without_indentation(program_block(blocks).code)), "fence"};
+    return {without_main_guard(without_indentation(without_quotation(program_block(blocks).code))), "fence"};
   constexpr std::string_view kAnswer = "Answer:";
   if (const std::size_t answer = text.rfind(kAnswer); answer != text.npos) {
     text.remove_prefix(answer + kAnswer.size());
     rule = "answer";
   }
-  const std::string program = without_main_guard(without_prose(without_indentation(text)));
+  const std::string program = without_main_guard(without_prose(without_indentation(without_ticks(text))));
   return {std::string(trimmed(program)), rule};
 }
 
