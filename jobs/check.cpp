@@ -85,7 +85,7 @@ void note_golds(const std::vector<Question>& questions, const std::string& file,
 /// How answers are read; of a code task also in which sandbox its programs run.
 AnswerExtractor checked_extractor(const RunConfig& config, Findings& found) {
   AnswerExtractor extractor = answer_extractor(config);
-  if (extractor.kind() == AnswerKind::code) found.sandbox = Sandbox::usable().description();
+  if (extractor.kind() == AnswerKind::code) found.sandbox = described(Sandbox::usable(extractor.packages()));
   return extractor;
 }
 

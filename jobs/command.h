@@ -20,6 +20,13 @@ struct DedupRequest {
   double threshold = 0.9;
 };
 
+/// `rocket extract`: how answers are read, as the settings of `task` have it.
+struct ExtractRequest {
+  std::string answer, take = "first";
+  std::optional<std::string> pattern;
+  std::vector<std::string> yes_words, no_words;
+};
+
 struct Command {
   std::string job;
   std::string target;            // CONFIG, RUN, SWEEP or a model folder
@@ -32,6 +39,7 @@ struct Command {
   bool plain = false, decode = false;    // tokenize
   std::string action;                    // sweep: list, run, table, comparison, snapshot
   DedupRequest dedup;
+  ExtractRequest extract;
   int point = -1;   // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
   RankCores cores;  // of this process, before any library with threads is loaded
 };

@@ -120,6 +120,29 @@ void add_tokenize(CLI::App& app, Command& command) {
       ->excludes(plain);
 }
 
+void add_extract(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand(
+      "extract",
+      "Try how answers are read: JSON strings on stdin, one a line -> {\"found\", \"rule\"} on stdout");
+  sub->footer("Rules and examples: configs/answers.md.");
+  ExtractRequest& to = command.extract;
+  sub->add_option("--answer", to.answer, "How answers are read, as task.answer")
+      ->required()
+      ->check(CLI::IsMember({"choice", "boolean", "number", "exact", "regex", "code"}));
+  sub->add_option("--pattern", to.pattern, "For regex: a pattern with one group")->type_name("PATTERN");
+  sub->add_option("--take", to.take, "For regex: which match")
+      ->check(CLI::IsMember({"first", "last"}))
+      ->capture_default_str();
+  const auto words = [&](const char* flag, std::vector<std::string>& list, const char* help) {
+    sub->add_option(flag, list, help)
+        ->type_name("WORD")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  words("--yes-word", to.yes_words, "For boolean: one more word for yes; may be given again");
+  words("--no-word", to.no_words, "For boolean: one more word for no; may be given again");
+}
+
 std::string refuse_threshold(const std::string& text) {
   double value = 0;
   return CLI::detail::lexical_cast(text, value) && value > -1 && value <= 1
@@ -220,6 +243,7 @@ ParsedLine parse_command_line(int argc, char** argv) {
   add_sweep(app, command);
   add_inspect(app, command);
   add_tokenize(app, command);
+  add_extract(app, command);
   add_dedup(app, command);
   const auto refuse = [](const std::string& message) {
     std::cerr << message << '\n';

@@ -40,6 +40,9 @@ void inspect(const Command& command);
 /// Alone. JSON strings to ids or back, line by line.
 void tokenize(const Command& command);
 
+/// Alone. JSON strings on stdin to {"found", "rule"}, line by line.
+void extract(const ExtractRequest& request);
+
 /// Collective. Embeds the records of files and writes those that are not near one that stands.
 void dedup(Comm& comm, const DedupRequest& request, const Placement& placement);
 

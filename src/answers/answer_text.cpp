@@ -20,7 +20,8 @@ bool is_blank(std::string_view text) {
 // Ends of reasoning, as the families of today write them; specials may have been left out in decoding.
 constexpr const char* kReasoningEnd =
     R"(</think(?:ing)?>|</reasoning>|</thought>|</seed:think>|\[/THINK\]|<\|channel\|>final<\|message\|>|assistantfinal)";
-constexpr const char* kReasoningBegin = R"(^\s*+(?:<think(?:ing)?>|<reasoning>|<thought>|<seed:think>|\[THINK\]))";
+constexpr const char* kReasoningBegin =
+    R"(^\s*+(?:<think(?:ing)?>|<reasoning>|<thought>|<seed:think>|\[THINK\]))";
 
 /// Marks that no answer holds: specials of chat templates, and headings of instruction templates.
 constexpr const char* kTurn =
@@ -106,7 +107,8 @@ std::size_t skip_touching(std::string_view text, std::size_t at) {
 
 constexpr const char* kNegation =
     R"((?i)\G\W{0,3}(?:is |was |ist |es |est |can |could |does |would |should )?(?:not|n't|isn't|wasn't|cannot|can't|never|nicht|no es|n'est pas)(?![A-Za-z]))";
-constexpr const char* kCorrection = R"((?i)\b(?:but|rather|instead|it is|it's|sondern|sino|mais)(?![A-Za-z]))";
+constexpr const char* kCorrection =
+    R"((?i)\b(?:but|rather|instead|it is|it's|sondern|sino|mais)(?![A-Za-z]))";
 constexpr const char* kVerb =
     R"((?i)\G[^\n.:;?!<]{1,80}?(?:\b(?:is|are|was|be|equals|ist|lautet|es|est)(?![A-Za-z'])|[:=]))";
 constexpr const char* kStating = R"((?i)(?<![A-Za-z])(?:is|are|was|be|ist|lautet|es|est)(?![A-Za-z])|是|为)";
@@ -202,7 +204,8 @@ std::vector<AnswerMark> answer_marks_in(std::string_view plain) {
     AnswerMark mark{word.begin, word.end};
     // "answer:", "**answer** =", "<answer>", "\"answer\": "; but not "answer is"
     const std::size_t sign = std::min(plain.find_first_not_of(" *_\"')]}#", word.end), plain.size());
-    mark.heading = sign < plain.size() && (plain[sign] == ':' || plain[sign] == '=' || plain[sign] == '>' || plain[sign] == '\n');
+    mark.heading = sign < plain.size() &&
+                   (plain[sign] == ':' || plain[sign] == '=' || plain[sign] == '>' || plain[sign] == '\n');
     std::size_t from = word.end;
     if (!mark.heading) {
       const std::size_t direct = skip_filling(plain, from);

@@ -18,9 +18,9 @@ namespace rocket {
 /// ASCII ("5\u00B2" is "5^2", "\u00BD" is "1/2"); commands of LaTeX resolved, except \boxed.
 std::string plain_text(std::string_view text);
 
-/// Reads the piece of a generation in which the answer lies: behind the reasoning, before the next turn. Where
-/// a heading such as "Question:" may as well be part of the answer, the text before it decides if it has an
-/// answer, else all of it. A piece has none where `read` says "nothing".
+/// Reads the piece of a generation in which the answer lies: behind the reasoning, before the next turn.
+/// Where a heading such as "Question:" may as well be part of the answer, the text before it decides if it
+/// has an answer, else all of it. A piece has none where `read` says "nothing".
 Reading read_answering_part(std::string_view text, const std::function<Reading(std::string_view)>& read);
 
 /// The same cut for programs: before the first mark of a next turn that is no Python.

@@ -96,7 +96,8 @@ std::optional<std::string> shortest_quotient(std::string_view above, std::string
   const auto top = scaled(above), bottom = scaled(below), more = scaled(whole);
   if (!top || !bottom || !more || bottom->digits == 0) return std::nullopt;
   if (top->places + bottom->places > 18) return std::nullopt;
-  Wide a = Wide{top->digits} * power_of_ten(bottom->places), b = Wide{bottom->digits} * power_of_ten(top->places);
+  Wide a = Wide{top->digits} * power_of_ten(bottom->places),
+       b = Wide{bottom->digits} * power_of_ten(top->places);
   const Wide common = std::max<Wide>(greatest_divisor(a, b), 1);
   a /= common;
   b /= common;

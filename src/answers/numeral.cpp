@@ -10,18 +10,20 @@
 namespace rocket {
 namespace {
 
-constexpr std::array<std::string_view, 12> kCurrencies = {"$", "€", "£", "¥", "₹", "₩", "₽", "₺", "₫", "₴", "₪", "¢"};
+constexpr std::array<std::string_view, 12> kCurrencies = {"$",   "€", "£", "¥", "₹", "₩",
+                                                          "₽", "₺", "₫", "₴", "₪", "¢"};
 /// Words that digits may touch: currencies, and "is14" of a model that forgets blanks.
-constexpr std::array<std::string_view, 20> kTouching = {"usd", "eur", "gbp", "inr", "cad", "aud", "chf",
-                                                        "jpy", "rmb", "cny", "rs",  "us",  "kr",  "is",
-                                                        "answer", "equals", "to", "are", "was", "be"};
+constexpr std::array<std::string_view, 20> kTouching = {"usd",    "eur",    "gbp", "inr", "cad", "aud", "chf",
+                                                        "jpy",    "rmb",    "cny", "rs",  "us",  "kr",  "is",
+                                                        "answer", "equals", "to",  "are", "was", "be"};
 /// Behind these a minus that stands apart, or the word, is a sign.
 constexpr std::array<std::string_view, 18> kBeforeSign = {
-    "is", "are", "was", "be", "equals", "to", "of", "get", "gives", "becomes", "obtain", "have", "ist", "es",
-    "est", "by", "answer", "result"};
+    "is",      "are",    "was",  "be",  "equals", "to",  "of", "get",    "gives",
+    "becomes", "obtain", "have", "ist", "es",     "est", "by", "answer", "result"};
 constexpr std::pair<std::string_view, int> kMultipliers[] = {
-    {"hundred", 2},  {"thousand", 3},  {"million", 6},    {"millions", 6},  {"billion", 9},   {"billions", 9},
-    {"trillion", 12}, {"trillions", 12}, {"thousands", 3}, {"hundreds", 2}, {"millionen", 6}, {"millones", 6}};
+    {"hundred", 2},   {"thousand", 3}, {"million", 6},   {"millions", 6},
+    {"billion", 9},   {"billions", 9}, {"trillion", 12}, {"trillions", 12},
+    {"thousands", 3}, {"hundreds", 2}, {"millionen", 6}, {"millones", 6}};
 constexpr std::pair<std::string_view, int> kTouchingMultipliers[] = {
     {"百", 2}, {"千", 3}, {"万", 4}, {"萬", 4}, {"亿", 8}, {"億", 8}, {"만", 4}, {"억", 8}};
 
@@ -131,7 +133,8 @@ class NumeralScanner {
     for (std::size_t from = 0; from < token.size();) {
       const std::size_t to = std::min(token.find(',', from), token.size());
       const std::string_view member = token.substr(from, to - from);
-      if (member.empty() || member.size() > 2 || member.find_first_not_of("0123456789") != member.npos) return false;
+      if (member.empty() || member.size() > 2 || member.find_first_not_of("0123456789") != member.npos)
+        return false;
       from = to + 1;
     }
     for (std::size_t from = 0; from < token.size();) {
@@ -216,7 +219,8 @@ class NumeralScanner {
     }
     const std::size_t slash = digits_end(a), end = digits_end(slash + 1);
     if (a != at_ + 1 || slash == a || at(slash) != '/' || end == slash + 1) return false;
-    const std::string_view above = text_.substr(a, slash - a), below = text_.substr(slash + 1, end - slash - 1);
+    const std::string_view above = text_.substr(a, slash - a),
+                           below = text_.substr(slash + 1, end - slash - 1);
     const bool proper = above.size() < below.size() || (above.size() == below.size() && above < below);
     if (!proper || at(end) == '/') return false;
     at_ = end;
@@ -264,7 +268,9 @@ class NumeralScanner {
       if (digit(sign) && !is_ascii_letter(at(digits_end(sign)))) return exponent_at(at_ + 1).value_or(0);
     }
     std::size_t i = skip_blanks(at_);
-    const std::size_t sign = starts_at(i, "×") ? i + 2 : at(i) == 'x' || at(i) == 'X' || at(i) == '*' ? i + 1 : i;
+    const std::size_t sign = starts_at(i, "×")                              ? i + 2
+                             : at(i) == 'x' || at(i) == 'X' || at(i) == '*' ? i + 1
+                                                                            : i;
     if (sign == i) return 0;
     i = skip_blanks(sign);
     if (!starts_at(i, "10")) return 0;
@@ -317,7 +323,8 @@ class NumeralScanner {
     std::size_t after = at_;
     const std::string touching = word_from(text_, after);
     const bool money = before_currency(begin) < begin;
-    if (touching == "k" || (money && (touching == "m" || touching == "mn" || touching == "b" || touching == "bn"))) {
+    if (touching == "k" ||
+        (money && (touching == "m" || touching == "mn" || touching == "b" || touching == "bn"))) {
       shift(value, touching == "k" ? 3 : touching[0] == 'm' ? 6 : 9);
       return after + touching.size();
     }
@@ -339,8 +346,9 @@ class NumeralScanner {
 
   bool has_root_before(std::size_t begin) const {
     const std::string_view before = text_.substr(0, begin);
-    return before.ends_with("√") || before.ends_with("√{") || before.ends_with("√(") || before.ends_with("}{") || before.ends_with("±") ||
-           before.ends_with("± ") || before.ends_with("+/-") || before.ends_with('^');
+    return before.ends_with("√") || before.ends_with("√{") || before.ends_with("√(") ||
+           before.ends_with("}{") || before.ends_with("±") || before.ends_with("± ") ||
+           before.ends_with("+/-") || before.ends_with('^');
   }
 
   bool is_footnote(std::size_t begin, std::size_t end) const {
@@ -350,8 +358,8 @@ class NumeralScanner {
     if (before == 0) return false;
     const char c = text_[before - 1];
     const std::string word = word_before(text_, before);
-    return (is_ascii_letter(c) && word != "is" && word != "answer") || is_ascii_digit(c) || c == '.' || c == ',' ||
-           c == ')' || c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
+    return (is_ascii_letter(c) && word != "is" && word != "answer") || is_ascii_digit(c) || c == '.' ||
+           c == ',' || c == ')' || c == ']' || c == '%' || static_cast<unsigned char>(c) >= 0x80;
   }
 
   /// Where a currency sign in front of text[i] begins, with blanks and the "US" of "US$"; else i.
@@ -372,7 +380,8 @@ class NumeralScanner {
   bool free_before(std::size_t minus) const {
     if (minus == 0) return true;
     const char32_t c = previous_code_point(text_, minus);
-    return c != ')' && c != '%' && c != '}' && !is_letter_of_words(c) && !(c < 0x80 && is_ascii_digit(static_cast<char>(c)));
+    return c != ')' && c != '%' && c != '}' && !is_letter_of_words(c) &&
+           !(c < 0x80 && is_ascii_digit(static_cast<char>(c)));
   }
 
   bool is_sign_apart(std::size_t minus) const {

@@ -27,12 +27,12 @@ struct Numeral {
 /// exponents of units ("m^2") are none.
 std::vector<Numeral> numerals_in(std::string_view plain);
 
-/// The shortest spelling of `digits` x 10^`shift`; `digits` holds at most one point. nullopt for a shift beyond
-/// 5000 places.
+/// The shortest spelling of `digits` x 10^`shift`; `digits` holds at most one point. nullopt for a shift
+/// beyond 5000 places.
 std::optional<std::string> shortest_decimal(std::string_view digits, bool negative, long shift = 0);
 
-/// The shortest spelling of a quotient: a decimal where it ends, else the reduced fraction. nullopt for a zero
-/// below, or beyond 18 digits.
+/// The shortest spelling of a quotient: a decimal where it ends, else the reduced fraction. nullopt for a
+/// zero below, or beyond 18 digits.
 std::optional<std::string> shortest_quotient(std::string_view above, std::string_view below, bool negative,
                                              std::string_view whole = "");
 

@@ -26,19 +26,18 @@ std::optional<char> digit_of(char32_t c) {
 }
 
 constexpr std::pair<char32_t, std::string_view> kSpellings[] = {
-    {0x2010, "-"},  {0x2011, "-"},  {0x2012, "-"},  {0x2013, "-"},  {0x2212, "-"},  {0xFE63, "-"},
-    {0x2018, "'"},  {0x2019, "'"},  {0x201C, "\""}, {0x201D, "\""}, {0x66B, "."},   {0x66C, ","},
-    {0x2044, "/"},  {0x2215, "/"},  {0x22C5, "×"},  {0x2219, "×"},  {0xB7, "×"},    {0x2715, "×"},
-    {0x2A2F, "×"},  {0x3001, ","},  {0x3002, ". "}, {0xFF61, ". "}, {0x300C, "("},  {0x300D, ")"},
-    {0x3010, "("},  {0x3011, ")"},  {0x202F, " "},  {0xA0, " "},    {0x3000, " "},  {0x85, " "},
-    {0x1680, " "},  {0x205F, " "},  {0x2028, "\n"}, {0x2029, "\n"}, {0xFFE5, "¥"},  {0x60C, ","},
-    {0x964, ". "},  {0x6D4, ". "},  {0xFE52, "."},  {0xFE50, ","},  {0xFE69, "$"},  {0xFE6A, "%"}};
+    {0x2010, "-"}, {0x2011, "-"}, {0x2012, "-"},  {0x2013, "-"},  {0x2212, "-"}, {0xFE63, "-"},
+    {0x2018, "'"}, {0x2019, "'"}, {0x201C, "\""}, {0x201D, "\""}, {0x66B, "."},  {0x66C, ","},
+    {0x2044, "/"}, {0x2215, "/"}, {0x22C5, "×"},  {0x2219, "×"},  {0xB7, "×"},   {0x2715, "×"},
+    {0x2A2F, "×"}, {0x3001, ","}, {0x3002, ". "}, {0xFF61, ". "}, {0x300C, "("}, {0x300D, ")"},
+    {0x3010, "("}, {0x3011, ")"}, {0x202F, " "},  {0xA0, " "},    {0x3000, " "}, {0x85, " "},
+    {0x1680, " "}, {0x205F, " "}, {0x2028, "\n"}, {0x2029, "\n"}, {0xFFE5, "¥"}, {0x60C, ","},
+    {0x964, ". "}, {0x6D4, ". "}, {0xFE52, "."},  {0xFE50, ","},  {0xFE69, "$"}, {0xFE6A, "%"}};
 
 constexpr std::pair<char32_t, std::string_view> kFractions[] = {
-    {0xBC, "1/4"},   {0xBD, "1/2"},   {0xBE, "3/4"},   {0x2150, "1/7"}, {0x2151, "1/9"},
-    {0x2152, "1/10"}, {0x2153, "1/3"}, {0x2154, "2/3"}, {0x2155, "1/5"}, {0x2156, "2/5"},
-    {0x2157, "3/5"}, {0x2158, "4/5"}, {0x2159, "1/6"}, {0x215A, "5/6"}, {0x215B, "1/8"},
-    {0x215C, "3/8"}, {0x215D, "5/8"}, {0x215E, "7/8"}};
+    {0xBC, "1/4"},   {0xBD, "1/2"},   {0xBE, "3/4"},   {0x2150, "1/7"}, {0x2151, "1/9"}, {0x2152, "1/10"},
+    {0x2153, "1/3"}, {0x2154, "2/3"}, {0x2155, "1/5"}, {0x2156, "2/5"}, {0x2157, "3/5"}, {0x2158, "4/5"},
+    {0x2159, "1/6"}, {0x215A, "5/6"}, {0x215B, "1/8"}, {0x215C, "3/8"}, {0x215D, "5/8"}, {0x215E, "7/8"}};
 
 std::optional<char> superscript_of(char32_t c) {
   if (c == 0x2070) return '0';
@@ -113,12 +112,15 @@ std::string in_one_spelling(std::string_view text) {
 
 // What is not listed here becomes a blank.
 constexpr std::pair<std::string_view, std::string_view> kCommands[] = {
-    {"times", "×"},  {"cdot", "×"},    {"ast", "×"},    {"div", "÷"},      {"pi", "π"},       {"sqrt", "√"},
-    {"approx", "≈"}, {"pm", "±"},      {"circ", "°"},   {"left", ""},      {"right", ""},     {"big", ""},
-    {"Big", ""},     {"text", ""},     {"textbf", ""},  {"textit", ""},    {"textrm", ""},    {"emph", ""},
-    {"mathrm", ""},  {"mathbf", ""},   {"mathit", ""},  {"mathsf", ""},    {"mathtt", ""},    {"mbox", ""},
-    {"texttt", ""},  {"boldsymbol", ""}, {"bm", ""},    {"operatorname", ""}, {"underline", ""},
-    {"boxed", "\\boxed"}, {"fbox", "\\boxed"}, {"framebox", "\\boxed"}, {"infty", "∞"}, {"displaystyle", ""}};
+    {"times", "×"},    {"cdot", "×"},        {"ast", "×"},        {"div", "÷"},
+    {"pi", "π"},       {"sqrt", "√"},        {"approx", "≈"},     {"pm", "±"},
+    {"circ", "°"},     {"left", ""},         {"right", ""},       {"big", ""},
+    {"Big", ""},       {"text", ""},         {"textbf", ""},      {"textit", ""},
+    {"textrm", ""},    {"emph", ""},         {"mathrm", ""},      {"mathbf", ""},
+    {"mathit", ""},    {"mathsf", ""},       {"mathtt", ""},      {"mbox", ""},
+    {"texttt", ""},    {"boldsymbol", ""},   {"bm", ""},          {"operatorname", ""},
+    {"underline", ""}, {"boxed", "\\boxed"}, {"fbox", "\\boxed"}, {"framebox", "\\boxed"},
+    {"infty", "∞"},    {"displaystyle", ""}};
 
 /// The end of the group or character that begins at `at`: behind "}" of "{...}".
 std::size_t argument_end(std::string_view text, std::size_t at) {
@@ -173,7 +175,8 @@ class LatexResolver {
   void exponent() {
     const std::size_t end = argument_end(text_, at_ + 1);
     const std::string_view inside = end > at_ + 2 ? text_.substr(at_ + 2, end - at_ - 3) : "";
-    if (const std::string number = number_in(inside); !number.empty()) return replace(end - at_, "^" + number);
+    if (const std::string number = number_in(inside); !number.empty())
+      return replace(end - at_, "^" + number);
     if (inside == "\\circ") return replace(end - at_, "°");
     replace(1, "^");
   }
@@ -197,14 +200,17 @@ class LatexResolver {
     while (end < text_.size() && is_ascii_letter(text_[end])) ++end;
     const std::string_view name = text_.substr(at_ + 1, end - at_ - 1);
     if (name.ends_with("frac")) return fraction(end);
-    const auto* found = std::ranges::find(kCommands, name, &std::pair<std::string_view, std::string_view>::first);
+    const auto* found =
+        std::ranges::find(kCommands, name, &std::pair<std::string_view, std::string_view>::first);
     if (name == "circ" && out_.ends_with('^')) out_.pop_back();
     replace(end - at_, found == std::end(kCommands) ? " " : found->second);
   }
 
   /// "3/4" where both are numbers; else roots, which no reader of numbers takes apart.
   void fraction(std::size_t begin) {
-    const auto skip_blanks = [&](std::size_t at) { return std::min(text_.find_first_not_of(' ', at), text_.size()); };
+    const auto skip_blanks = [&](std::size_t at) {
+      return std::min(text_.find_first_not_of(' ', at), text_.size());
+    };
     const std::size_t above = skip_blanks(begin), above_end = argument_end(text_, above);
     const std::size_t below = skip_blanks(above_end), below_end = argument_end(text_, below);
     const std::string top = number_in(text_.substr(above, above_end - above));

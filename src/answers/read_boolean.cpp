@@ -21,7 +21,8 @@ std::string any_word(std::vector<std::string> words) {
   std::ranges::sort(words, [](const std::string& a, const std::string& b) { return a.size() > b.size(); });
   std::string pattern;
   for (const std::string& word : words) {
-    if (word.find("\\E") != std::string::npos) fail_config("task.words: '{}' cannot hold \\E", word);
+    if (word.find("\\E") != std::string::npos)
+      fail_config("task.yes_words and task.no_words: '{}' cannot hold \\E", word);
     pattern.append(pattern.empty() ? "" : "|").append("\\Q").append(word).append("\\E");
   }
   return pattern;
@@ -33,7 +34,7 @@ std::string pattern_of(const BooleanWords& more) {
   for (const auto& [word, value] : kTouchingBooleanWords) touching.emplace_back(word);
   for (const auto* list : {&more.yes, &more.no}) {
     for (const std::string& word : *list) {
-      if (fold_white_space(word).empty()) fail_config("task.words: a word is blank");
+      if (fold_white_space(word).empty()) fail_config("task.yes_words and task.no_words: a word is blank");
       alone.push_back(word);
     }
   }
@@ -52,7 +53,8 @@ std::vector<std::string> yes_words(const BooleanWords& more) {
   for (const std::string& word : more.no) std::erase(yes, lower_case(word));
   for (const std::string& word : more.yes) {
     for (const std::string& no : more.no) {
-      if (lower_case(no) == lower_case(word)) fail_config("task.words: '{}' cannot mean both yes and no", word);
+      if (lower_case(no) == lower_case(word))
+        fail_config("task.yes_words and task.no_words: '{}' cannot mean both yes and no", word);
     }
     yes.push_back(lower_case(word));
   }
@@ -73,7 +75,8 @@ constexpr const char* kPairGap =
     R"((?i)^["'*`)(\s]{0,4}(?:or|/|,|\||vs\.?|and|oder|ou|o|y|und|et|还是|或)["'*`)(\s]{0,4}$)";
 constexpr const char* kOrNot = R"((?i)\G["'*`)]{0,3} or not\b)";
 /// A question, or a term that says neither.
-constexpr const char* kPhrase = R"((?i)\G["'*`)\]}]{0,4} {0,2}\?|\G (?:positives?|negatives?|alarms?|love|friends?|self)(?![a-z]))";
+constexpr const char* kPhrase =
+    R"((?i)\G["'*`)\]}]{0,4} {0,2}\?|\G (?:positives?|negatives?|alarms?|love|friends?|self)(?![a-z]))";
 /// Behind "no": what shows that it is an answer and no article.
 constexpr const char* kBehindNo =
     R"((?i)\G(?:["'*`)\]}_]{0,4}(?:[.,;:!?<)]|\s{0,4}$|\s{0,4}\n|\s{1,3}-)|["'*`)]{0,4} (?:because|since|as|it|he|she|they|we|you|i|this|that|there|the|not|but|for|these|those|es|in|if|when|unless|while|according|due|given|although|though|so|and|or|its|their|his|her|my|your)\b|["'*`}\]]))";
@@ -103,7 +106,8 @@ class BooleanText {
   void find_words(const Pattern& words, const std::vector<std::string>& yes) {
     static const Pattern or_not(kOrNot), behind_no(kBehindNo), pair(kPairGap), part_of_phrase(kPhrase);
     words.for_each(text_, [&](Match match) {
-      const std::string word = lower_case(std::string_view(text_).substr(match.begin, match.end - match.begin));
+      const std::string word =
+          lower_case(std::string_view(text_).substr(match.begin, match.end - match.begin));
       Word found{match.begin, match.end, std::ranges::find(yes, word) != yes.end()};
       found.alone = words.find(text_, match.begin, 1).has_value();
       found.yes = found.yes != is_negated(match.begin);
@@ -144,7 +148,8 @@ class BooleanText {
     auto found = std::ranges::upper_bound(words_, end, {}, &Word::end);
     if (found == words_.begin()) return nullptr;
     --found;
-    const bool touches = std::string_view(text_).substr(found->end, end - found->end).find_first_not_of(" \n.") == text_.npos;
+    const bool touches =
+        std::string_view(text_).substr(found->end, end - found->end).find_first_not_of(" \n.") == text_.npos;
     return touches && found->begin >= from && !found->paired ? &*found : nullptr;
   }
 
@@ -227,7 +232,8 @@ class BooleanText {
       last = says(good.find(words, 0).has_value(), "verdict");
     });
     if (last) return last;
-    chinese.for_each(text_, [&](Match match) { last = says(!chinese.find(text_, match.begin, 1), "verdict"); });
+    chinese.for_each(text_,
+                     [&](Match match) { last = says(!chinese.find(text_, match.begin, 1), "verdict"); });
     return last;
   }
 
@@ -237,7 +243,8 @@ class BooleanText {
   }
 
   Found conclusion() const {
-    static const Pattern word(R"((?i)(?<![A-Za-z])(?:therefore|thus|hence|so|in conclusion|folglich)(?![A-Za-z]))");
+    static const Pattern word(
+        R"((?i)(?<![A-Za-z])(?:therefore|thus|hence|so|in conclusion|folglich)(?![A-Za-z]))");
     Found last;
     word.for_each(text_, [&](Match match) {
       const std::size_t from = std::min(text_.find_first_not_of(" ,:", match.end), text_.size());
@@ -261,11 +268,12 @@ class BooleanText {
 
 }  // namespace
 
-BooleanReader::BooleanReader(const BooleanWords& more) : yes_(yes_words(more)), words_(pattern_of(more)) {}
+BooleanReader::BooleanReader(const BooleanWords& more) : yes_(yes_words(more)), words_(pattern_of(more)) {
+}
 
 Reading BooleanReader::read(std::string_view text) const {
-  return read_answering_part(text,
-                             [this](std::string_view part) { return BooleanText(part, words_, yes_).read(); });
+  return read_answering_part(
+      text, [this](std::string_view part) { return BooleanText(part, words_, yes_).read(); });
 }
 
 }  // namespace rocket

@@ -25,7 +25,8 @@ struct Label {
 constexpr const char* kJoined =
     R"((?i)\G[)\]}.:*"'`$]{0,4}\s{0,4}(?:(?:,|;|/|&|\+|-)?\s{0,4}(?:and/or|or|and|oder|und|ou|et|y|o|e|或|和|与|及|または)(?![A-Za-z])|[,;/&+])\s{0,4})"
     R"((?:option |choice |both )?[(\[{*"'`$]{0,4}(?=[A-Ja-j](?![A-Za-z0-9'_=])))";
-constexpr const char* kStillASentence = R"(\G[A-Ja-j][)\]]? (?:is|are|was|would|has|does|can|cannot|may|might)\b)";
+constexpr const char* kStillASentence =
+    R"(\G[A-Ja-j][)\]]? (?:is|are|was|would|has|does|can|cannot|may|might)\b)";
 constexpr const char* kRefusedBehind =
     R"((?i)\G[)\]}*"'`$]{0,4}\s{0,4}[:,.-]?\s{0,4}(?:\?|(?:and [A-J] |or [A-J] )?(?:(?:is|are|was|would be|seems|looks|can be|must be|ist|es|est) )?(?:(?:also|clearly|simply|obviously|therefore|definitely) )?)"
     R"((?:not(?! (?:option |choice |\(|that )*[A-J]\b)|wrong|incorrect|false|tempting|out|eliminated|ruled out|invalid|isn't|aren't|wasn't|cannot|can't|doesn't|does not|falsch|incorrecta|incorrecto|falsa|fausse|faux|no sirve|no es)(?![A-Za-z])|错|不|誤|неверно))";
@@ -66,7 +67,8 @@ class ChoiceText {
       if (c == 0xB0 || (c < 0x590 && is_letter_or_number(c))) return false;  // "°C"
     }
     const char next = at(i + 1);
-    if (is_ascii_letter(next) || is_ascii_digit(next) || next == '=' || next == '#' || next == '^') return false;
+    if (is_ascii_letter(next) || is_ascii_digit(next) || next == '=' || next == '#' || next == '^')
+      return false;
     if (next == '_' && is_ascii_letter(at(i + 2))) return false;
     if (next == '\'' && is_ascii_letter(at(i + 2))) return false;  // "A's"
     if (next == '+' && !is_ascii_letter(at(i + 2))) return false;  // "C++", "A+"
@@ -86,14 +88,16 @@ class ChoiceText {
       const bool capital = c >= 'A' && c <= 'J', small = c >= 'a' && c <= 'j';
       if ((!capital && !small) || !stands_alone(i)) continue;
       Label label{i, static_cast<char>(c & ~0x20), capital};
-      label.bracketed = i > 0 && (text_[i - 1] == '(' || text_[i - 1] == '[') && (at(i + 1) == ')' || at(i + 1) == ']');
+      label.bracketed =
+          i > 0 && (text_[i - 1] == '(' || text_[i - 1] == '[') && (at(i + 1) == ')' || at(i + 1) == ']');
       describe(label);
       labels_.push_back(label);
     }
     for (std::size_t n = 0; n + 1 < labels_.size(); ++n) {
       const auto match = joined.find(text_, labels_[n].at + 1);
       if (!match || match->end != labels_[n + 1].at || labels_[n].capital != labels_[n + 1].capital) continue;
-      const bool comma = text_.substr(labels_[n].at + 1, match->end - labels_[n].at - 1).find(',') != text_.npos;
+      const bool comma =
+          text_.substr(labels_[n].at + 1, match->end - labels_[n].at - 1).find(',') != text_.npos;
       if (comma && sentence.find(text_, labels_[n + 1].at)) continue;  // "B, A is wrong"
       if (labels_[n + 1].word && labels_[n + 1].letter == 'A') continue;
       labels_[n].listed = labels_[n + 1].listed = true;
@@ -111,7 +115,8 @@ class ChoiceText {
       if (label != labels_.end() && label->at == at) headings.push_back(&*label);
     });
     for (std::size_t i = 0; i + 1 < headings.size(); ++i) {
-      if (headings[i + 1]->letter == headings[i]->letter + 1) headings[i]->heading = headings[i + 1]->heading = true;
+      if (headings[i + 1]->letter == headings[i]->letter + 1)
+        headings[i]->heading = headings[i + 1]->heading = true;
     }
   }
 
@@ -132,7 +137,8 @@ class ChoiceText {
 
   /// The C of "20 C".
   bool is_measure(std::size_t i) const {
-    return i > 1 && text_[i - 1] == ' ' && is_ascii_digit(text_[i - 2]) && (text_[i] == 'C' || text_[i] == 'F');
+    return i > 1 && text_[i - 1] == ' ' && is_ascii_digit(text_[i - 2]) &&
+           (text_[i] == 'C' || text_[i] == 'F');
   }
 
   const Label* label_at(std::size_t at) const {
@@ -153,7 +159,8 @@ class ChoiceText {
 
   /// Whether a small letter is followed by what no word of a sentence is.
   bool closes(const Label& label) const {
-    static const Pattern end(R"((?i)\G(?:[)\]}*"'`$.,:;!<]|[ \t\r]{0,9}(?:\n|$)| (?:because|since|as|for|is correct)\b| -))");
+    static const Pattern end(
+        R"((?i)\G(?:[)\]}*"'`$.,:;!<]|[ \t\r]{0,9}(?:\n|$)| (?:because|since|as|for|is correct)\b| -))");
     return end.find(text_, label.at + 1).has_value();
   }
 
@@ -167,7 +174,8 @@ class ChoiceText {
       }
       const Label* label = label_at(skip_filling(text_, begin));
       if (!label || label->at >= begin + box->size()) continue;
-      const bool labels_a_text = at(label->at + 1) == '.' || at(label->at + 1) == ')' || at(label->at + 1) == ':';
+      const bool labels_a_text =
+          at(label->at + 1) == '.' || at(label->at + 1) == ')' || at(label->at + 1) == ':';
       if (label->listed || (letters.size() > 1 && !labels_a_text)) return several();
       return Reading{std::string(1, label->letter), "box"};
     }
@@ -177,8 +185,10 @@ class ChoiceText {
   /// The labels "(B)" and "option B" between two places that nobody refuses, if they agree.
   Found named_between(std::size_t begin, std::size_t end, std::string_view rule) const {
     std::set<char> letters;
-    for (auto label = std::ranges::lower_bound(labels_, begin, {}, &Label::at); label != labels_.end() && label->at < end; ++label) {
-      if (!label->refused && !label->heading && (label->bracketed || is_named(*label))) letters.insert(label->letter);
+    for (auto label = std::ranges::lower_bound(labels_, begin, {}, &Label::at);
+         label != labels_.end() && label->at < end; ++label) {
+      if (!label->refused && !label->heading && (label->bracketed || is_named(*label)))
+        letters.insert(label->letter);
     }
     if (letters.empty()) return std::nullopt;
     return letters.size() > 1 ? several() : Reading{std::string(1, *letters.begin()), rule};
@@ -187,10 +197,13 @@ class ChoiceText {
   /// "option B", "choice B".
   bool is_named(const Label& label) const {
     std::size_t end = label.at;
-    while (end > 0 && (text_[end - 1] == ' ' || text_[end - 1] == '(' || text_[end - 1] == '*' || text_[end - 1] == '"')) --end;
+    while (end > 0 &&
+           (text_[end - 1] == ' ' || text_[end - 1] == '(' || text_[end - 1] == '*' || text_[end - 1] == '"'))
+      --end;
     const std::string word = word_before(text_, end);
-    return word == "option" || word == "choice" || word == "letter" || word == "answer" || word == "alternative" ||
-           text_.substr(0, end).ends_with("opción") || text_.substr(0, end).ends_with("选项");
+    return word == "option" || word == "choice" || word == "letter" || word == "answer" ||
+           word == "alternative" || text_.substr(0, end).ends_with("opción") ||
+           text_.substr(0, end).ends_with("选项");
   }
 
   Found behind_answer() const {
@@ -213,7 +226,8 @@ class ChoiceText {
         R"((?i)(?<![A-Za-z])(?:(?:correct|right|best|true|valid|proper|most likely)(?: (?:option|choice|letter|one|statement|response|selection|match|ones?))?(?=\W*(?:is\b|:|would|should|must|seems|=))|richtig(?: ist)?|(?:choose|chose|pick|select|selected|go with|going with|opt for|choosing|picking|selecting)(?![A-Za-z]))|(?:正确|应该?选|选择|故选|所以选)(?:选项)?)");
     static const Pattern behind(
         R"((?i)\G[)\]}*"'`$]{0,4}(?:[.:)][^.\n]{0,80}?)?\s+(?:is|are|was|would be|seems|must be|ist|es|est) (?:(?:also|clearly|the|most|therefore|definitely|la|die|la plus) )*(?:correct|right|best|true|answer|appropriate|accurate|richtig|correcta|correcte)(?![A-Za-z]))");
-    static const Pattern fits(R"((?i)\G[)\]}*"'`$]{0,4} (?:fits|matches|works|makes the most sense|applies|is most)\b)");
+    static const Pattern fits(
+        R"((?i)\G[)\]}*"'`$]{0,4} (?:fits|matches|works|makes the most sense|applies|is most)\b)");
     Found last;
     std::size_t place = 0;
     const auto take = [&](std::size_t where, const Found& found) {
@@ -228,7 +242,8 @@ class ChoiceText {
     });
     for (const Label& label : labels_) {
       if (!label.capital || label.refused) continue;
-      if (behind.find(text_, label.at + 1) || fits.find(text_, label.at + 1)) take(label.at, announced(&label, "verdict"));
+      if (behind.find(text_, label.at + 1) || fits.find(text_, label.at + 1))
+        take(label.at, announced(&label, "verdict"));
     }
     return last;
   }
@@ -239,7 +254,8 @@ class ChoiceText {
     if (!label || label->refused) return std::nullopt;
     static const Pattern closed(R"(\G[*_"'`$]{0,4}(?:[)\]}.:,;!]|[ \t\r]{0,9}(?:\n|$)| +[-(]))");
     const bool alone = text_.find_first_not_of(" \t\r\n*_`\"')]}.$:!", label->at + 1) == text_.npos;
-    if (!alone && (!closed.find(text_, label->at + 1) || (!label->capital && !label->bracketed && !closes(*label))))
+    if (!alone &&
+        (!closed.find(text_, label->at + 1) || (!label->capital && !label->bracketed && !closes(*label))))
       return std::nullopt;
     if ((label->word && !alone) || label->listed || label->heading) return std::nullopt;
     return Reading{std::string(1, label->letter), "leading"};
@@ -247,14 +263,16 @@ class ChoiceText {
 
   /// "Therefore C", "so it must be B".
   Found conclusion() const {
-    static const Pattern word(R"((?i)(?<![A-Za-z])(?:therefore|thus|hence|so|it's|it is|it must be|must be|it has to be|leaves|leaving|also|folglich)(?![A-Za-z]))");
+    static const Pattern word(
+        R"((?i)(?<![A-Za-z])(?:therefore|thus|hence|so|it's|it is|it must be|must be|it has to be|leaves|leaving|also|folglich)(?![A-Za-z]))");
     Found last;
     word.for_each(text_, [&](Match match) {
       const Label* label = label_at(skip_filling(text_, match.end));
       if (auto found = announced(label, "conclusion")) last = found;
     });
     if (last) return last;
-    static const Pattern is(R"((?<![A-Za-z])(?:is|are|be) (?:option |choice )?[(*"']{0,3}([A-J])[)*"']{0,3}(?:[.!]\s|[.!]?\s{0,3}$))");
+    static const Pattern is(
+        R"((?<![A-Za-z])(?:is|are|be) (?:option |choice )?[(*"']{0,3}([A-J])[)*"']{0,3}(?:[.!]\s|[.!]?\s{0,3}$))");
     is.for_each(text_, [&](Match match) {
       if (auto found = announced(label_at(is.find(text_, match.begin, 1)->begin), "conclusion")) last = found;
     });

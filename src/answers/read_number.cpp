@@ -27,8 +27,10 @@ bool is_alternative(std::string_view between) {
 
 /// "5 hours and 30 minutes": one quantity in two numbers.
 bool is_compound(std::string_view between, std::string_view behind) {
-  static const Pattern large(R"((?i)^[ -]?(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|feet|foot|ft|yards?|dollars?|euros?|pounds?|lbs?)(?:,? and|,)? $)");
-  static const Pattern small(R"((?i)^[ -]?(?:months?|weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|inch(?:es)?|cents?|ounces?|oz)(?![A-Za-z]))");
+  static const Pattern large(
+      R"((?i)^[ -]?(?:years?|months?|weeks?|days?|hours?|hrs?|h|minutes?|mins?|feet|foot|ft|yards?|dollars?|euros?|pounds?|lbs?)(?:,? and|,)? $)");
+  static const Pattern small(
+      R"((?i)^[ -]?(?:months?|weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?|inch(?:es)?|cents?|ounces?|oz)(?![A-Za-z]))");
   return large.find(between, 0) && small.find(behind, 0);
 }
 
@@ -74,7 +76,8 @@ class NumberText {
     return {std::nullopt, "not_one_number"};
   }
 
-  /// What a formula comes to that begins with numeral i and lies before `end`: its last side that is one number.
+  /// What a formula comes to that begins with numeral i and lies before `end`: its last side that is one
+  /// number.
   Statement formula(std::size_t i, std::size_t end) const {
     std::optional<std::string> value;
     std::size_t side = 1;
@@ -124,7 +127,8 @@ class NumberText {
       const std::size_t i = first_from(begin);
       if (i == all_.size() || all_[i].begin >= end) continue;
       const Statement statement = announced(i, end);
-      const bool alone = i + 1 == all_.size() || all_[i + 1].begin >= end || relation_to_next(i) != Relation::none;
+      const bool alone =
+          i + 1 == all_.size() || all_[i + 1].begin >= end || relation_to_next(i) != Relation::none;
       return reading(alone ? statement : Statement{Outcome::several, {}}, "box");
     }
     return std::nullopt;
@@ -143,7 +147,8 @@ class NumberText {
     const std::size_t clause = clause_end(all_[i].end, end);
     const bool formula_here = has_next && relation_to_next(i) != Relation::none;
     if (formula_here) {
-      const bool goes_on = first_from(end) < all_.size() && last_equality_ != text_.npos && last_equality_ >= end;
+      const bool goes_on =
+          first_from(end) < all_.size() && last_equality_ != text_.npos && last_equality_ >= end;
       return goes_on ? Statement{} : formula(i, end);
     }
     const std::string_view words = std::string_view(text_).substr(all_[i].end, clause - all_[i].end);
@@ -171,7 +176,8 @@ class NumberText {
     std::size_t last = all_.size();
     for (std::size_t j = first_from(mark.value); j < all_.size() && all_[j].begin < end; ++j) last = j;
     if (last == all_.size() || (end < text_.size() && text_[end] == '?')) return {};
-    const bool joined = last > 0 && all_[last - 1].begin >= mark.value && relation_to_next(last - 1) == Relation::alternative;
+    const bool joined =
+        last > 0 && all_[last - 1].begin >= mark.value && relation_to_next(last - 1) == Relation::alternative;
     return joined ? Statement{Outcome::several, {}} : settled(last);
   }
 
@@ -207,13 +213,15 @@ class NumberText {
 
   /// The value of numeral i, unless it is the end of a sum that is not worked out.
   Statement settled(std::size_t i) const {
-    if (!all_[i].value || (i > 0 && (relation_to_next(i - 1) == Relation::operation || is_second_half(i)))) return {Outcome::several, {}};
+    if (!all_[i].value || (i > 0 && (relation_to_next(i - 1) == Relation::operation || is_second_half(i))))
+      return {Outcome::several, {}};
     return {Outcome::value, *all_[i].value};
   }
 
   bool is_second_half(std::size_t i) const {
     const std::string_view text = text_;
-    return is_compound(text.substr(all_[i - 1].end, all_[i].begin - all_[i - 1].end), text.substr(all_[i].end, 12));
+    return is_compound(text.substr(all_[i - 1].end, all_[i].begin - all_[i - 1].end),
+                       text.substr(all_[i].end, 12));
   }
 
   Reading last() const {

@@ -30,7 +30,8 @@ bool defines(std::string_view text) {
   definition.for_each(text, [&](Match match) {
     const Match name = *definition.find(text, match.begin, 1);
     const std::string_view word = text.substr(name.begin, name.end - name.begin);
-    found = found || !(word.starts_with("test") || word.starts_with("Test") || word == "main" || word == "check");
+    found =
+        found || !(word.starts_with("test") || word.starts_with("Test") || word == "main" || word == "check");
   });
   return found;
 }
@@ -46,7 +47,9 @@ std::size_t line_begin(std::string_view text, std::size_t at) {
   return newline == text.npos ? 0 : newline + 1;
 }
 
-std::size_t line_end(std::string_view text, std::size_t at) { return std::min(text.find('\n', at), text.size()); }
+std::size_t line_end(std::string_view text, std::size_t at) {
+  return std::min(text.find('\n', at), text.size());
+}
 
 std::size_t run_of(std::string_view text, std::size_t at) {
   return std::min(text.find_first_not_of(text[at], at), text.size()) - at;
@@ -107,10 +110,11 @@ class Fences {
     return text_.substr(begin, at - begin).find_first_not_of(" \t>*-0123456789.") == text_.npos;
   }
 
-  /// The next run of at least `least` backticks or tildes (only `kind`, where given), at a line's beginning if
-  /// asked for; tildes always.
+  /// The next run of at least `least` backticks or tildes (only `kind`, where given), at a line's beginning
+  /// if asked for; tildes always.
   std::size_t find(std::size_t from, char kind, std::size_t least, bool at_line) const {
-    for (std::size_t at = text_.find_first_of("`~", from); at != text_.npos; at = text_.find_first_of("`~", at)) {
+    for (std::size_t at = text_.find_first_of("`~", from); at != text_.npos;
+         at = text_.find_first_of("`~", at)) {
       const std::size_t n = run_of(text_, at);
       const bool fits = n >= least && (kind == '\0' || text_[at] == kind);
       if (fits && ((!at_line && text_[at] == '`') || begins_line(at))) return at;
@@ -126,7 +130,8 @@ class Fences {
     if (first == before.npos || !begins_line(at)) return false;
     const std::size_t end = at + run_of(text_, at);
     if (text_.substr(end, line_end(text_, end) - end).find_first_not_of(kBlank) != text_.npos) return false;
-    return has_statement(before.substr(line_begin(before, first), line_end(before, first) - line_begin(before, first)));
+    return has_statement(
+        before.substr(line_begin(before, first), line_end(before, first) - line_begin(before, first)));
   }
 
   std::size_t read(std::size_t fence) {
@@ -167,7 +172,8 @@ class Fences {
 
   static bool is_language(std::string_view line) {
     return std::ranges::all_of(line, [](char c) {
-      return is_ascii_letter(c) || is_ascii_digit(c) || std::string_view("_+#.- \t\r{}=\":").find(c) != std::string_view::npos;
+      return is_ascii_letter(c) || is_ascii_digit(c) ||
+             std::string_view("_+#.- \t\r{}=\":").find(c) != std::string_view::npos;
     });
   }
 
@@ -178,18 +184,20 @@ class Fences {
 enum class Language { python, unknown, other };
 
 Language language_of(const Block& block) {
-  const std::string name = word_from(block.language, std::min(block.language.find_first_not_of(" \t{."), block.language.size()));
+  const std::string name =
+      word_from(block.language, std::min(block.language.find_first_not_of(" \t{."), block.language.size()));
   if (name.starts_with("py")) return Language::python;
   return name.empty() || name == "code" ? Language::unknown : Language::other;
 }
 
-/// The last block that is the program: one that defines something before one that does not, Python before what
-/// may be output or another language, whole ones before one that the end cuts off.
+/// The last block that is the program: one that defines something before one that does not, Python before
+/// what may be output or another language, whole ones before one that the end cuts off.
 const Block& program_block(const std::vector<Block>& blocks) {
   const auto rank = [](const Block& block) {
     const Language language = language_of(block);
     const bool session = block.code.find(">>> ") != block.code.npos;
-    const bool python = language == Language::python || (language == Language::unknown && has_statement(block.code));
+    const bool python =
+        language == Language::python || (language == Language::unknown && has_statement(block.code));
     if (!python || session) return language == Language::other ? 0 : 1;
     return (block.closed ? 3 : 2) + (defines(block.code) ? 2 : 0);
   };
@@ -201,7 +209,9 @@ const Block& program_block(const std::vector<Block>& blocks) {
   return *best;
 }
 
-bool is_blank_line(std::string_view line) { return line.find_first_not_of(kBlank) == line.npos; }
+bool is_blank_line(std::string_view line) {
+  return line.find_first_not_of(kBlank) == line.npos;
+}
 
 std::string joined(const std::vector<std::string_view>& lines, std::string_view end) {
   return fmt::format("{}{}", fmt::join(lines, "\n"), end);
@@ -243,12 +253,14 @@ std::string without_main_guard(const std::string& text) {
 /// A program without fences: from its first statement to where prose follows.
 std::string without_prose(std::string_view text) {
   static const Pattern start(R"(^(?:(?:async )?def |class |import |from \w[\w.]* import |@\w))");
-  static const Pattern prose(R"(^(?:[A-Z][A-Za-z']*|I|\*\*[^*]+\*\*:?|[-*] .*|\d+\. .*)(?: +[^\s=\[\]{}#]+){2,}\s*$|^(?:Explanation|Note|Output|Example|Examples|Usage|Test|Tests|Here)\b[^=]*$)");
+  static const Pattern prose(
+      R"(^(?:[A-Z][A-Za-z']*|I|\*\*[^*]+\*\*:?|[-*] .*|\d+\. .*)(?: +[^\s=\[\]{}#]+){2,}\s*$|^(?:Explanation|Note|Output|Example|Examples|Usage|Test|Tests|Here)\b[^=]*$)");
   const auto lines = lines_of(text);
   std::size_t first = 0;
   while (first < lines.size() && is_blank_line(lines[first])) ++first;
   if (first < lines.size() && !has_statement(lines[first])) {
-    const auto found = std::ranges::find_if(lines, [](std::string_view line) { return start.find(line, 0).has_value(); });
+    const auto found =
+        std::ranges::find_if(lines, [](std::string_view line) { return start.find(line, 0).has_value(); });
     if (found != lines.end()) first = static_cast<std::size_t>(found - lines.begin());
   }
   std::vector<std::string_view> kept;
@@ -269,8 +281,8 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
 }
 
-/// Without byte order marks and blanks of no width; blanks that do not break, which Python refuses, become plain
-/// ones where they indent.
+/// Without byte order marks and blanks of no width; blanks that do not break, which Python refuses, become
+/// plain ones where they indent.
 std::string without_invisible(std::string_view text) {
   std::string kept;
   bool indents = true;
@@ -292,7 +304,8 @@ std::string without_invisible(std::string_view text) {
 /// Without the marks of a quotation, where all lines have one.
 std::string without_quotation(std::string_view text) {
   std::vector<std::string_view> lines = lines_of(text);
-  if (lines.empty() || !std::ranges::all_of(lines, [](std::string_view line) { return line.starts_with('>'); }))
+  if (lines.empty() ||
+      !std::ranges::all_of(lines, [](std::string_view line) { return line.starts_with('>'); }))
     return std::string(text);
   for (std::string_view& line : lines) line.remove_prefix(line.starts_with("> ") ? 2 : 1);
   return joined(lines, "\n");
@@ -307,8 +320,10 @@ std::string_view without_ticks(std::string_view text) {
 
 /// What stands between "[PYTHON]" and "[/PYTHON]", or other marks that prompts ask for, each on its own line.
 std::optional<std::string_view> between_marks(std::string_view text) {
-  static const Pattern opening(R"((?m)^[ \t]*+(?:\[PYTHON\]|\[BEGIN\]|<code>|<python>|<answer>|<\|python_tag\|>))");
-  static const Pattern closing(R"((?m)(?:\[/PYTHON\]|^[ \t]*+\[TESTS\]|\[DONE\]|</code>|</python>|</answer>)[ \t\r]*$)");
+  static const Pattern opening(
+      R"((?m)^[ \t]*+(?:\[PYTHON\]|\[BEGIN\]|<code>|<python>|<answer>|<\|python_tag\|>))");
+  static const Pattern closing(
+      R"((?m)(?:\[/PYTHON\]|^[ \t]*+\[TESTS\]|\[DONE\]|</code>|</python>|</answer>)[ \t\r]*$)");
   const auto begin = opening.find(text, 0);
   const auto end = closing.find(text, begin ? begin->end : 0);
   if (!begin && !end) return std::nullopt;

@@ -11,7 +11,8 @@ namespace {
 constexpr AnswerRule kRules[] = {
     {"number", "hash_mark", "the number behind the first `####`", "9 * 2 = 18.\n#### 18\n#### 7", "18"},
     {"number", "box", "the number in the last `\\boxed{}`", "Of 3 apples \\boxed{2} are left, not 1.", "2"},
-    {"number", "answer", "the number that the last \"answer\" announces, also in other languages and as \"A:\"",
+    {"number", "answer",
+     "the number that the last \"answer\" announces, also in other languages and as \"A:\"",
      "The answer is 14. I used 3 steps.", "14"},
     {"number", "last", "the last number", "3 cats have 12 legs.", "12"},
     {"number", "not_one_number", "none: several numbers, a sum that is not worked out, or an unclear one",
@@ -21,21 +22,26 @@ constexpr AnswerRule kRules[] = {
     {"choice", "box", "the letter in the last `\\boxed{}`", "A is tempting. \\boxed{D}", "D"},
     {"choice", "answer", "the letter that the last \"answer\" announces, also in other languages",
      "Is the answer A? No, the answer is D.", "D"},
-    {"choice", "verdict", "the letter that is called correct or is picked", "I would pick B, a safe choice.", "B"},
+    {"choice", "verdict", "the letter that is called correct or is picked", "I would pick B, a safe choice.",
+     "B"},
     {"choice", "leading", "the letter with which the text begins, unless it lists the options",
      "B. Because A is lighter.", "B"},
     {"choice", "conclusion", "the letter behind \"so\", \"therefore\" and the like",
      "Option A: wrong. Option B: wrong. Therefore C", "C"},
-    {"choice", "named", "\"(B)\" or \"option B\", where it is the only one", "A plant needs light: option B.", "B"},
+    {"choice", "named", "\"(B)\" or \"option B\", where it is the only one", "A plant needs light: option B.",
+     "B"},
     {"choice", "first", "the first letter that is no word and is not refused", "Not A, I think C", "C"},
     {"choice", "several", "none: more than one letter", "Answer: (A) or (B)", nullptr},
     {"choice", "nothing", "none", "None of the above", nullptr},
 
-    {"boolean", "box", "the word in the last `\\boxed{}`", "It is true that 1 < 2. \\boxed{\\text{False}}", "no"},
+    {"boolean", "box", "the word in the last `\\boxed{}`", "It is true that 1 < 2. \\boxed{\\text{False}}",
+     "no"},
     {"boolean", "answer", "the word that the last \"answer\" announces, also in other languages",
      "It is true that he came. The answer is no.", "no"},
-    {"boolean", "leading", "the word with which the text begins", "Yes, because nothing is false here.", "yes"},
-    {"boolean", "verdict", "what is said of the statement", "It is true that he came, but the claim is false.", "no"},
+    {"boolean", "leading", "the word with which the text begins", "Yes, because nothing is false here.",
+     "yes"},
+    {"boolean", "verdict", "what is said of the statement",
+     "It is true that he came, but the claim is false.", "no"},
     {"boolean", "conclusion", "the word behind \"so\", \"therefore\" and the like",
      "That is not false for birds. So no.", "no"},
     {"boolean", "first", "the first word, turned round by \"not\"; not the \"no\" of \"no doubt\"",
@@ -44,19 +50,21 @@ constexpr AnswerRule kRules[] = {
     {"boolean", "nothing", "none", "No answer.", nullptr},
 
     {"exact", "whole", "the whole text, white space folded", " New \n York ", "New York"},
-    {"regex", "first_match", "group 1 of the first match of `task.pattern` (here `=(\\w+)`)", "x=a, y=b", "a"},
+    {"regex", "first_match", "group 1 of the first match of `task.pattern` (here `=(\\w+)`)", "x=a, y=b",
+     "a"},
     {"regex", "last_match", "group 1 of the last match, with `task.take: last`", "x=a, y=b", "b"},
     {"regex", "nothing", "none", "x, y", nullptr},
 
     {"code", "fence",
-     "the last block between fences that defines something, else the last that is Python; not output, not a shell's",
+     "the last block between fences that defines something, else the last that is Python; not output, not a "
+     "shell's",
      "```python\ndef f(x):\n    return x + 1\n```\nOutput:\n```\n2\n```", "def f(x):\n    return x + 1\n"},
     {"code", "marks", "what stands between `[PYTHON]` and `[/PYTHON]`, `[BEGIN]` and `[DONE]`, or tags",
      "[PYTHON]\nx = 1\n[/PYTHON]", "x = 1"},
     {"code", "answer", "what follows the last `Answer:`", "Facts. Answer: def f(x): return 1\n",
      "def f(x): return 1"},
-    {"code", "whole", "the whole text, without prose around it", "def f(x):\n    return x + 1\n\nThis adds one.",
-     "def f(x):\n    return x + 1"},
+    {"code", "whole", "the whole text, without prose around it",
+     "def f(x):\n    return x + 1\n\nThis adds one.", "def f(x):\n    return x + 1"},
 };
 
 constexpr AnswerForm kForms[] = {
@@ -86,7 +94,8 @@ constexpr AnswerForm kForms[] = {
     {"number", "The answer is not 12 but 14", "14", "refused numbers"},
     {"number", "Antwort: 14", "14", "other languages: answer_words.h"},
     {"number", "<think>So 3?</think>14", "14", "behind the reasoning"},
-    {"number", "14\n\n### Instruction:\nHow much is 3 + 4?\n\n### Response:\n7", "14", "before the next turn"},
+    {"number", "14\n\n### Instruction:\nHow much is 3 + 4?\n\n### Response:\n7", "14",
+     "before the next turn"},
 
     {"choice", "\u7b54\u6848\uff1a\uff22", "B", "full-width letters, other languages"},
     {"choice", "The answer is not A but C.", "C", "refused letters"},
@@ -100,7 +109,7 @@ constexpr AnswerForm kForms[] = {
 
     {"boolean", "True or false? The sun is cold, so this is false.", "no", "a question that is repeated"},
     {"boolean", "This is not true.", "no", "negation"},
-    {"boolean", "S\u00ed, claro.", "yes", "other languages; `task.words` adds more"},
+    {"boolean", "S\u00ed, claro.", "yes", "other languages; `task.yes_words` and `task.no_words` add more"},
     {"boolean", "{\"answer\": true}", "yes", "JSON and tags"},
     {"boolean", "Answer: F", "no", "T, F, Y, N where announced or alone"},
 
@@ -115,14 +124,17 @@ constexpr AnswerForm kForms[] = {
 
 /// A text as JSON in backticks, fit for a cell of a table.
 std::string cell(std::string_view text) {
-  const std::string dumped = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string dumped =
+      nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string escaped;
   for (const char c : dumped) escaped += c == '|' ? std::string("\\|") : std::string(1, c);
   const bool ticks = dumped.find('`') != std::string::npos;
   return ticks ? fmt::format("```` {} ````", escaped) : fmt::format("`{}`", escaped);
 }
 
-std::string found_cell(const char* found) { return found ? cell(found) : "null"; }
+std::string found_cell(const char* found) {
+  return found ? cell(found) : "null";
+}
 
 constexpr const char* kHead = R"(# How answers are read
 
@@ -147,9 +159,13 @@ words for `boolean`.
 
 }  // namespace
 
-std::span<const AnswerRule> answer_rules() { return kRules; }
+std::span<const AnswerRule> answer_rules() {
+  return kRules;
+}
 
-std::span<const AnswerForm> answer_forms() { return kForms; }
+std::span<const AnswerForm> answer_forms() {
+  return kForms;
+}
 
 std::string answers_page() {
   std::string page = kHead;
@@ -157,7 +173,8 @@ std::string answers_page() {
     page += fmt::format("\n## {}\n\n| rule | takes | example | found |\n|---|---|---|---|\n", kind);
     for (const AnswerRule& rule : kRules) {
       if (rule.kind == kind)
-        page += fmt::format("| `{}` | {} | {} | {} |\n", rule.name, rule.takes, cell(rule.example), found_cell(rule.found));
+        page += fmt::format("| `{}` | {} | {} | {} |\n", rule.name, rule.takes, cell(rule.example),
+                            found_cell(rule.found));
     }
     bool first = true;
     for (const AnswerForm& form : kForms) {

@@ -107,6 +107,9 @@ void check_answer_options(const RunConfig::Task& task, const RunConfig& config, 
   unread("task.take", task.take != "first", regex, "regex");
   unread("task.ignore_case", task.ignore_case, compared_as_text, "exact and regex");
   unread("task.ignore_punctuation", task.ignore_punctuation, compared_as_text, "exact and regex");
+  unread("task.yes_words", !task.yes_words.empty(), task.answer == "boolean", "boolean");
+  unread("task.no_words", !task.no_words.empty(), task.answer == "boolean", "boolean");
+  unread("task.packages", !task.packages.empty(), task.answer == "code", "code");
 }
 
 void check_together(const RunConfig& config, Problems& problems) {

@@ -66,6 +66,7 @@ struct RunConfig {
     FieldMap fields;
     std::string turns = "first";
     std::optional<std::int64_t> limit;
+    std::vector<std::string> yes_words, no_words, packages;
   } task;
 
   struct Prompt {

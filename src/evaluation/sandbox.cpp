@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -59,33 +60,45 @@ void for_all_at_once(std::size_t n, const F& f) {
 
 }  // namespace
 
-Sandbox::Sandbox(std::unique_ptr<Isolation> isolation)
+Sandbox::Sandbox(std::unique_ptr<Isolation> isolation, const std::vector<std::string>& packages)
     : isolation_(std::move(isolation)),
-      interpreter_(std::make_shared<Interpreter>(find_interpreter())),
+      interpreter_(std::make_shared<Interpreter>(find_interpreter(packages))),
       description_(isolation_->name()) {
   if (!run({"import math, re, collections\nx = 1", {"assert x == 1"}}, {}))
     fail_config("a trial program fails in the sandbox of {}", description_);
+  for (const std::string& module : interpreter_->modules) {
+    const std::string name = module.substr(0, module.find('='));
+    if (std::ranges::count(packages, name) > 0 && !run({fmt::format("import {}", name), {}}, {}))
+      fail_config("task.packages: '{}' cannot be imported in the sandbox of {}", name, description_);
+  }
 }
 
-Sandbox Sandbox::with_namespaces() {
-  return Sandbox(namespaces());
+const std::string& Sandbox::offers() const {
+  return interpreter_->offers;
 }
 
-Sandbox Sandbox::with_landlock() {
-  return Sandbox(landlock());
+Sandbox Sandbox::with_namespaces(const std::vector<std::string>& packages) {
+  return Sandbox(namespaces(), packages);
 }
 
-const Sandbox& Sandbox::usable() {
-  static const Sandbox sandbox = [] {
-    find_interpreter();  // what both need
+Sandbox Sandbox::with_landlock(const std::vector<std::string>& packages) {
+  return Sandbox(landlock(), packages);
+}
+
+const Sandbox& Sandbox::usable(const std::vector<std::string>& packages) {
+  static std::map<std::vector<std::string>, Sandbox> known;
+  const auto found = known.find(packages);
+  if (found != known.end()) return found->second;
+  Sandbox sandbox = [&] {
+    find_interpreter(packages);  // what both need
     std::string without_namespaces;
     try {
-      return with_namespaces();
+      return with_namespaces(packages);
     } catch (const Error& e) {
       without_namespaces = e.what();
     }
     try {
-      Sandbox made = with_landlock();
+      Sandbox made = with_landlock(packages);
       made.description_ += fmt::format(" (no namespaces: {})", without_namespaces);
       return made;
     } catch (const Error& e) {
@@ -99,7 +112,7 @@ const Sandbox& Sandbox::usable() {
           without_namespaces, e.what());
     }
   }();
-  return sandbox;
+  return known.emplace(packages, std::move(sandbox)).first->second;
 }
 
 bool Sandbox::run(const ProgramWithTests& job, const SandboxLimits& limits) const {
@@ -131,6 +144,10 @@ std::vector<bool> Sandbox::pass_tests(std::span<const ProgramWithTests> programs
   std::vector<bool> result;
   for (const std::size_t place : place_of) result.push_back(passed[place]);
   return result;
+}
+
+std::string described(const Sandbox& sandbox) {
+  return fmt::format("{}, with {} (task.packages)", sandbox.description(), sandbox.offers());
 }
 
 bool Sandbox::passes_tests(const std::string& program, const std::vector<std::string>& tests,

@@ -32,17 +32,21 @@ struct Interpreter;
 /// too), which is its own and empty at the start, and to nothing else.
 class Sandbox {
  public:
-  /// The first of the two that works here. Tried out once in the life of the process. Throws config (78) if
+  /// The first of the two that works here. Tried out once in the life of the process
+  /// for each list of packages. Throws config (78) if
   /// there is no python3, or neither works, with both reasons and what to do.
-  static const Sandbox& usable();
+  /// `packages`: as find_interpreter has them.
+  static const Sandbox& usable(const std::vector<std::string>& packages = {});
 
   /// With bubblewrap's namespaces; with Landlock, seccomp and limits. Each runs a trial program, and throws
   /// config (78) with the reason where the machine does not have it.
-  static Sandbox with_namespaces();
-  static Sandbox with_landlock();
+  static Sandbox with_namespaces(const std::vector<std::string>& packages = {});
+  static Sandbox with_landlock(const std::vector<std::string>& packages = {});
 
   /// How programs are isolated; why not by namespaces.
   const std::string& description() const { return description_; }
+  /// What programs may import, with versions.
+  const std::string& offers() const;
 
   /// For each: true iff all tests run after the program in one interpreter. As many run at once as the
   /// process may use processors; equal entries run once. A program that ends the interpreter early has not
@@ -56,12 +60,15 @@ class Sandbox {
                     const SandboxLimits& limits = {}) const;
 
  private:
-  explicit Sandbox(std::unique_ptr<Isolation> isolation);
+  Sandbox(std::unique_ptr<Isolation> isolation, const std::vector<std::string>& packages);
   bool run(const ProgramWithTests& job, const SandboxLimits& limits) const;
 
   std::shared_ptr<const Isolation> isolation_;
   std::shared_ptr<const Interpreter> interpreter_;
   std::string description_;
 };
+
+/// How programs are isolated and what they may import, for people.
+std::string described(const Sandbox& sandbox);
 
 }  // namespace rocket

@@ -26,7 +26,10 @@ const std::vector<JobSpec>& job_specs() {
                                                   "task.pattern",
                                                   "task.take",
                                                   "task.ignore_case",
-                                                  "task.ignore_punctuation"};
+                                                  "task.ignore_punctuation",
+                                                  "task.yes_words",
+                                                  "task.no_words",
+                                                  "task.packages"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;

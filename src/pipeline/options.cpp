@@ -43,15 +43,13 @@ PromptTemplate prompt_template(const RunConfig& config) {
 }
 
 AnswerExtractor answer_extractor(const RunConfig& config) {
-  static constexpr std::array words{
-      std::pair{"choice", AnswerKind::choice}, std::pair{"boolean", AnswerKind::boolean},
-      std::pair{"number", AnswerKind::number}, std::pair{"exact", AnswerKind::exact},
-      std::pair{"regex", AnswerKind::regex},   std::pair{"code", AnswerKind::code}};
   const auto& task = config.task;
-  return AnswerExtractor(choice(task.answer, words), task.pattern.value_or(""),
+  return AnswerExtractor(answer_kind(task.answer), task.pattern.value_or(""),
                          {.last = task.take == "last",
                           .ignore_case = task.ignore_case,
-                          .ignore_punctuation = task.ignore_punctuation});
+                          .ignore_punctuation = task.ignore_punctuation,
+                          .words = {.yes = task.yes_words, .no = task.no_words},
+                          .packages = task.packages});
 }
 
 SimilarityKind similarity_kind(const RunConfig& config) {

@@ -86,7 +86,7 @@ Turns task_turns(const RunConfig& config) {
 AnswerExtractor ready_extractor(const RunConfig& config) {
   AnswerExtractor extractor = answer_extractor(config);
   if (extractor.kind() == AnswerKind::code)
-    log::info("code tasks: programs run in {}", Sandbox::usable().description());
+    log::info("code tasks: programs run in {}", described(Sandbox::usable(extractor.packages())));
   return extractor;
 }
 
@@ -142,7 +142,8 @@ Judgement judge(const AnswerExtractor& extractor, const std::vector<const Questi
   std::vector<ProgramWithTests> programs;
   for (std::size_t i = 0; i < generations.size(); ++i)
     programs.push_back({judgement.extracted[i].value_or(""), questions[i]->record.tests});
-  for (const bool passed : Sandbox::usable().pass_tests(programs)) judgement.correct.push_back(passed);
+  for (const bool passed : Sandbox::usable(extractor.packages()).pass_tests(programs))
+    judgement.correct.push_back(passed);
   return judgement;
 }
 

@@ -109,8 +109,8 @@ std::string AnswerExtractor::gold(std::string_view answer) const {
   if (kind_ == AnswerKind::number) return gold_number(text);
   auto value = extract(text);
   if (!value && kind_ == AnswerKind::regex) value = as_text(text);
-  if (!value) fail_data("answer '{}': there is no {} in it", answer,
-                        answer_kinds()[static_cast<std::size_t>(kind_)]);
+  if (!value)
+    fail_data("answer '{}': there is no {} in it", answer, answer_kinds()[static_cast<std::size_t>(kind_)]);
   if (value->empty() && kind_ != AnswerKind::code)
     fail_data("answer '{}': nothing is left of it to compare{}", answer,
               rules_.ignore_punctuation ? " without punctuation (task.ignore_punctuation)" : "");

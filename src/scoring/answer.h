@@ -12,12 +12,14 @@ namespace rocket {
 
 enum class AnswerKind { choice, boolean, number, exact, regex, code };
 
-/// How text is read and compared: the settings task.take, ignore_case, ignore_punctuation, words.
+/// How text is read and compared: the settings task.take, ignore_case, ignore_punctuation, yes_words,
+/// no_words, packages.
 struct TextRules {
-  bool last = false;                // regex: the last match, not the first
-  bool ignore_case = false;         // lower case; the two small sigmas are one
-  bool ignore_punctuation = false;  // without Python's string.punctuation, as in lm-evaluation-harness
-  BooleanWords words = {};          // boolean: more words for yes and no
+  bool last = false;                       // regex: the last match, not the first
+  bool ignore_case = false;                // lower case; the two small sigmas are one
+  bool ignore_punctuation = false;         // without Python's string.punctuation, as in lm-evaluation-harness
+  BooleanWords words = {};                 // boolean: more words for yes and no
+  std::vector<std::string> packages = {};  // code: Python packages that programs may import
 };
 
 /// Extracts and compares answers of one task. `code` extracts the program only; running it is
@@ -29,6 +31,7 @@ class AnswerExtractor {
   AnswerExtractor(AnswerKind kind, const std::string& pattern, const TextRules& rules = {});
 
   AnswerKind kind() const { return kind_; }
+  const std::vector<std::string>& packages() const { return rules_.packages; }
   /// In canonical form ("B", "yes", "1234.5", folded text, a program), and the rule that decided.
   Reading read(std::string_view generation) const;
   /// What read() finds; nullopt: nothing.

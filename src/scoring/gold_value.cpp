@@ -65,7 +65,8 @@ void check_boolean(std::string_view answer) {
 
 std::string gold_number(std::string_view answer) {
   constexpr std::string_view kWay =
-      "`number` compares one number, written like -1234.5, 3/4 or 2.5e-07; write it so, or use `exact` or `regex`";
+      "`number` compares one number, written like -1234.5, 3/4 or 2.5e-07; write it so, or use `exact` or "
+      "`regex`";
   const std::string text = plain_text(tail_of(answer));
   const std::vector<Numeral> found = numerals_in(text);
   if (found.empty()) fail_data("answer '{}': there is no number in it", answer);

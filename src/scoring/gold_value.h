@@ -14,8 +14,8 @@ namespace rocket {
 /// exact: not blank.
 void check_gold(AnswerKind kind, std::string_view answer);
 
-/// The one number of a gold value, in canonical form. Throws data (65) where there is none, or more than one, and
-/// for a time, a date, a decimal comma, a power that is no power of ten, and a minus that is no sign.
+/// The one number of a gold value, in canonical form. Throws data (65) where there is none, or more than one,
+/// and for a time, a date, a decimal comma, a power that is no power of ten, and a minus that is no sign.
 std::string gold_number(std::string_view answer);
 
 }  // namespace rocket

@@ -44,9 +44,9 @@ class Sandbox(unittest.TestCase):
                 raise unittest.SkipTest(f"without {kind}: {reason}")
 
     def test_check_says_which_is_used(self):
-        self.assertIn("programs run in bubblewrap's namespaces\n", rocket("check", CODE).stdout)
+        self.assertIn("programs run in bubblewrap's namespaces, with the standard library of Python", rocket("check", CODE).stdout)
         plain_container = rocket("check", CODE, preexec_fn=kernel_without(namespaces=True)).stdout
-        self.assertRegex(plain_container, r"programs run in Landlock, seccomp and limits \(no namespaces: .*bwrap.*\)\n")
+        self.assertRegex(plain_container, r"programs run in Landlock, seccomp and limits \(no namespaces: .*bwrap.*\), with the standard library of Python .*\n")
 
     def test_neither_is_refused_with_both_reasons(self):
         for job in "check", "score":

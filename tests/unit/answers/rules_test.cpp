@@ -47,7 +47,8 @@ TEST(AnswerRules, TheDocumentationShowsTheTable) {
   std::ifstream file("configs/answers.md");
   std::stringstream text;
   text << file.rdbuf();
-  EXPECT_EQ(text.str(), answers_page()) << "after a change of the table: ROCKET_WRITE_ANSWERS=1 build/tests/test_answers";
+  EXPECT_EQ(text.str(), answers_page())
+      << "after a change of the table: ROCKET_WRITE_ANSWERS=1 build/tests/test_answers";
 }
 
 }  // namespace

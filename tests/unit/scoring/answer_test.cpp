@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -40,10 +39,10 @@ std::string message_of(ExitCode code, F&& f) {
 }
 
 // tests/parity/make_answer_reference.py
-TEST(Answer, AgreesWithThePublishedPatternsInAnotherEngine) {
-  std::ifstream file("tests/data/answers.json");
+TEST(Answer, PatternsAgreeWithAnotherEngine) {
+  std::ifstream file("tests/data/answers/patterns.json");
   const json rows = json::parse(file);
-  ASSERT_GT(rows.size(), 3000u);
+  ASSERT_GT(rows.size(), 600u);
   std::map<std::string, int> found;
   for (const json& row : rows) {
     const std::string kind = row[0], pattern = row[1], text = row[2];
@@ -54,53 +53,31 @@ TEST(Answer, AgreesWithThePublishedPatternsInAnotherEngine) {
   for (const auto& [kind, n] : found) EXPECT_GT(n, 50) << kind;
 }
 
-struct Case {
-  AnswerKind kind;
-  const char* text;
-  std::optional<std::string> answer;
-};
-
-// What the patterns come to, for a reader; the file above holds far more.
-const Case kCases[] = {
-    {AnswerKind::choice, "The answer is (B).", "B"},
-    {AnswerKind::choice, "Answer: (b) B", "B"},
-    {AnswerKind::choice, "Answer: Answer: C", "C"},
-    {AnswerKind::choice, "Answer: A\nAnswer: D", "D"},
-    {AnswerKind::choice, "A man would say C", "A"},
-    {AnswerKind::choice, "I'd say C", "C"},
-    {AnswerKind::choice, "anſwer: B, not A", "B"},
-    {AnswerKind::choice, "b", std::nullopt},
-    {AnswerKind::boolean, "yes, because no", "yes"},
-    {AnswerKind::boolean, "no. Answer: TRUE", "yes"},
-    {AnswerKind::boolean, "yesterday", std::nullopt},
-    {AnswerKind::number, "$1,234.50", "1234.5"},
-    {AnswerKind::number, "x = -3", "-3"},
-    {AnswerKind::number, "10-3", "3"},
-    {AnswerKind::number, "x-3", "3"},
-    {AnswerKind::number, "(4)-3", "3"},
-    {AnswerKind::number, "é-3", "3"},
-    {AnswerKind::number, "2/3", "3"},
-    {AnswerKind::number, "1e3", "3"},
-    {AnswerKind::number, "-0.00", "0"},
-    {AnswerKind::number, ".5", "0.5"},
-    {AnswerKind::number, "007.", "7"},
-    {AnswerKind::number, "none", std::nullopt},
-    {AnswerKind::exact, "  New \n York ", "New York"},
-    {AnswerKind::exact, "", ""},
-    {AnswerKind::code, "Facts. Answer: def f(x): return 1\n", "def f(x): return 1"},
-    {AnswerKind::code, "Answer: 7\n```python\na = 1\n```\n```\nb = 2\n```\n", "b = 2\n"},
-    {AnswerKind::code, "```python\na = 1\n```\nFor example:\n```python\nprint(", "a = 1\n"},
-    {AnswerKind::code, "```python\ndef f():\n  return", "def f():\n  return"},
-    {AnswerKind::code, " x = 1", "x = 1"},
-};
-
-TEST(Answer, TableOfCases) {
-  for (const Case& c : kCases) EXPECT_EQ(extract(c.kind, c.text), c.answer) << c.text;
+/// tests/data/answers/cases.json: outputs from public reports, with the gold value and whether they are
+/// right; null where the gold value is to be refused.
+TEST(Answer, VerdictsOnPublicReports) {
+  std::ifstream file("tests/data/answers/cases.json");
+  const json rows = json::parse(file);
+  ASSERT_GT(rows.size(), 100u);
+  for (const json& row : rows) {
+    const AnswerExtractor extractor(kKinds.at(row[0]), "");
+    const std::string generation = row[1], gold = row[2];
+    if (row[3].is_null())
+      EXPECT_THROW(extractor.gold(gold), Error) << row.dump();
+    else
+      EXPECT_EQ(extractor.extract(generation) == extractor.gold(gold), row[3].get<bool>()) << row.dump();
+  }
 }
 
-TEST(Answer, NumbersOfAnyLengthStayExact) {
-  const std::string digits(5000, '7');
-  EXPECT_EQ(extract(AnswerKind::number, "0" + digits + ".250"), digits + ".25");
+TEST(Answer, TheRuleThatDecidesIsNamed) {
+  const auto rule = [](AnswerKind kind, const char* text, const TextRules& rules = {}) {
+    return AnswerExtractor(kind, kind == AnswerKind::regex ? "=(x)" : "", rules).read(text).rule;
+  };
+  EXPECT_EQ(rule(AnswerKind::exact, "x"), "whole");
+  EXPECT_EQ(rule(AnswerKind::regex, "=x"), "first_match");
+  EXPECT_EQ(rule(AnswerKind::regex, "=x", {.last = true}), "last_match");
+  EXPECT_EQ(rule(AnswerKind::regex, "x"), "nothing");
+  EXPECT_EQ(rule(AnswerKind::number, "#### 7"), "hash_mark");
 }
 
 TEST(Answer, GoldValuesAreReadLikeGenerations) {
@@ -117,7 +94,7 @@ TEST(Answer, AGoldValueWithoutAMatchIsDataError) {
   const auto gold = [](AnswerKind kind, const char* value) {
     return message_of(ExitCode::data, [&] { AnswerExtractor(kind, "").gold(value); });
   };
-  EXPECT_THAT(gold(AnswerKind::choice, "b"), HasSubstr("'b': there is no choice"));
+  EXPECT_THAT(gold(AnswerKind::choice, "x"), HasSubstr("'x': there is no choice"));
   EXPECT_THAT(gold(AnswerKind::boolean, "maybe"), HasSubstr("no boolean"));
   EXPECT_THAT(gold(AnswerKind::number, "seven"), HasSubstr("no number"));
 }
@@ -141,7 +118,7 @@ TEST(Answer, AGoldValueOfWhichNothingIsLeftIsRefused) {
 
 // tests/parity/make_answer_reference.py
 TEST(Answer, TextIsComparedAsLmEvaluationHarnessDoes) {
-  std::ifstream file("tests/data/answers_text.json");
+  std::ifstream file("tests/data/answers/text.json");
   const json rows = json::parse(file);
   ASSERT_EQ(rows.size(), 1200u);
   int found = 0, last = 0;
@@ -163,16 +140,19 @@ TEST(Answer, AGoldValueThatWouldBeMisreadIsRefused) {
     return message_of(ExitCode::data, [&] { AnswerExtractor(kind, "").gold(value); });
   };
   for (const char* value :
-       {"3/4", "5e-05", "2.5e-07", "1e+16", "1.5e3", "12 or 13", "10:30", "3 x 10^6", "2, 3, 5",
-        "$\\frac{3}{4}$", "12 500", "1.000,50", "1.000.000", "The answer is 3/4", "#### 3/4", "10-3"})
+       {"12 or 13", "2, 3, 5", "10-3", "1,2,3", "12-15", "3 apples and 4 pears", "5 * 4", "[1, 2]", "1,,000"})
     EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("more than one number")) << value;
-  for (const char* value : {"1,5", "1,2,3", "12,34", "1,,000"})
-    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("commas")) << value;
-  for (const char* value : {"\u22125", "\u20135", "- 5", "-$5", "x-3", "(4)-3", "-\u20ac5"})
+  for (const char* value : {"10:30", "2024-01-02", "3/4/2020", "12:30 pm", "2:1", "1.2.3", "31.12.2024"})
+    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("a time, a date or a ratio")) << value;
+  for (const char* value :
+       {"1,5", "12,34", "1.000,50", "1.000.000", "5\u00b2", "2^10", "2\\sqrt{3}", "2\u03c0", "1/0"})
+    EXPECT_THAT(refused(AnswerKind::number, value),
+                AnyOf(HasSubstr("decimal comma"), HasSubstr("more than one")))
+        << value;
+  for (const char* value : {"x-3", "(4)-3"})
     EXPECT_THAT(refused(AnswerKind::number, value), AnyOf(HasSubstr("minus"), HasSubstr("more than one")))
         << value;
-  for (const char* value : {"5\u00b2", "5\u00bd"})
-    EXPECT_THAT(refused(AnswerKind::number, value), HasSubstr("goes on")) << value;
+  EXPECT_THAT(refused(AnswerKind::number, "twelve"), HasSubstr("no number"));
   for (const char* value :
        {"A or B", "(A) or (B)", "A, B and C", "A/B", "Answer: (A) or (B)", "The answer is A/B"})
     EXPECT_THAT(refused(AnswerKind::choice, value), HasSubstr("more than one letter")) << value;
@@ -195,11 +175,27 @@ TEST(Answer, GoldValuesInTheirUsualForms) {
                          {"50%", "50"},
                          {"18 dollars", "18"},
                          {"x=-7", "-7"},
+                         {"3/4", "0.75"},
+                         {"2/3", "2/3"},
+                         {"$\\frac{3}{4}$", "0.75"},
+                         {"The answer is 3/4", "0.75"},
+                         {"#### 3/4", "0.75"},
+                         {"2.5e-07", "0.00000025"},
+                         {"5e-05", "0.00005"},
+                         {"1e+16", "10000000000000000"},
+                         {"3 x 10^6", "3000000"},
+                         {"12 500", "12500"},
+                         {"\u22125", "-5"},
+                         {"- 5", "-5"},
+                         {"-$5", "-5"},
+                         {"-\u20ac5", "-5"},
+                         {"5\u00bd", "5.5"},
+                         {"1.5 million", "1500000"},
+                         {"<answer>5</answer>", "5"},
                          {"1,00,000", "100000"},
                          {"He has 3+4=7. #### 7", "7"},
                          {"2+3=5. The answer is 5.", "5"},
-                         {"6/2 = 3, so $\\boxed{3}$.", "3"},
-                         {"\u00e95", "5"}};
+                         {"6/2 = 3, so $\\boxed{3}$.", "3"}};
   for (const auto& [value, meant] : numbers) EXPECT_EQ(gold(AnswerKind::number, value), meant) << value;
   const Pairs letters = {{"B", "B"},         {" (B) ", "B"},
                          {"B. A cat", "B"},  {"B) A or C", "B"},
@@ -223,17 +219,6 @@ TEST(Answer, PatternsNeedExactlyOneGroup) {
 TEST(Answer, AGroupThatTookNoPartIsNoAnswer) {
   EXPECT_EQ(extract(AnswerKind::regex, "x", "x|(y)"), std::nullopt);
   EXPECT_EQ(extract(AnswerKind::regex, "y", "x|(y)"), "y");
-}
-
-TEST(Answer, EndlessRepetitionTakesLinearTime) {
-  // What a model that has lost the thread writes; the published patterns would look at every pair of dashes.
-  const std::string text = "Answer: " + std::string(1'000'000, '-');
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(extract(AnswerKind::choice, text), std::nullopt);
-  EXPECT_EQ(extract(AnswerKind::boolean, text), std::nullopt);
-  EXPECT_EQ(extract(AnswerKind::number, text + std::string(1'000'000, ',') + "7"), "7");
-  EXPECT_EQ(extract(AnswerKind::number, "1" + std::string(1'000'000, ',')), "1");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 TEST(Answer, InvalidUtf8DoesNoHarm) {
