@@ -36,7 +36,7 @@ const std::vector<JobSpec>& job_specs() {
   };
   static const std::vector<JobSpec> specs = {
       {"score",
-       2,
+       3,
        with({"base.dtype", "bank.exclude", "task.k", "prompt", "scoring"}, answer),
        {Input::base, Input::bank, Input::shots},
        {},
@@ -73,7 +73,7 @@ const std::vector<JobSpec>& job_specs() {
        .outputs = {"training.h5", "checkpoints"},
        .sums_gradients = true},
       {"evaluate",
-       2,
+       3,
        with({"task.limit", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"}, answer),
        {Input::evaluation},
        {"finetune"},
@@ -91,7 +91,7 @@ const std::vector<JobSpec>& job_specs() {
        .shared_folder = "adapter",
        .sums_gradients = true},
       {.name = "rationalize",
-       .version = 2,
+       .version = 3,
        .settings = with(
            {"base.dtype", "prompt", "scoring.max_new_tokens", "scoring.batch_tokens", "rationalize.hint"},
            answer),

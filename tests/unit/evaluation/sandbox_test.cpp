@@ -138,6 +138,54 @@ TEST_P(BothSandboxes, TheStandardLibraryIsThere) {
                            {"assert P() == P(1)", "assert __name__ == '__main__'"}));
 }
 
+/// A folder with distributions as pip installs them, in PYTHONPATH for a while.
+class Distributions {
+ public:
+  Distributions() { setenv("PYTHONPATH", folder_.path().c_str(), 1); }
+  ~Distributions() { unsetenv("PYTHONPATH"); }
+  void add(const std::string& name, const std::string& module, const std::string& source,
+           const std::string& metadata = "") {
+    write(module, source);
+    const std::string info = name + "-1.5.dist-info";
+    write(info + "/METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: 1.5\n" + metadata);
+    write(info + "/RECORD", module + ",,\n" + info + "/METADATA,,\n");
+  }
+
+ private:
+  void write(const std::string& file, const std::string& text) const {
+    const auto path = folder_.path() / file;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  HostFolder folder_;
+};
+
+TEST_P(BothSandboxes, PackagesThatATaskNamesAreThereAndNoOthers) {
+  Distributions installed;
+  installed.add("Ship-Math", "shipmath/inner.py", "four = 4\n");
+  installed.add("Ship-Math", "shipmath/__init__.py", "from shipbase import two\nfrom . import inner\n",
+                "Requires-Dist: ship_base (>=1.0)\nRequires-Dist: absent; extra == 'x'\n");
+  installed.add("ship_base", "shipbase.py", "two = 2\n");
+  installed.add("other", "other.py", "x = 1\n");
+  const auto with = GetParam() == "namespaces" ? &Sandbox::with_namespaces : &Sandbox::with_landlock;
+  for (const char* name : {"shipmath", "Ship-Math"}) {
+    const Sandbox made = with({name});
+    EXPECT_TRUE(made.passes_tests("import shipmath", {"assert shipmath.two * 2 == shipmath.inner.four"}))
+        << name;
+    EXPECT_FALSE(made.passes_tests("import other", {})) << name;
+    EXPECT_THAT(made.offers(), testing::StartsWith("the standard library of Python 3."));
+    EXPECT_THAT(made.offers(), testing::EndsWith(", Ship-Math 1.5"));
+  }
+  EXPECT_FALSE(with({}).passes_tests("import shipmath", {}));
+  try {
+    with({"shipmoth"});
+    ADD_FAILURE() << "a package that is not there";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::config);
+    EXPECT_THAT(e.what(), testing::HasSubstr("no package 'shipmoth'"));
+  }
+}
+
 TEST_P(BothSandboxes, AnEarlyEndIsNoPass) {
   const std::vector<std::string> wrong{"assert False"};
   EXPECT_FALSE(passes_tests("import sys; sys.exit(0)", wrong));
