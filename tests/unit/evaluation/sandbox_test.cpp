@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -146,7 +147,9 @@ class Distributions {
   void add(const std::string& name, const std::string& module, const std::string& source,
            const std::string& metadata = "") {
     write(module, source);
-    const std::string info = name + "-1.5.dist-info";
+    std::string folder = name;  // a hyphen parts name and version
+    std::ranges::replace(folder, '-', '_');
+    const std::string info = folder + "-1.5.dist-info";
     write(info + "/METADATA", "Metadata-Version: 2.1\nName: " + name + "\nVersion: 1.5\n" + metadata);
     write(info + "/RECORD", module + ",,\n" + info + "/METADATA,,\n");
   }
