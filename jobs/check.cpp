@@ -22,6 +22,7 @@
 #include "pipeline/task_data.h"
 #include "selection/expert_choice.h"
 #include "statistics/power.h"
+#include "training/training_memory.h"
 
 namespace rocket {
 
@@ -41,7 +42,8 @@ struct Findings {
   std::string sandbox;  // of a code task
   std::int64_t base_parameters = 0, encoder_parameters = 0;
   at::Device device{at::kCPU};
-  std::int64_t cache_bytes = 0;  // keys and values of scoring.batch_tokens
+  std::int64_t cache_bytes = 0;  // keys and values at most
+  DecoderConfig base;
   std::vector<AdapterFacts> bank;
   std::string turns_left_out;  // of the corpus' chats
   std::string long_texts;      // what is said of texts beyond the encoder's length; empty: there are none
@@ -67,14 +69,22 @@ void check_bank(const RunConfig& config, const Decoder& decoder, Findings& found
         usable < found.adapters ? fmt::format(", {} of them without effect", found.adapters - usable) : "");
 }
 
+std::int64_t base_bytes(const RunConfig& config, const Findings& found) {
+  return found.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
+}
+
 void check_base(const RunConfig& config, bool with_bank, Findings& found) {
   // On LibTorch's device without memory: the weights are looked through, and none is kept.
   const Decoder decoder = Decoder::load(config.base.path, compute_type(config), at::Device(at::kMeta));
   const DecoderConfig& base = decoder.config();
+  found.base = base;
   found.base_parameters = ModelWeights(config.base.path).parameters();
   found.device = choose_device(config.device, 0);
   const CacheShape cache{base.layers, base.kv_heads, base.head_dim, compute_type(config), found.device};
-  found.cache_bytes = config.scoring.batch_tokens * backend_for(cache.device, cache.type).cache_bytes(cache);
+  const Backend& backend = backend_for(cache.device, cache.type);
+  const std::int64_t positions =
+      std::max(config.scoring.batch_tokens, backend.cache_positions(cache, base_bytes(config, found)));
+  found.cache_bytes = positions * backend.cache_bytes(cache);
   if (with_bank) check_bank(config, decoder, found);
 }
 
@@ -238,12 +248,32 @@ std::string about_bank(const Session& session, const Findings& f) {
 /// Bytes of the base and of the keys and values of a full batch.
 std::string about_base(const Session& session, const Findings& f) {
   const RunConfig& config = session.config;
-  const std::int64_t base_bytes =
-      f.base_parameters * static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
-  return fmt::format(
-      "base: {} parameters, {} as {}; keys and values of scoring.batch_tokens: {}; device: {}; ranks: {}\n",
-      f.base_parameters, size_text(base_bytes), config.base.dtype, size_text(f.cache_bytes), f.device.str(),
-      session.comm.size());
+  return fmt::format("base: {} parameters, {} as {}; keys and values at most {}; device: {}; ranks: {}\n",
+                     f.base_parameters, size_text(base_bytes(config, f)), config.base.dtype,
+                     size_text(f.cache_bytes), f.device.str(), session.comm.size());
+}
+
+/// What a training step takes on each rank's device, with the largest adapters of the bank as experts.
+std::string about_training(const RunConfig& config, const Findings& f) {
+  std::int64_t largest = 0;
+  for (const AdapterFacts& adapter : f.bank) largest = std::max(largest, adapter.bytes);
+  const auto bytes_of_value = static_cast<std::int64_t>(c10::elementSize(compute_type(config)));
+  const auto memory_with = [&](bool recompute) {
+    return training_memory(f.base, {.base_parameters = f.base_parameters,
+                                    .mixture_parameters = config.experts.count * largest / bytes_of_value,
+                                    .bytes_of_value = bytes_of_value,
+                                    .tokens = config.training.micro_batch_tokens,
+                                    .recompute_layers = recompute});
+  };
+  const bool recompute = config.training.recompute == "layer";
+  const TrainingMemory memory = memory_with(recompute);
+  std::string text = fmt::format(
+      "training: at most {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch {}",
+      size_text(memory.all()), size_text(memory.base), size_text(memory.mixture),
+      config.training.micro_batch_tokens, size_text(memory.activations));
+  if (!recompute)
+    text += fmt::format(" ({} with training.recompute: layer)", size_text(memory_with(true).activations));
+  return text + "\n";
 }
 
 /// Reads all that these jobs read.
@@ -275,6 +305,7 @@ std::string check_jobs(const Session& session, const std::vector<std::string>& j
   if (!found.bank.empty()) text += about_bank(session, found);
   if (!found.long_texts.empty()) text += "encoder: " + found.long_texts + "\n";
   if (found.base_parameters > 0) text += about_base(session, found);
+  if (holds(jobs, "finetune") && !found.bank.empty()) text += about_training(session.config, found);
   if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
   if (const std::string note = note_on_power(found.items, systems_of(session.config));
       found.items > 0 && !note.empty())

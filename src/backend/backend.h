@@ -26,14 +26,6 @@ struct Rotation {
   at::Tensor cos, sin;
 };
 
-/// What a row's dropout is drawn from: see kernels' DropoutRow. The counters are int64 [T], their bits
-/// unsigned.
-struct DropoutDraw {
-  at::Tensor upper_T, lower_T;
-  std::uint64_t key = 0, input = 0;  // `input` joins the upper counter
-  std::uint32_t threshold = 0;       // words below it drop
-};
-
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -68,6 +60,9 @@ class Backend {
   virtual std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const = 0;
   /// Memory that the cache takes for a position of a sequence.
   virtual std::int64_t cache_bytes(const CacheShape& shape) const = 0;
+  /// Positions that the device has memory for beside a model of `weight_bytes`; 0: as many as a forward has
+  /// rows.
+  virtual std::int64_t cache_positions(const CacheShape& shape, std::int64_t weight_bytes) const = 0;
 
   // The head, never as a [T, V] tensor but for logits(); sums are float32.
   /// [T, V] float32.
@@ -104,10 +99,10 @@ class Backend {
 
   // A mixture on the modules that read one input: METHOD section 5. x and outputs without gradients.
   /// Replaces each output by itself plus the mixture; may use its memory.
-  virtual MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
-                                   std::span<at::Tensor> outputs_TO) const = 0;
+  virtual MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI,
+                                   const InputDropout& dropout, std::span<at::Tensor> outputs_TO) const = 0;
   virtual MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
-                                            const KeptFeatures& kept, const MixtureState& state,
+                                            const InputDropout& dropout, const MixtureState& state,
                                             std::span<const at::Tensor> dy_TO, const LossGradients& losses,
                                             const WantedGradients& wanted) const = 0;
   /// Which of `features` features of each row are kept: uint8 [T, features], the bits of kernels'

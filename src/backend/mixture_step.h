@@ -39,10 +39,20 @@ struct ExpertColumns {
   }
 };
 
-/// Features of x that the experts see: 1 or 0, uint8; undefined without dropout. Kept ones are scaled.
-struct KeptFeatures {
-  at::Tensor kept_TI;
+/// What a row's dropout is drawn from: see kernels' DropoutRow. The counters are int64 [T], their bits
+/// unsigned.
+struct DropoutDraw {
+  at::Tensor upper_T, lower_T;
+  std::uint64_t key = 0, input = 0;  // `input` joins the upper counter
+  std::uint32_t threshold = 0;       // words below it drop
+};
+
+/// Dropout of the x that the experts see. Kept features are scaled.
+struct InputDropout {
+  DropoutDraw draw;
   double scale = 1;
+
+  bool active() const { return draw.upper_T.defined(); }
 };
 
 /// The layer: plain tensors without gradients, the A and the routers of all modules stacked.
@@ -58,6 +68,7 @@ struct MixtureState {
   at::Tensor hidden_TR;       // A x', [T, sum of all ranks]
   at::Tensor p_TN, gates_TN;  // [T, experts of all modules]
   at::Tensor log_sum_TM;      // log of the sum of exp(logits), [T, modules]
+  at::Tensor kept_TI;         // the dropout's mask, where it is not drawn again
 };
 
 /// Which gradients are wanted.

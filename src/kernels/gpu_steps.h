@@ -2,6 +2,7 @@
 // host, where a block is one thread: so tests compare it with LibTorch on machines without a GPU.
 #pragma once
 
+#include <cfloat>
 #include <cmath>
 #include <cstring>
 
@@ -56,6 +57,7 @@ ROCKET_ON_BOTH float rounded(float x) {
 struct OneThread {
   std::int64_t first = 0, step = 1;  // this thread's elements
   float sum(float mine) const { return mine; }
+  float most(float mine) const { return mine; }
 };
 
 // One row a block.
@@ -81,17 +83,59 @@ ROCKET_ON_BOTH void rms_norm_row(const GpuRmsNorm& a, std::int64_t row, const Bl
 }
 
 template <class T, class Block>
+ROCKET_ON_BOTH void rms_norm_backward_row(const GpuRmsNormBackward& a, std::int64_t row, const Block& block) {
+  const std::int64_t start = row * a.width;
+  const T *dy = static_cast<const T*>(a.dy) + start, *s = static_cast<const T*>(a.s) + start,
+          *ds = a.ds != nullptr ? static_cast<const T*>(a.ds) + start : nullptr,
+          *weight = static_cast<const T*>(a.weight);
+  float squares = 0, products = 0;
+  for (std::int64_t i = block.first; i < a.width; i += block.step) {
+    squares += widened(s[i]) * widened(s[i]);
+    products += widened(weight[i]) * widened(dy[i]) * widened(s[i]);
+  }
+  const auto width = static_cast<float>(a.width);
+  const float scale = 1 / sqrtf(block.sum(squares) / width + a.eps);
+  const float pull = block.sum(products) / width * scale * scale * scale;
+  T* dx = static_cast<T*>(a.dx) + start;
+  for (std::int64_t i = block.first; i < a.width; i += block.step) {
+    const float d = widened(weight[i]) * widened(dy[i]) * scale - widened(s[i]) * pull;
+    narrow_into(ds != nullptr ? widened(ds[i]) + d : d, dx[i]);
+  }
+}
+
+/// The logits are read three times, which their row of some 100 KB allows: it stays in the cache.
+template <class T, class Block>
+ROCKET_ON_BOTH void nll_row(const GpuNll& a, std::int64_t row, const Block& block) {
+  const float* logits = a.logits + row * a.width;
+  float mine = -INFINITY;
+  for (std::int64_t i = block.first; i < a.width; i += block.step) mine = fmaxf(mine, logits[i]);
+  const float most = block.most(mine);
+  float of_target = 0, total = 0;  // one thread sees the target
+  for (std::int64_t i = block.first; i < a.width; i += block.step) {
+    total += expf(logits[i] - most);
+    if (i == a.targets[row]) of_target = logits[i];
+  }
+  const float sum = block.sum(total), nll = most + logf(sum) - block.sum(of_target);
+  if (block.first == 0) a.nll[row] = nll;
+  if (a.gradient == nullptr) return;
+  T* gradient = static_cast<T*>(a.gradient) + row * a.width;
+  for (std::int64_t i = block.first; i < a.width; i += block.step)
+    narrow_into(expf(logits[i] - most) / sum - (i == a.targets[row] ? 1.0f : 0.0f), gradient[i]);
+}
+
+template <class T, class Block>
 ROCKET_ON_BOTH void rotate_row(const GpuRotation& a, std::int64_t row, const Block& block) {
   const std::int64_t half = a.width / 2;
   const T *cosines = static_cast<const T*>(a.cos) + row * half,
           *sines = static_cast<const T*>(a.sin) + row * half;
-  T* x = static_cast<T*>(a.x) + row * a.heads * a.width;
+  const T* x = static_cast<const T*>(a.x) + row * a.heads * a.width;
+  T* y = static_cast<T*>(a.y) + row * a.heads * a.width;
   for (std::int64_t pair = block.first; pair < a.heads * half; pair += block.step) {
-    const std::int64_t i = pair % half;
-    T *first = x + pair / half * a.width + i, *second = first + half;
-    const float f = widened(*first), s = widened(*second), c = widened(cosines[i]), n = widened(sines[i]);
-    narrow_into(rounded<T>(f * c) - rounded<T>(s * n), *first);
-    narrow_into(rounded<T>(s * c) + rounded<T>(f * n), *second);
+    const std::int64_t i = pair % half, first = pair / half * a.width + i, second = first + half;
+    const float f = widened(x[first]), s = widened(x[second]), c = widened(cosines[i]),
+                n = a.back ? -widened(sines[i]) : widened(sines[i]);
+    narrow_into(rounded<T>(f * c) - rounded<T>(s * n), y[first]);
+    narrow_into(rounded<T>(s * c) + rounded<T>(f * n), y[second]);
   }
 }
 
@@ -120,6 +164,18 @@ ROCKET_ON_BOTH void silu_times_elements(const GpuSiluTimes& a, const Block& bloc
 }
 
 template <class T, class Block>
+ROCKET_ON_BOTH void silu_times_backward_elements(const GpuSiluTimesBackward& a, const Block& block) {
+  const T *dy = static_cast<const T*>(a.dy), *gate = static_cast<const T*>(a.gate),
+          *up = static_cast<const T*>(a.up);
+  T *dgate = static_cast<T*>(a.dgate), *dup = static_cast<T*>(a.dup);
+  for (std::int64_t i = block.first; i < a.count; i += block.step) {
+    const float d = widened(dy[i]), g = widened(gate[i]), u = widened(up[i]), share = 1 / (1 + expf(-g));
+    narrow_into(d * u * share * (1 + g * (1 - share)), dgate[i]);
+    narrow_into(d * rounded<T>(g * share), dup[i]);
+  }
+}
+
+template <class T, class Block>
 ROCKET_ON_BOTH void keep_ranks_elements(const GpuKeepRanks& a, const Block& block) {
   T* hidden = static_cast<T*>(a.hidden);
   for (std::int64_t i = block.first; i < a.rows * a.ranks; i += block.step) {
@@ -129,17 +185,153 @@ ROCKET_ON_BOTH void keep_ranks_elements(const GpuKeepRanks& a, const Block& bloc
   }
 }
 
-/// One Philox block at a time, four neighbouring features.
-template <class Block>
-ROCKET_ON_BOTH void dropout_elements(const GpuDropout& a, const Block& block) {
+/// Calls use(element, whether it is kept), four neighbouring features at a time: those of one Philox block.
+template <class Block, class Use>
+ROCKET_ON_BOTH void for_each_dropped(const GpuDropoutRows& a, const Block& block, const Use& use) {
   const std::int64_t each = (a.width + 3) / 4;
   for (std::int64_t i = block.first; i < a.rows * each; i += block.step) {
     const std::int64_t row = i / each, part = i % each;
     const auto words = philox(a.key, static_cast<std::uint64_t>(a.upper[row]) | a.input,
                               static_cast<std::uint64_t>(a.lower[row] + part));
     for (int j = 0; j < 4 && 4 * part + j < a.width; ++j)
-      a.kept[row * a.width + 4 * part + j] = words[j] >= a.threshold;
+      use(row * a.width + 4 * part + j, words[j] >= a.threshold);
   }
+}
+
+template <class Block>
+ROCKET_ON_BOTH void dropout_elements(const GpuDropoutMask& a, const Block& block) {
+  for_each_dropped(a.draw, block, [&](std::int64_t i, bool kept) { a.kept[i] = kept; });
+}
+
+template <class T, class Block>
+ROCKET_ON_BOTH void drop_elements(const GpuDrop& a, const Block& block) {
+  const T* x = static_cast<const T*>(a.x);
+  T* y = static_cast<T*>(a.y);
+  for_each_dropped(a.draw, block, [&](std::int64_t i, bool kept) {
+    narrow_into(kept ? widened(x[i]) * a.scale : 0.0f, y[i]);
+  });
+}
+
+// A mixture between its products.
+
+template <class Block>
+ROCKET_ON_BOTH void three_parts_elements(const GpuThreeParts& a, const Block& block) {
+  auto* parts = static_cast<GpuBfloat16*>(a.parts);
+  for (std::int64_t i = block.first; i < a.count; i += block.step) {
+    float rest = a.values[i];
+    for (int part = 0; part < 3; ++part) {
+      GpuBfloat16& number = parts[part * a.count + i];
+      narrow_into(rest, number);
+      rest -= widened(number);
+    }
+  }
+}
+
+/// The experts of one module for one row.
+ROCKET_ON_BOTH inline void route_module(const GpuRoute& a, std::int64_t row, int module) {
+  const int all = a.experts.experts(), first = a.experts.module[module],
+            count = a.experts.module[module + 1] - first;
+  const float* logits = a.logits + row * a.parts * all + first;
+  float *p = a.p + row * all + first, *gates = a.gates + row * all + first;
+  float most = -INFINITY, total = 0, chosen = 0;
+  for (int e = 0; e < count; ++e) {
+    p[e] = 0;
+    for (int part = 0; part < a.parts; ++part) p[e] += logits[part * all + e];
+    most = fmaxf(most, p[e]);
+    gates[e] = 0;
+  }
+  for (int e = 0; e < count; ++e) total += p[e] = expf(p[e] - most);
+  for (int e = 0; e < count; ++e) p[e] /= total;
+  a.log_sum[row * a.experts.modules + module] = most + logf(total);
+  for (int k = 0; k < a.rule.top_k && k < count && (k == 0 || a.rule.top_p >= 1 || chosen < a.rule.top_p);
+       ++k) {
+    int best = -1;  // the lowest of equals
+    for (int e = 0; e < count; ++e) {
+      if (gates[e] == 0 && (best < 0 || p[e] > p[best])) best = e;
+    }
+    gates[best] = fmaxf(p[best], FLT_MIN);  // a gate that is not zero says that the expert was chosen
+    chosen += p[best];
+  }
+  if (!a.rule.renormalised(count)) return;
+  for (int e = 0; e < count; ++e) gates[e] /= chosen;
+}
+
+template <class Block>
+ROCKET_ON_BOTH void route_elements(const GpuRoute& a, const Block& block) {
+  const int modules = a.experts.modules;
+  for (std::int64_t i = block.first; i < a.rows * modules; i += block.step)
+    route_module(a, i / modules, static_cast<int>(i % modules));
+}
+
+template <class T, class Block>
+ROCKET_ON_BOTH void gate_ranks_elements(const GpuGateRanks& a, const Block& block) {
+  const int experts = a.experts.experts(), ranks = a.experts.ranks();
+  for (std::int64_t i = block.first; i < a.rows * experts; i += block.step) {
+    const std::int64_t row = i / experts;
+    const int e = static_cast<int>(i % experts);
+    const float factor = a.experts.scale[e] * (a.gates != nullptr ? a.gates[i] : 1);
+    const T* hidden = static_cast<const T*>(a.hidden) + row * ranks;
+    T* gated = static_cast<T*>(a.gated) + row * ranks;
+    for (int r = a.experts.first[e]; r < a.experts.first[e + 1]; ++r)
+      narrow_into(widened(hidden[r]) * factor, gated[r]);
+  }
+}
+
+/// d objective / d gate of an expert for one row; leaves d objective / d hidden behind.
+template <class T>
+ROCKET_ON_BOTH float gate_gradient(const GpuGateBackward& a, std::int64_t row, int e) {
+  const int experts = a.experts.experts(), ranks = a.experts.ranks();
+  const T *hidden = static_cast<const T*>(a.hidden) + row * ranks,
+          *dgated = static_cast<const T*>(a.dgated) + row * ranks;
+  T* dhidden = static_cast<T*>(a.dhidden) + row * ranks;
+  const float scale = a.experts.scale[e],
+              factor = scale * (a.gates != nullptr ? a.gates[row * experts + e] : 1);
+  float sum = 0;
+  for (int r = a.experts.first[e]; r < a.experts.first[e + 1]; ++r) {
+    const float d = widened(dgated[r]);  // before its place is written
+    sum += d * widened(hidden[r]);
+    narrow_into(d * factor, dhidden[r]);
+  }
+  return sum * scale;
+}
+
+/// The gradients of one module's logits for one row.
+template <class T>
+ROCKET_ON_BOTH void gate_backward_module(const GpuGateBackward& a, std::int64_t row, int module) {
+  const int all = a.experts.experts(), first = a.experts.module[module], end = a.experts.module[module + 1],
+            count = end - first;
+  float* dlogits = a.dlogits + row * all;
+  for (int e = first; e < end; ++e) {
+    const float dgate = gate_gradient<T>(a, row, e);
+    if (a.gates != nullptr) dlogits[e] = dgate;
+  }
+  if (a.gates == nullptr) return;
+  const float *p = a.p + row * all, *gates = a.gates + row * all;
+  const bool renormalised = a.rule.renormalised(count);
+  float mean_chosen = 0, mean_loss = 0;
+  for (int e = first; e < end; ++e) {
+    mean_chosen += gates[e] * dlogits[e];
+    if (a.dp != nullptr) mean_loss += p[e] * static_cast<float>(a.dp[e]);
+  }
+  const float z = count > 1 ? a.z * a.log_sum[row * a.experts.modules + module] : 0;
+  for (int e = first; e < end; ++e) {
+    float d =
+        renormalised ? gates[e] * (dlogits[e] - mean_chosen) : gates[e] * dlogits[e] - p[e] * mean_chosen;
+    if (a.dp != nullptr) d += p[e] * (static_cast<float>(a.dp[e]) - mean_loss);
+    d += z * p[e];
+    dlogits[e] = d;
+    if (a.dlogits_parts == nullptr) continue;
+    GpuBfloat16* parts = static_cast<GpuBfloat16*>(a.dlogits_parts) + row * 2 * all;
+    narrow_into(d, parts[e]);
+    narrow_into(d - widened(parts[e]), parts[all + e]);
+  }
+}
+
+template <class T, class Block>
+ROCKET_ON_BOTH void gate_backward_elements(const GpuGateBackward& a, const Block& block) {
+  const int modules = a.experts.modules;
+  for (std::int64_t i = block.first; i < a.rows * modules; i += block.step)
+    gate_backward_module<T>(a, i / modules, static_cast<int>(i % modules));
 }
 
 }  // namespace rocket

@@ -74,6 +74,13 @@ struct Decoder::Weights {
     for (std::int64_t i = 0; i < config.layers; ++i) load_layer(i, keep);
   }
 
+  /// Of the matrices.
+  std::int64_t values() const {
+    std::int64_t sum = (config.tied_head ? 1 : 2) * config.vocabulary * config.hidden;
+    for (const Module& module : modules) sum += module.inputs * module.outputs;
+    return sum;
+  }
+
   void load_layer(std::int64_t layer, bool keep) {
     const std::string prefix = fmt::format("model.layers.{}.", layer);
     norms.push_back({load(prefix + "input_layernorm.weight", {config.hidden}),
@@ -258,9 +265,18 @@ const Backend& Decoder::backend() const {
   return weights_->backend;
 }
 
-std::unique_ptr<KvCache> Decoder::make_cache(std::int64_t positions) const {
+CacheShape Decoder::cache_shape(std::int64_t positions) const {
   const DecoderConfig& c = weights_->config;
-  return weights_->backend.make_cache({c.layers, c.kv_heads, c.head_dim, compute(), device(), positions});
+  return {c.layers, c.kv_heads, c.head_dim, compute(), device(), positions};
+}
+
+std::unique_ptr<KvCache> Decoder::make_cache(std::int64_t positions) const {
+  return weights_->backend.make_cache(cache_shape(positions));
+}
+
+std::int64_t Decoder::cache_positions() const {
+  const auto bytes = static_cast<std::int64_t>(c10::elementSize(compute()));
+  return weights_->backend.cache_positions(cache_shape(0), weights_->values() * bytes);
 }
 
 const std::vector<Module>& Decoder::modules() const {

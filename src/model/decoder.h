@@ -37,6 +37,8 @@ class Decoder {
   const Backend& backend() const;
   /// An empty cache for sequences of so many positions together.
   std::unique_ptr<KvCache> make_cache(std::int64_t positions) const;
+  /// See Backend::cache_positions.
+  std::int64_t cache_positions() const;
   /// The seven linear layers of each layer: q, k, v, o, gate, up, down; layer by layer.
   const std::vector<Module>& modules() const;
 
@@ -66,6 +68,7 @@ class Decoder {
 
  private:
   struct Weights;
+  CacheShape cache_shape(std::int64_t positions) const;
   Forward begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const;
   explicit Decoder(std::unique_ptr<Weights> weights);
   std::unique_ptr<Weights> weights_;

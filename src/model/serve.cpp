@@ -64,15 +64,16 @@ class Worker {
       : decoder_(decoder),
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
-        positions_left_(options.batch_tokens),
         rows_per_forward_(decoder.backend().rows_of_batch(options.batch_tokens, side_by_side)),
+        least_positions_(options.batch_tokens),
         requests_(requests),
-        answers_(answers),
-        cache_(decoder.make_cache(options.batch_tokens)) {}
+        answers_(answers) {}
 
   /// Serves the requests [begin, end).
   void run(std::int64_t begin, std::int64_t end) {
     line_up(begin, end);
+    positions_left_ = positions_of_cache();
+    cache_ = decoder_.make_cache(positions_left_);
     while (!waiting_.empty() || !active_.empty()) {
       admit();
       forward();
@@ -108,6 +109,13 @@ class Worker {
 
   std::int64_t capacity(std::int64_t r) const {
     return std::max(size_of(request(r)), request(r).prompt + room(request(r), decoder_.config()));
+  }
+
+  /// As many as all requests need together, if the device has memory for them.
+  std::int64_t positions_of_cache() const {
+    std::int64_t needed = 0;
+    for (const std::int64_t r : waiting_) needed += capacity(r);
+    return std::max(least_positions_, std::min(needed, decoder_.cache_positions()));
   }
 
   std::int64_t cached(const Sequence& s) const { return cache_->length(s.request); }
@@ -247,7 +255,7 @@ class Worker {
   const Decoder& decoder_;
   LinearDelta* delta_;
   std::unordered_set<TokenId> stop_ids_;
-  std::int64_t positions_left_, rows_per_forward_;
+  std::int64_t rows_per_forward_, least_positions_, positions_left_ = 0;
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;
   std::unique_ptr<KvCache> cache_;

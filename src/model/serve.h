@@ -27,7 +27,8 @@ struct Answer {
 
 struct ServeOptions {
   std::vector<TokenId> stop_ids;
-  std::int64_t batch_tokens = 8192;  // bound on the positions in the cache, and on the rows of one forward
+  std::int64_t batch_tokens = 8192;  // bound on the rows of one forward, and on the positions in the cache
+                                     // unless the device has memory for more (Decoder::cache_positions)
 };
 
 /// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.

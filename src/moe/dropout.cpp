@@ -30,11 +30,11 @@ void Dropout::arrange(const PackedRows& rows) {
   lower_T_ = rows.positions_T.bitwise_left_shift(32);
 }
 
-KeptFeatures Dropout::kept(const Backend& backend, std::int64_t features, std::int64_t input) const {
+InputDropout Dropout::of_input(std::int64_t input) const {
   if (!active()) return {};
   const auto threshold = static_cast<std::uint32_t>(std::ldexp(key_.probability, 32));
-  const DropoutDraw draw{upper_T_, lower_T_, philox_key_, static_cast<std::uint64_t>(input), threshold};
-  return {backend.dropout_mask(draw, features), 1 / (1 - key_.probability)};
+  return {{upper_T_, lower_T_, philox_key_, static_cast<std::uint64_t>(input), threshold},
+          1 / (1 - key_.probability)};
 }
 
 }  // namespace rocket

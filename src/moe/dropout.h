@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "backend/backend.h"
+#include "backend/mixture_step.h"
+#include "backend/rows.h"
 
 namespace rocket {
 
@@ -26,9 +27,8 @@ class Dropout {
   bool active() const { return key_.probability > 0; }
   /// Which record and position each row of the coming forward is, and on which device the rows are.
   void arrange(const PackedRows& rows);
-  /// Which of `features` features of each row are kept, on the rows' device. `input` tells the inputs of a
-  /// forward apart.
-  KeptFeatures kept(const Backend& backend, std::int64_t features, std::int64_t input) const;
+  /// Of one input of a forward; `input` tells them apart. Not active where no feature is dropped.
+  InputDropout of_input(std::int64_t input) const;
 
  private:
   DropoutKey key_;

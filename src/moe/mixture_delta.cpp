@@ -42,9 +42,9 @@ void MixtureDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span
   if (places.empty()) return;
   const MixtureOptions& options = mixture_.options();
   // The first module names the input that all of them read.
-  const std::vector<at::Tensor> choices = add_mixture(
-      backend, x_TI, adapted_TO, columns, parameters, {options.top_k, static_cast<float>(options.top_p)},
-      dropout_.kept(backend, x_TI.size(1), modules[0]), losses_, training_);
+  const std::vector<at::Tensor> choices = add_mixture(backend, x_TI, adapted_TO, columns, parameters,
+                                                      {options.top_k, static_cast<float>(options.top_p)},
+                                                      dropout_.of_input(modules[0]), losses_, training_);
   for (std::size_t i = 0; i < places.size(); ++i) {
     outputs_TO[places[i]] = adapted_TO[i];
     if (training_) count(positions[i], choices[i]);

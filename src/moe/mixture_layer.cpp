@@ -92,21 +92,21 @@ std::vector<at::Tensor> inputs_of_step(const at::Tensor& x_TI, std::span<const a
 std::vector<at::Tensor> add_mixture(const Backend& backend, const at::Tensor& x_TI,
                                     std::span<at::Tensor> outputs_TO, const ExpertColumns& columns,
                                     const LayerParameters& parameters, const RoutingRule& rule,
-                                    const KeptFeatures& kept, const RouterLosses& losses, bool observe) {
+                                    const InputDropout& dropout, const RouterLosses& losses, bool observe) {
   const std::vector<at::Tensor> inputs = inputs_of_step(x_TI, outputs_TO, parameters);
   const bool differentiable = needs_gradient(inputs);
   const at::Tensor x = x_TI.detach();
   const MixtureView layer{columns, rule, stacked(parameters.a_RI), stacked(parameters.router_NI),
                           detached(parameters.b_OR)};
   std::vector<at::Tensor> y_TO = detached(outputs_TO);
-  const MixtureState state = backend.add_mixture(layer, x, kept, y_TO);
+  const MixtureState state = backend.add_mixture(layer, x, dropout, y_TO);
   std::ranges::copy(y_TO, outputs_TO.begin());
   if (differentiable) {
     const WantedGradients wanted{x_TI.requires_grad(), parameters.a_RI[0].requires_grad(),
                                  parameters.router_NI[0].requires_grad()};
     differentiate(inputs, outputs_TO, [=, &backend](const Gradients& dy_TO) {
       const LossGradients extra = loss_gradients(losses, state, layer.columns);
-      return in_order(backend.mixture_backward(layer, x, kept, state, dy_TO, extra, wanted), dy_TO,
+      return in_order(backend.mixture_backward(layer, x, dropout, state, dy_TO, extra, wanted), dy_TO,
                       layer.columns);
     });
   }

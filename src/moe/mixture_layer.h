@@ -32,6 +32,6 @@ struct RouterLosses {
 std::vector<at::Tensor> add_mixture(const Backend& backend, const at::Tensor& x_TI,
                                     std::span<at::Tensor> outputs_TO, const ExpertColumns& columns,
                                     const LayerParameters& parameters, const RoutingRule& rule,
-                                    const KeptFeatures& kept, const RouterLosses& losses, bool observe);
+                                    const InputDropout& dropout, const RouterLosses& losses, bool observe);
 
 }  // namespace rocket

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "device/arithmetic.h"
 #include "device/attention_reference.h"
 #include "device/counts.h"
 #include "device/host_view.h"
@@ -26,7 +27,6 @@ double scale_or_default(std::optional<double> scale, const at::Tensor& q) {
 
 void begin(const char* name, const std::vector<at::Tensor>& tensors) {
   count_operator();
-  count_launch(name);
   for (const at::Tensor& x : tensors)
     TORCH_CHECK(!x.defined() || x.device() == tensors[0].device(), name, ": expected all tensors on ",
                 tensors[0].device(), ", but one is on ", x.device());
@@ -50,6 +50,7 @@ fused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::
       double dropout, bool causal, bool, std::optional<double> scale) {
   const at::Tensor mask = bias.value_or(at::Tensor());
   begin("scaled_dot_product_attention", {q, k, v, mask});
+  count_launch("scaled_dot_product_attention");
   TORCH_CHECK(dropout == 0, "emulated device: attention with dropout");
   std::vector<at::Tensor> out, log_sums;
   for (std::int64_t i = 0; i < q.size(0); ++i) {
@@ -76,6 +77,7 @@ Four fused_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tenso
                     const at::Tensor&, const at::Tensor&, std::int64_t, std::int64_t, double, bool causal,
                     const at::Tensor&, const at::Tensor&, std::optional<double> scale) {
   begin("scaled_dot_product_attention_backward", {dout, q, k, v, bias});
+  count_launch("scaled_dot_product_attention_backward");
   std::vector<at::Tensor> dq, dk, dv, dbias;
   for (std::int64_t i = 0; i < q.size(0); ++i) {
     const AttentionGradients one =
@@ -182,6 +184,23 @@ Text flash_text(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, c
   return text;
 }
 
+/// `products` of queries with keys, or of their weights with values: two forward, five backward. Each reads
+/// or writes as many tensors like the queries, and like the keys in use.
+Work flash_work(const Layout& layout, const at::Tensor& q, const at::Tensor& k, bool causal,
+                std::optional<std::int64_t> left, std::int64_t products) {
+  std::int64_t pairs = 0, keys = 0;
+  for (std::size_t i = 0; i < layout.q_count.size(); ++i) {
+    for (std::int64_t row = 0; row < layout.q_count[i]; ++row) {
+      const std::int64_t seen = causal ? layout.k_count[i] - layout.q_count[i] + row + 1 : layout.k_count[i];
+      pairs += left && *left >= 0 ? std::min(seen, *left + 1) : seen;
+    }
+    keys += layout.k_count[i];
+  }
+  const auto width = static_cast<std::int64_t>(k.itemsize()) * k.size(-1);
+  const std::int64_t queries = q.numel() / q.size(-1);
+  return {products * (queries + keys * k.size(-2)) * width, 2 * products * pairs * q.size(-2) * q.size(-1)};
+}
+
 using Five = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 Five flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -194,6 +213,13 @@ Five flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   begin("_flash_attention_forward", {q, k, v, cq, ck, lengths});
   TORCH_CHECK(dropout == 0 && !slopes, "emulated device: flash attention with dropout or slopes");
   const Layout layout = layout_of(q, k, cq, ck, longest_q, longest_k, lengths);
+  count_launch("_flash_attention_forward", flash_work(layout, q, k, causal, left, 2));
+  if (arithmetic_is_skipped()) {
+    const at::Tensor none = at::empty({0}, q.options());
+    return {at::empty_like(q),
+            at::empty({q.size(-2), q.numel() / q.size(-1) / q.size(-2)}, q.options().dtype(at::kFloat)), none,
+            none, none};
+  }
   const FlashRule rule{causal, left, right, scale_or_default(scale, q)};
   at::Tensor out = at::zeros(rows_of(q).sizes(), at::kFloat),
              log_sums = at::zeros({q.size(-2), out.size(0)}, at::kFloat);
@@ -216,6 +242,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(
     std::optional<double> scale, std::optional<std::int64_t> left, std::optional<std::int64_t> right) {
   begin("_flash_attention_backward", {dout, q, k, v, out, cumulative_q, cumulative_k});
   const Layout layout = layout_of(q, k, cumulative_q, cumulative_k, longest_q, longest_k, {});
+  count_launch("_flash_attention_backward", flash_work(layout, q, k, causal, left, 5));
+  if (arithmetic_is_skipped()) return {at::empty_like(q), at::empty_like(k), at::empty_like(v)};
   const FlashRule rule{causal, left, right, scale_or_default(scale, q)};
   std::array<at::Tensor, 3> sums;
   const std::array<const at::Tensor*, 3> of{&q, &k, &v};

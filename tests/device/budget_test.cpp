@@ -1,11 +1,11 @@
-// Launches and waits that scoring may take, in bfloat16 on the way of CUDA. A GPU starts some 200,000
-// launches a second, and a layer of a 7B model computes a step in a few microseconds: they must be few,
-// whatever the number of texts and adapters.
+// Launches, waits and memory that scoring and training may take, in bfloat16 on the way of CUDA. A GPU starts
+// some 200,000 launches a second, and a layer of a 7B model computes a step in a few microseconds: they must
+// be few, whatever the number of texts and adapters.
 #include <gmock/gmock.h>
 
-#include "device/counts.h"
-#include "gpu/support.h"
-#include "scoring/bank_scorer.h"
+#include "device/memory.h"
+#include "device/phases.h"
+#include "training/training_memory.h"
 
 namespace rocket {
 namespace {
@@ -59,9 +59,9 @@ Phase phase_of(const std::string& name, std::int64_t layers) {
   return phase;
 }
 
-class Budget : public testing::TestWithParam<std::pair<std::size_t, std::size_t>> {};  // adapters, shots
+class Scoring : public testing::TestWithParam<std::pair<std::size_t, std::size_t>> {};  // adapters, shots
 
-TEST_P(Budget, OfScoringABank) {
+TEST_P(Scoring, KeepsItsBudget) {
   const auto& [adapters, texts] = GetParam();
   const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
   const Bank some = bank(decoder, adapters);
@@ -80,9 +80,40 @@ TEST_P(Budget, OfScoringABank) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Budget,
+INSTANTIATE_TEST_SUITE_P(Sizes, Scoring,
                          testing::Values(std::pair{1, 2}, std::pair{1, 12}, std::pair{4, 2},
                                          std::pair{4, 12}));
+
+constexpr double kGiB = 1 << 30;
+
+TEST(Training, KeepsItsBudget) {
+  const emulated::WithoutArithmetic sizes_only;
+  for (const test::NamedShape& shape : test::public_shapes()) {
+    const Decoder decoder = Decoder::fresh(shape.config, at::kBFloat16, test::gpu());
+    const std::int64_t parameters = emulated::allocated_bytes(0) / 2;  // of two bytes each
+    const test::SizesOfMixture sizes(decoder);
+    const auto weights = static_cast<double>(emulated::allocated_bytes(0));
+    for (const std::int64_t tokens : {4096, 8192}) {
+      emulated::forget_counts();
+      test::train_micro_batch(decoder, sizes.mixture, tokens);
+      const emulated::Counts all = emulated::counted_in_all();
+      const TrainingMemory predicted =
+          training_memory(shape.config, {.base_parameters = parameters,
+                                         .mixture_parameters = sizes.mixture.flat().numel(),
+                                         .tokens = tokens});
+      // The optimizer's moments are not here.
+      const double expected = static_cast<double>(predicted.all() - predicted.mixture / 2);
+      std::cout << shape.name << ", " << tokens << " tokens: " << all.launches << " launches, " << all.waits
+                << " waits, " << static_cast<double>(all.peak_bytes) / kGiB
+                << " GiB, of which weights and mixture " << weights / kGiB << ", predicted "
+                << expected / kGiB << "\n";
+      EXPECT_NEAR(static_cast<double>(all.peak_bytes) / expected, 1, 0.1) << shape.name;
+      EXPECT_LE(all.launches, 6000) << shape.name;
+      EXPECT_LE(all.waits, 1) << shape.name;
+      EXPECT_LE(static_cast<double>(all.peak_bytes), 78 * kGiB) << shape.name;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace rocket

@@ -88,11 +88,12 @@ void count_operator() {
   ++here().operators;
 }
 
-void count_launch(const std::string& name) {
+void count_launch(const std::string& name, const Work& work) {
   const std::lock_guard lock(ledger().mutex);
   Counts& counts = here();
   ++counts.launches;
   ++counts.launched[name];
+  ++counts.work[{name, work.bytes, work.flops}];
 }
 
 void count_wait() {
@@ -136,6 +137,7 @@ Counts counted_in_all() {
     all.bytes_to_host += row.bytes_to_host;
     all.peak_bytes = std::max(all.peak_bytes, row.peak_bytes);
     for (const auto& [name, count] : row.launched) all.launched[name] += count;
+    for (const auto& [work, count] : row.work) all.work[work] += count;
   }
   return all;
 }
@@ -148,6 +150,11 @@ void forget_counts() {
 std::string counts_as_json() {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const auto& [place, c] : counted()) {
+    nlohmann::ordered_json work = nlohmann::ordered_json::array();
+    for (const auto& [launch, count] : c.work) {
+      const auto& [name, bytes, flops] = launch;
+      work.push_back({{"operator", name}, {"bytes", bytes}, {"flops", flops}, {"launches", count}});
+    }
     rows.push_back({{"job", place.job},
                     {"phase", place.phase},
                     {"layer", place.layer},
@@ -160,7 +167,8 @@ std::string counts_as_json() {
                     {"copies_to_host", c.copies_to_host},
                     {"bytes_to_host", c.bytes_to_host},
                     {"peak_bytes", c.peak_bytes},
-                    {"launched", c.launched}});
+                    {"launched", c.launched},
+                    {"work", work}});
   }
   return rows.dump(1);
 }

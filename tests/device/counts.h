@@ -8,6 +8,11 @@
 
 namespace rocket::emulated {
 
+/// What a launch reads and writes, and its multiplications and additions in products and attention.
+struct Work {
+  std::int64_t bytes = 0, flops = 0;
+};
+
 struct Counts {
   std::int64_t passes = 0;     // how often the phase or the layer began
   std::int64_t operators = 0;  // calls of the device's operators, those included that make views or allocate
@@ -17,6 +22,8 @@ struct Counts {
   std::int64_t copies_to_host = 0, bytes_to_host = 0;
   std::int64_t peak_bytes = 0;                   // the most that was allocated on one device
   std::map<std::string, std::int64_t> launched;  // launches by operator
+  /// Launches by operator, bytes and flops of each.
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t>, std::int64_t> work;
 };
 
 struct Place {
@@ -28,7 +35,7 @@ struct Place {
 };
 
 void count_operator();
-void count_launch(const std::string& name);
+void count_launch(const std::string& name, const Work& work = {});
 void count_wait();
 void count_copy_to_device(std::int64_t bytes);
 void count_copy_to_host(std::int64_t bytes);

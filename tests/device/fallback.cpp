@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "device/arithmetic.h"
 #include "device/counts.h"
 #include "device/generator.h"
 #include "device/host_view.h"
@@ -55,13 +56,19 @@ class Call {
   void run() {
     find_device();
     count_operator();
-    count_launch(op_.operator_name().name);
     if (waits(op_, tensors_)) count_wait();
+    if (arithmetic_is_skipped() && only_writes()) {
+      leave_unwritten();
+      return count_launch(op_.operator_name().name, work());
+    }
+    only_sizes_ = arithmetic_is_skipped() && op_.hasKernelForDispatchKey(c10::DispatchKey::Meta);
     for (std::size_t i = 0; i < arguments_.size(); ++i) (*stack_)[begin_ + i] = on_host(i);
     const OneThread serial;
-    op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack_);
+    op_.redispatchBoxed(c10::DispatchKeySet(only_sizes_ ? c10::DispatchKey::Meta : c10::DispatchKey::CPU),
+                        stack_);
     take_back_resized();
     take_results();
+    count_launch(op_.operator_name().name, work());
   }
 
  private:
@@ -96,13 +103,56 @@ class Call {
     TORCH_CHECK(device_->type() == kEmulated, op_.operator_name(), ": its tensors are on ", *device_);
   }
 
+  /// Each tensor once: what is written in place is read, too.
+  Work work() const {
+    Work all;
+    const auto add = [&](const at::Tensor& x) {
+      if (on_device(x)) all.bytes += static_cast<std::int64_t>(x.nbytes());
+    };
+    std::ranges::for_each(tensors_, add);
+    const auto& returns = schema_.returns();
+    for (std::size_t r = 0; r < returns.size(); ++r) {
+      const c10::IValue& value = (*stack_)[stack_->size() - returns.size() + r];
+      if (returns[r].alias_info() == nullptr && value.isTensor()) add(value.toTensor());
+    }
+    all.flops = product_flops();
+    return all;
+  }
+
+  /// Of a product of matrices: twice its rows, columns and inner length; 0 for other operators.
+  std::int64_t product_flops() const {
+    const std::string& name = op_.operator_name().name;
+    const bool added = name == "aten::addmm" || name == "aten::addmm_";
+    if (!added && name != "aten::mm") return 0;
+    const at::Tensor &a = tensors_[added ? 1 : 0], &b = tensors_[added ? 2 : 1];
+    return 2 * a.size(0) * a.size(1) * b.size(1);
+  }
+
   bool is_written(std::size_t argument) const {
     const c10::AliasInfo* alias = schema_.arguments()[argument].alias_info();
     return alias != nullptr && alias->isWrite();
   }
 
+  /// Whether every result is an argument that has its size already.
+  bool only_writes() const {
+    const auto& returns = schema_.returns();
+    return std::ranges::all_of(returns, [&](const c10::Argument& result) {
+      const c10::IValue* argument =
+          result.alias_info() != nullptr ? argument_of(*result.alias_info()) : nullptr;
+      return argument != nullptr && argument->isTensor() && argument->toTensor().numel() > 0;
+    });
+  }
+
+  void leave_unwritten() {
+    stack_->resize(begin_);
+    for (const c10::Argument& result : schema_.returns())
+      stack_->push_back(*argument_of(*result.alias_info()));
+  }
+
   /// What is written to while it is empty may be given its size by the operator.
   at::Tensor view(const at::Tensor& x, std::size_t argument) {
+    if (only_sizes_ && on_device(x))
+      return at::empty_strided(x.sizes(), x.strides(), x.options().device(at::kMeta));
     at::Tensor host = host_view(x);
     if (is_written(argument) && x.defined() && x.numel() == 0) empty_.emplace_back(x, host);
     return host;
@@ -111,7 +161,7 @@ class Call {
   c10::IValue on_host(std::size_t i) {
     const c10::IValue& value = arguments_[i];
     if (value.isTensor()) return view(value.toTensor(), i);
-    if (value.isDevice()) return c10::Device(at::kCPU);
+    if (value.isDevice()) return c10::Device(only_sizes_ ? at::kMeta : at::kCPU);
     if (value.isGenerator() && value.toGenerator().defined()) return for_cpu(value.toGenerator());
     if (value.isTensorList()) {
       c10::List<at::Tensor> list;
@@ -173,6 +223,7 @@ class Call {
   std::vector<at::Tensor> tensors_;
   std::vector<std::pair<at::Tensor, at::Tensor>> empty_;
   std::optional<c10::Device> device_;
+  bool only_sizes_ = false;
   std::size_t first_ = 0;  // the argument that decides on the device
 };
 

@@ -19,7 +19,7 @@ at::Tensor moved_to_device(const at::Tensor& host, c10::Device device) {
   const bool dense = host.is_non_overlapping_and_dense();
   at::Tensor moved =
       dense ? at::empty_strided(host.sizes(), host.strides(), options) : at::empty(host.sizes(), options);
-  if (host.numel() > 0) host_view(moved).copy_(host);
+  if (host.numel() > 0 && !host.is_meta()) host_view(moved).copy_(host);
   return moved;
 }
 

@@ -15,7 +15,8 @@ inline bool on_device(const at::Tensor& x) {
 /// is its own.
 at::Tensor host_view(const at::Tensor& x);
 
-/// A copy on the device of what an operator has computed; the same strides where they leave no gaps.
+/// A copy on the device of what an operator has computed; the same strides where they leave no gaps. Of a
+/// meta tensor: memory of that size.
 at::Tensor moved_to_device(const at::Tensor& host, c10::Device device);
 
 }  // namespace rocket::emulated

@@ -13,12 +13,14 @@
 #include <mutex>
 #include <vector>
 
+#include "device/arithmetic.h"
 #include "device/host_access.h"
 
 namespace rocket::emulated {
 namespace {
 
-constexpr std::size_t kRange = std::size_t{1} << 36;       // addresses of a device
+constexpr std::size_t kRange = std::size_t{1} << 38;       // addresses of a device
+constexpr std::size_t kBytes = std::size_t{1} << 36;       // that it holds unless told
 constexpr std::size_t kFirst = 4096;                       // no tensor begins at a range's first address
 constexpr std::size_t kGivenBack = std::size_t{16} << 20;  // blocks of this size return their pages
 constexpr std::size_t kMarked = std::size_t{4} << 20;      // only so much of a block is filled with 0xff
@@ -39,7 +41,7 @@ std::size_t rounded(std::size_t bytes) {
 
 /// Of each device.
 std::size_t limit() {
-  static const std::size_t bytes = std::min(number_in("ROCKET_EMULATED_BYTES", kRange), kRange - kFirst);
+  static const std::size_t bytes = std::min(number_in("ROCKET_EMULATED_BYTES", kBytes), kRange - kFirst);
   return bytes;
 }
 
@@ -79,7 +81,7 @@ class Memory {
     sizes_[place] = size;
     d.allocated += size;
     d.peak = std::max(d.peak, d.allocated);
-    std::memset(open_ + place, 0xff, std::min(bytes, kMarked));
+    if (!arithmetic_is_skipped()) std::memset(open_ + place, 0xff, std::min(bytes, kMarked));
     return closed_ + place;
   }
 

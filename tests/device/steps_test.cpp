@@ -4,6 +4,8 @@
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "backend/torch/torch_backend.h"
 #include "device/counts.h"
 #include "device/host_view.h"
@@ -83,12 +85,111 @@ TEST_P(Steps, Activation) {
   expect_near(found, reference.silu_times(gate.clone(), up), 4);
 }
 
-TEST_P(Steps, WhatNeedsAGradientGoesThroughLibTorch) {
+using Function = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
+
+/// d sum(weights * f(x)) / dx.
+std::vector<at::Tensor> gradients(const Function& f, std::vector<at::Tensor> x, const at::Tensor& weights) {
   const c10::InferenceMode off(false);
   const c10::AutoGradMode with_grad(true);
-  const at::Tensor x = drawn({3, 8}).to(kDevice).requires_grad_(true), weight = drawn({8}).to(kDevice);
-  gpu.rms_norm(x, weight, 1e-5).sum().backward();
-  EXPECT_TRUE(x.grad().defined());
+  std::vector<at::Tensor> leaves, result;
+  for (const at::Tensor& value : x) leaves.push_back(value.clone().requires_grad_(true));
+  std::vector<at::Tensor> inputs;  // steps may write into what nobody else holds
+  for (const at::Tensor& leaf : leaves) inputs.push_back(leaf * 1);
+  const at::Tensor y = f(inputs);
+  emulated::forget_counts();
+  y.backward(weights.clone());
+  for (const at::Tensor& leaf : leaves) result.push_back(leaf.grad().detach());
+  return result;
+}
+
+/// The gradients on the device, in one launch called `launch` (empty: known since the forward pass), against
+/// those of a formula in float64.
+void expect_gradients(at::ScalarType type, const std::string& launch, const Function& found,
+                      const Function& formula, const std::vector<at::Tensor>& x, const at::Tensor& weights) {
+  std::vector<at::Tensor> on_device, wide;
+  for (const at::Tensor& value : x) {
+    on_device.push_back(value.to(kDevice));
+    wide.push_back(value.to(at::kDouble));
+  }
+  const auto expected = gradients(formula, wide, weights.to(at::kDouble));
+  const auto d = gradients(found, on_device, weights.to(kDevice));
+  if (!launch.empty()) EXPECT_EQ(emulated::counted_in_all().launched[launch], 1);
+  for (std::size_t i = 0; i < d.size(); ++i) {
+    const double distance =
+        ((d[i].cpu().to(at::kDouble) - expected[i]).norm() / expected[i].norm()).item<double>();
+    EXPECT_LT(distance, type == at::kFloat ? 1e-6 : 6e-3) << launch << ", input " << i;
+  }
+}
+
+at::Tensor norm_formula(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return weight.to(x.scalar_type()) * x * at::rsqrt(x.square().mean(-1, true) + eps);
+}
+
+TEST_P(Steps, GradientOfTheNorm) {
+  const c10::InferenceMode off(false);
+  for (const auto& [rows, width] : {std::pair{1, 1}, std::pair{3, 7}, std::pair{2, 1031}}) {
+    const at::Tensor x = drawn({rows, width}), weight = drawn({width}), dweight = weight.to(kDevice);
+    // eps is large: x of one feature has a gradient only through it
+    expect_gradients(
+        GetParam(), "rms_norm_backward", [&](const auto& v) { return gpu.rms_norm(v[0], dweight, 0.1); },
+        [&](const auto& v) { return norm_formula(v[0], weight, 0.1); }, {x}, drawn({rows, width}));
+  }
+}
+
+TEST_P(Steps, GradientOfTheNormOfASum) {
+  const c10::InferenceMode off(false);
+  // The second term stands for the residual way, which reads the sum, too.
+  const at::Tensor x = drawn({4, 33}), y = drawn({4, 33}), weight = drawn({33}), dweight = weight.to(kDevice);
+  expect_gradients(
+      GetParam(), "rms_norm_backward",
+      [&](const auto& v) {
+        const auto [sum, normed] = gpu.add_rms_norm(v[0], v[1], dweight, 1e-6);
+        return sum + 2 * normed;
+      },
+      [&](const auto& v) { return v[0] + v[1] + 2 * norm_formula(v[0] + v[1], weight, 1e-6); }, {x, y},
+      drawn({4, 33}));
+}
+
+TEST_P(Steps, GradientOfTheRotation) {
+  const c10::InferenceMode off(false);
+  const Rotation turn{drawn({5, 1, 5}), drawn({5, 1, 5})};
+  const Rotation dturn{turn.cos.to(kDevice), turn.sin.to(kDevice)};
+  expect_gradients(
+      GetParam(), "rotate", [&](const auto& v) { return gpu.rotate(v[0], dturn); },
+      [&](const auto& v) {
+        const at::Tensor first = v[0].narrow(2, 0, 5), second = v[0].narrow(2, 5, 5);
+        return at::cat({first * turn.cos - second * turn.sin, second * turn.cos + first * turn.sin}, 2);
+      },
+      {drawn({5, 3, 10})}, drawn({5, 3, 10}));
+}
+
+TEST_P(Steps, GradientOfTheActivation) {
+  const c10::InferenceMode off(false);
+  expect_gradients(
+      GetParam(), "silu_times_backward", [&](const auto& v) { return gpu.silu_times(v[0], v[1]); },
+      [&](const auto& v) { return v[0] * at::sigmoid(v[0]) * v[1]; }, {5 * drawn({3, 77}), drawn({3, 77})},
+      drawn({3, 77}));
+}
+
+TEST_P(Steps, NllAndItsGradient) {
+  const c10::InferenceMode off(false);
+  const at::Tensor hidden = drawn({6, 16}), head = drawn({301, 16});
+  const at::Tensor targets = at::tensor({0, 300, 7, 7, 150, 1}, at::kLong), dtargets = targets.to(kDevice);
+  const LinearWeight weight{head.to(kDevice), {}};
+  const Function formula = [&](const auto& v) {
+    return -at::log_softmax(at::mm(v[0], head.to(at::kDouble).t()), -1)
+                .gather(1, targets.unsqueeze(1))
+                .squeeze(1);
+  };
+  const at::Tensor weights = at::rand({6});
+  expect_gradients(
+      GetParam(), "", [&](const auto& v) { return gpu.nll(weight, v[0], dtargets); }, formula, {hidden},
+      weights);
+  const c10::InferenceMode on;
+  emulated::forget_counts();
+  const at::Tensor found = gpu.nll(weight, hidden.to(kDevice), dtargets);
+  EXPECT_LE(emulated::counted_in_all().launches, 3);
+  EXPECT_TRUE(at::allclose(found.cpu().to(at::kDouble), formula({hidden.to(at::kDouble)}), 1e-6, 1e-6));
 }
 
 TEST_P(Steps, NothingIsNoLaunch) {

@@ -95,8 +95,10 @@ TEST(GpuMixture, DropoutHasTheCpusBits) {
     Dropout cpu(key), gpu(key);
     cpu.arrange(pack(sequences, at::kCPU));
     gpu.arrange(pack(sequences, test::gpu()));
-    const at::Tensor expected = cpu.kept(backend_for(at::kCPU, at::kFloat), features, 13).kept_TI,
-                     found = gpu.kept(backend_for(test::gpu(), at::kFloat), features, 13).kept_TI;
+    const at::Tensor expected =
+                         backend_for(at::kCPU, at::kFloat).dropout_mask(cpu.of_input(13).draw, features),
+                     found =
+                         backend_for(test::gpu(), at::kFloat).dropout_mask(gpu.of_input(13).draw, features);
     EXPECT_EQ(found.device(), test::gpu());
     EXPECT_TRUE(at::equal(found.cpu(), expected)) << features;
   }

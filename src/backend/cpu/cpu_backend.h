@@ -36,10 +36,10 @@ class CpuBackend : public TorchBackend {
                     const ServedRows& served, std::span<at::Tensor> outputs_TO,
                     std::unique_ptr<LowRankKept>& kept) const override;
 
-  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
+  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const InputDropout& dropout,
                            std::span<at::Tensor> outputs_TO) const override;
   MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
-                                    const KeptFeatures& kept, const MixtureState& state,
+                                    const InputDropout& dropout, const MixtureState& state,
                                     std::span<const at::Tensor> dy_TO, const LossGradients& losses,
                                     const WantedGradients& wanted) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;

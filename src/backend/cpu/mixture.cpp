@@ -85,11 +85,17 @@ class Factors {
   std::vector<float> scales_;
 };
 
+/// Which features the experts see, and the factor of these.
+struct KeptFeatures {
+  at::Tensor kept_TI;  // undefined: all
+  float scale = 1;
+};
+
 /// x: the rows from `first` on.
 void drop_rows(const float* x, const KeptFeatures& kept, std::int64_t first, std::int64_t rows, float* out) {
   const std::int64_t width = kept.kept_TI.size(1);
-  kernels().drop(x, kept.kept_TI.const_data_ptr<std::uint8_t>() + first * width,
-                 static_cast<float>(kept.scale), rows * width, out);
+  kernels().drop(x, kept.kept_TI.const_data_ptr<std::uint8_t>() + first * width, kept.scale, rows * width,
+                 out);
 }
 
 void choose(const MixtureView& layer, std::int64_t t, const float* logits, const MixtureState& state) {
@@ -232,7 +238,7 @@ class Backward {
 
   const MixtureView& layer_;
   const at::Tensor& x_TI_;
-  const KeptFeatures& kept_;
+  const KeptFeatures kept_;
   const MixtureState& state_;
   std::span<const at::Tensor> dy_TO_;
   const LossGradients& losses_;
@@ -249,7 +255,7 @@ MixtureState forward(const MixtureView& layer, const at::Tensor& x_TI, const Kep
   const std::int64_t tokens = x_TI.size(0), width = x_TI.size(1), columns = layer.columns.columns();
   const std::int64_t experts = layer.columns.experts(), modules = layer.columns.module_count();
   const at::TensorOptions floats = x_TI.options().dtype(at::kFloat);
-  MixtureState state{.hidden_TR = at::empty({tokens, columns}, floats)};
+  MixtureState state{.hidden_TR = at::empty({tokens, columns}, floats), .kept_TI = kept.kept_TI};
   if (layer.columns.routed()) {
     state.p_TN = at::empty({tokens, experts}, floats);
     state.gates_TN = at::empty({tokens, experts}, floats);
@@ -302,19 +308,23 @@ at::Tensor plain_float(const at::Tensor& x) {
 }  // namespace
 
 MixtureState CpuBackend::add_mixture(const MixtureView& layer, const at::Tensor& x_TI,
-                                     const KeptFeatures& kept, std::span<at::Tensor> outputs_TO) const {
+                                     const InputDropout& dropout, std::span<at::Tensor> outputs_TO) const {
   for (at::Tensor& y : outputs_TO) y = y.contiguous();
+  // Kept for the backward pass: drawing it costs more than its memory.
+  const KeptFeatures kept{dropout.active() ? dropout_mask(dropout.draw, x_TI.size(1)) : at::Tensor(),
+                          static_cast<float>(dropout.scale)};
   return forward(layer, x_TI.contiguous(), kept, outputs_TO);
 }
 
 MixtureGradients CpuBackend::mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
-                                              const KeptFeatures& kept, const MixtureState& state,
+                                              const InputDropout& dropout, const MixtureState& state,
                                               std::span<const at::Tensor> dy_TO, const LossGradients& losses,
                                               const WantedGradients& wanted) const {
   std::vector<at::Tensor> dy;
   for (const at::Tensor& d : dy_TO) dy.push_back(plain_float(d));
   const at::Tensor x = plain_float(x_TI);
-  MixtureGradients g = Backward(layer, x, kept, state, dy, losses, wanted).run();
+  MixtureGradients g =
+      Backward(layer, x, {state.kept_TI, static_cast<float>(dropout.scale)}, state, dy, losses, wanted).run();
   if (g.dx_TI.defined()) g.dx_TI = g.dx_TI.to(x_TI.scalar_type());
   return g;
 }

@@ -19,13 +19,30 @@ class CudaBackend : public TorchBackend {
   at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                     const at::Tensor& v_TGK, const Mask& mask) const override;
   std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
+  std::int64_t cache_positions(const CacheShape& shape, std::int64_t weight_bytes) const override;
   at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const InputDropout& dropout,
+                           std::span<at::Tensor> outputs_TO) const override;
+  MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
+                                    const InputDropout& dropout, const MixtureState& state,
+                                    std::span<const at::Tensor> dy_TO, const LossGradients& losses,
+                                    const WantedGradients& wanted) const override;
   void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
                     const ServedRows& served, std::span<at::Tensor> outputs_TO,
                     std::unique_ptr<LowRankKept>& kept) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
 
+ protected:
+  /// A share of the device's memory that does not depend on what else is held: the same bits each time.
+  std::int64_t logits_at_once(at::Device device) const override;
+  std::array<at::Tensor, 2> nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
+                                             const at::Tensor& targets_T, bool wanted) const override;
+
  private:
+  at::Tensor rms_norm_backward(const at::Tensor& dy_TD, const at::Tensor& dsum_TD, const at::Tensor& sum_TD,
+                               const at::Tensor& weight_D, double eps) const;
+  void turn(const at::Tensor& x_THK, const Rotation& rotation, bool back, at::Tensor& y_THK) const;
+
   const GpuSteps* steps_;
 };
 

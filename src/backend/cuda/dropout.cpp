@@ -11,13 +11,7 @@ at::Tensor CudaBackend::dropout_mask(const DropoutDraw& draw, std::int64_t featu
   const c10::DeviceGuard on_device(device);
   const at::Tensor kept_TI =
       at::empty({draw.upper_T.size(0), features}, at::TensorOptions(at::kByte).device(device));
-  require_launch("dropout", steps_->dropout_mask({.upper = draw.upper_T.const_data_ptr<std::int64_t>(),
-                                                  .lower = draw.lower_T.const_data_ptr<std::int64_t>(),
-                                                  .rows = kept_TI.size(0),
-                                                  .width = features,
-                                                  .key = draw.key,
-                                                  .input = draw.input,
-                                                  .threshold = draw.threshold,
+  require_launch("dropout", steps_->dropout_mask({.draw = gpu_rows(draw, features),
                                                   .kept = kept_TI.mutable_data_ptr<std::uint8_t>()}));
   return kept_TI;
 }

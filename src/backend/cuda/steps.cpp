@@ -17,6 +17,16 @@ GpuType gpu_type(const at::Tensor& x) {
   return x.scalar_type() == at::kFloat ? GpuType::f32 : GpuType::bf16;
 }
 
+GpuDropoutRows gpu_rows(const DropoutDraw& draw, std::int64_t features) {
+  return {.upper = draw.upper_T.const_data_ptr<std::int64_t>(),
+          .lower = draw.lower_T.const_data_ptr<std::int64_t>(),
+          .rows = draw.upper_T.size(0),
+          .width = features,
+          .key = draw.key,
+          .input = draw.input,
+          .threshold = draw.threshold};
+}
+
 void require_launch(const char* step, const char* problem) {
   if (problem != nullptr) fail_internal("{} on the GPU: {}", step, problem);
 }

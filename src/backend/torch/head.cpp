@@ -11,9 +11,6 @@
 namespace rocket {
 namespace {
 
-/// Elements of logits that exist at one time.
-constexpr std::int64_t kLogitsPerChunk = std::int64_t{1} << 22;
-
 /// Gradient of each row's nll with respect to its own row: (softmax - one at the target) W. Takes over
 /// `log_p`.
 at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const at::Tensor& head_VD) {
@@ -23,6 +20,10 @@ at::Tensor nll_gradient(at::Tensor log_p_TV, const at::Tensor& targets_T1, const
 }
 
 }  // namespace
+
+std::int64_t TorchBackend::logits_at_once(at::Device /*device*/) const {
+  return std::int64_t{1} << 22;
+}
 
 LinearWeight TorchBackend::prepare_head(at::Tensor weight_VD, bool /*keep*/) const {
   return {std::move(weight_VD), {}};
@@ -52,7 +53,7 @@ std::array<at::Tensor, 2> TorchBackend::nll_and_gradient(const LinearWeight& hea
                                                          const at::Tensor& hidden_TD,
                                                          const at::Tensor& targets_T, bool wanted) const {
   const c10::NoGradGuard no_grad;
-  const std::int64_t chunk = std::max<std::int64_t>(1, kLogitsPerChunk / head.outputs());
+  const std::int64_t chunk = std::max<std::int64_t>(1, logits_at_once(hidden_TD.device()) / head.outputs());
   std::vector<at::Tensor> values{at::empty({0}, hidden_TD.options().dtype(at::kFloat))}, gradients;
   for (std::int64_t begin = 0; begin < hidden_TD.size(0); begin += chunk) {
     const std::int64_t rows = std::min(chunk, hidden_TD.size(0) - begin);

@@ -207,6 +207,10 @@ std::unique_ptr<KvCache> TorchBackend::make_cache(const CacheShape& shape) const
   return std::make_unique<RangeKvCache>(shape);
 }
 
+std::int64_t TorchBackend::cache_positions(const CacheShape& /*shape*/, std::int64_t /*weight_bytes*/) const {
+  return 0;
+}
+
 std::int64_t TorchBackend::cache_bytes(const CacheShape& shape) const {
   return shape.values() * static_cast<std::int64_t>(c10::elementSize(shape.type));
 }

@@ -25,10 +25,13 @@ at::Tensor spread(const ExpertColumns& columns, const at::TensorOptions& options
 }
 
 /// The kept features are scaled before they are rounded: 1 / 0.95 itself is 0.2 % off in bfloat16.
-at::Tensor seen_by_experts(const at::Tensor& x_TI, const KeptFeatures& kept) {
-  if (!kept.kept_TI.defined()) return x_TI;
-  const at::ScalarType wide = router_type(x_TI);
-  return (x_TI.to(wide) * kept.kept_TI * kept.scale).to(x_TI.scalar_type());
+at::Tensor dropped(const at::Tensor& x_TI, const at::Tensor& kept_TI, double scale) {
+  if (!kept_TI.defined()) return x_TI;
+  return (x_TI.to(router_type(x_TI)) * kept_TI * scale).to(x_TI.scalar_type());
+}
+
+at::Tensor kept_features(const Backend& backend, const InputDropout& dropout, const at::Tensor& x_TI) {
+  return dropout.active() ? backend.dropout_mask(dropout.draw, x_TI.size(1)) : at::Tensor();
 }
 
 /// Each row's factors, spread over the experts' columns; without a choice [1, columns].
@@ -78,7 +81,7 @@ Routing route(const at::Tensor& logits_TN, const RoutingRule& rule) {
 }
 
 MixtureState TorchBackend::add_mixture(const MixtureView& layer, const at::Tensor& x_TI,
-                                       const KeptFeatures& kept, std::span<at::Tensor> outputs_TO) const {
+                                       const InputDropout& dropout, std::span<at::Tensor> outputs_TO) const {
   const at::ScalarType type = x_TI.scalar_type();
   MixtureState state;
   if (layer.columns.routed()) {
@@ -94,7 +97,8 @@ MixtureState TorchBackend::add_mixture(const MixtureView& layer, const at::Tenso
     }
     state = {{}, at::cat(p, 1), at::cat(gates, 1), at::cat(log_sums, 1)};
   }
-  state.hidden_TR = at::mm(seen_by_experts(x_TI, kept), layer.a_RI.to(type).t());
+  const at::Tensor seen_TI = dropped(x_TI, kept_features(*this, dropout, x_TI), dropout.scale);
+  state.hidden_TR = at::mm(seen_TI, layer.a_RI.to(type).t());
   const at::Tensor gated_TR = state.hidden_TR * factors(layer, x_TI, state);
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
@@ -105,7 +109,7 @@ MixtureState TorchBackend::add_mixture(const MixtureView& layer, const at::Tenso
 }
 
 MixtureGradients TorchBackend::mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
-                                                const KeptFeatures& kept, const MixtureState& state,
+                                                const InputDropout& dropout, const MixtureState& state,
                                                 std::span<const at::Tensor> dy_TO,
                                                 const LossGradients& losses,
                                                 const WantedGradients& wanted) const {
@@ -123,11 +127,9 @@ MixtureGradients TorchBackend::mixture_backward(const MixtureView& layer, const 
                           : at::Tensor());
   }
   const at::Tensor dhidden_TR = dgated_TR * factors_TR;
-  if (wanted.experts) g.da_RI = at::mm(dhidden_TR.t(), seen_by_experts(x_TI, kept)).to(parameter);
-  if (wanted.x) {
-    g.dx_TI = at::mm(dhidden_TR, layer.a_RI.to(type));
-    if (kept.kept_TI.defined()) g.dx_TI = seen_by_experts(g.dx_TI, kept);
-  }
+  const at::Tensor kept_TI = kept_features(*this, dropout, x_TI);
+  if (wanted.experts) g.da_RI = at::mm(dhidden_TR.t(), dropped(x_TI, kept_TI, dropout.scale)).to(parameter);
+  if (wanted.x) g.dx_TI = dropped(at::mm(dhidden_TR, layer.a_RI.to(type)), kept_TI, dropout.scale);
   if (!layer.columns.routed()) return g;
   const at::ScalarType wide = router_type(x_TI);
   const at::Tensor spread_NR = spread(layer.columns, x_TI.options().dtype(wide));

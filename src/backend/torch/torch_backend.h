@@ -25,6 +25,7 @@ class TorchBackend : public Backend {
   at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const override;
   std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
   std::int64_t cache_bytes(const CacheShape& shape) const override;
+  std::int64_t cache_positions(const CacheShape& shape, std::int64_t weight_bytes) const override;
 
   at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
   at::Tensor nll(const LinearWeight& head, const at::Tensor& hidden_TD,
@@ -44,10 +45,10 @@ class TorchBackend : public Backend {
                     const ServedRows& served, std::span<at::Tensor> outputs_TO,
                     std::unique_ptr<LowRankKept>& kept) const override;
 
-  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const KeptFeatures& kept,
+  MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const InputDropout& dropout,
                            std::span<at::Tensor> outputs_TO) const override;
   MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
-                                    const KeptFeatures& kept, const MixtureState& state,
+                                    const InputDropout& dropout, const MixtureState& state,
                                     std::span<const at::Tensor> dy_TO, const LossGradients& losses,
                                     const WantedGradients& wanted) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
@@ -63,6 +64,8 @@ class TorchBackend : public Backend {
   virtual at::Tensor product(const LinearWeight& weight, const at::Tensor& x_TI) const;
   virtual void add_product_gradient(const LinearWeight& weight, const at::Tensor& dy_TO,
                                     at::Tensor& dx_TI) const;
+  /// Elements of logits that exist at one time in nll().
+  virtual std::int64_t logits_at_once(at::Device device) const;
   /// {nll [T], its gradient with respect to each row [T, D] float32 where `wanted`}.
   virtual std::array<at::Tensor, 2> nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
                                                      const at::Tensor& targets_T, bool wanted) const;

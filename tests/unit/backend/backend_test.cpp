@@ -254,10 +254,13 @@ TEST_P(Backends, DropoutKeepsTheMean) {
   layer.router_NI = at::zeros_like(layer.a_RI);
   layer.b_OR = {at::ones({1, 1}, layer.a_RI.options())};
   const at::Tensor x = (1 + at::rand({tokens, inputs}, at::kDouble)).to(type);
-  const KeptFeatures kept{at::rand({tokens, inputs}).ge(0.05).to(at::kByte), 1 / 0.95};
+  const InputDropout dropout{{at::arange(tokens), at::zeros({tokens}, at::kLong), 12345, 3,
+                              static_cast<std::uint32_t>(0.05 * 0x1p32)},
+                             1 / 0.95};
   std::vector<at::Tensor> y{at::zeros({tokens, 1}, type)};
-  b.add_mixture(layer, x, kept, y);
-  const at::Tensor expected = (x.to(at::kDouble) * kept.kept_TI).sum(1) / 0.95;
+  b.add_mixture(layer, x, dropout, y);
+  const at::Tensor kept_TI = b.dropout_mask(dropout.draw, inputs);
+  const at::Tensor expected = (x.to(at::kDouble) * kept_TI).sum(1) / 0.95;
   EXPECT_NEAR((y[0].squeeze(1).to(at::kDouble) / expected).mean().item<double>(), 1, 5e-4);
 }
 

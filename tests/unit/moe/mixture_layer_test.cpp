@@ -36,7 +36,8 @@ struct Layer {
       tensors.push_back(random(outputs, r));
       weights.push_back(random(tokens, outputs));
     }
-    if (shape.dropout) kept = {at::rand({tokens, inputs}).gt(0.2).to(at::kByte), 1.25};
+    if (shape.dropout)
+      dropout = {{at::arange(tokens), at::zeros({tokens}, at::kLong), 12345, 3, 1U << 30}, 4.0 / 3};
   }
 
   std::size_t modules() const { return shape.ranks.size(); }
@@ -52,7 +53,7 @@ struct Layer {
       parameters.b_OR.push_back(t[4 + 4 * m]);
     }
     const auto choices = add_mixture(backend_for(at::kCPU, t[0].scalar_type()), t[0], outputs, columns,
-                                     parameters, {shape.top_k, shape.top_p}, kept, shape.losses, true);
+                                     parameters, {shape.top_k, shape.top_p}, dropout, shape.losses, true);
     at::Tensor sum = at::zeros({}, t[0].options());
     double losses = 0;
     for (std::size_t m = 0; m < modules(); ++m) {
@@ -104,7 +105,7 @@ struct Layer {
   Shape shape;
   ExpertColumns columns;
   std::vector<at::Tensor> tensors, weights;  // x; then of each module: y, A, router, B
-  KeptFeatures kept;
+  InputDropout dropout;
 };
 
 const std::vector<Shape> kShapes = {

@@ -1,0 +1,94 @@
+// Writes what scoring, generation and training ask of a GPU on the shapes of public bases, as JSON: of each
+// base and phase its tokens, the arithmetic that the method itself needs, and the launches with their bytes
+// and flops. tests/bench/gpu_model reads it.
+#include "device/phases.h"
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "device/memory.h"
+
+namespace rocket {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Multiplications and additions of a token in the base's linear layers.
+double flops_of_token(const Decoder& decoder) {
+  double sum = 0;
+  for (const Module& m : decoder.modules()) sum += 2.0 * static_cast<double>(m.inputs * m.outputs);
+  return sum;
+}
+
+double flops_of_head(const Decoder& decoder) {
+  return 2.0 * static_cast<double>(decoder.config().hidden * decoder.config().vocabulary);
+}
+
+Json launches_of(const emulated::Counts& counts) {
+  Json all = Json::array();
+  for (const auto& [launch, count] : counts.work) {
+    const auto& [name, bytes, flops] = launch;
+    all.push_back({{"operator", name}, {"bytes", bytes}, {"flops", flops}, {"launches", count}});
+  }
+  return all;
+}
+
+/// Of what `compute` does: `tokens` are read or made, and `flops` is what the base needs for that.
+template <class Compute>
+Json phase(const std::string& base, const std::string& name, double tokens, double flops,
+           const Compute& compute) {
+  emulated::forget_counts();
+  compute();
+  const emulated::Counts counts = emulated::counted_in_all();
+  return {{"base", base},
+          {"phase", name},
+          {"tokens", tokens},
+          {"flops", flops},
+          {"launches", counts.launches},
+          {"waits", counts.waits},
+          {"peak_bytes", counts.peak_bytes},
+          {"work", launches_of(counts)}};
+}
+
+Json phases_of(const test::NamedShape& shape) {
+  const at::Device device = test::gpu();
+  const Decoder decoder = Decoder::fresh(shape.config, at::kBFloat16, device);
+  const std::int64_t weights = emulated::allocated_bytes(0);
+  const double per_token = flops_of_token(decoder), head = flops_of_head(decoder);
+  Json all = Json::array();
+  const auto bank = test::sizes_of_bank(decoder, 2);
+  const auto shots = test::sizes_of_shots(32, 200, 56);
+  const double read = 2 * 32 * 256.0;
+  all.push_back(phase(shape.name, "scoring", read, read * per_token + 2 * 32 * 56 * head, [&] {
+    score_block(decoder, bank, shots, {.max_new_tokens = 0, .batch_tokens = 16384});
+  }));
+  const auto texts = test::sizes_of_shots(16, 128, 1);
+  const auto four = test::sizes_of_bank(decoder, 4);
+  const auto generate = [&](std::int64_t steps) {
+    return phase(shape.name, "generation", 64.0 * static_cast<double>(steps), 0, [&] {
+      score_block(decoder, four, texts, {.max_new_tokens = steps, .batch_tokens = 32768});
+    });
+  };
+  // Steps alone: what more of them cost.
+  all.push_back(generate(8));
+  all.push_back(generate(72));
+  const test::SizesOfMixture sizes(decoder);
+  // Backward there is one product for x; the frozen weights have no gradient.
+  const double trained = 8192 * 2 * per_token + 4096 * 2 * head;
+  all.push_back(phase(shape.name, "training", 8192, trained,
+                      [&] { test::train_micro_batch(decoder, sizes.mixture, 8192); }));
+  for (Json& one : all) one["weight_bytes"] = weights;
+  return all;
+}
+
+}  // namespace
+}  // namespace rocket
+
+int main() {
+  const rocket::emulated::WithoutArithmetic sizes_only;
+  rocket::Json all = rocket::Json::array();
+  for (const auto& shape : rocket::test::public_shapes()) {
+    for (auto& phase : rocket::phases_of(shape)) all.push_back(std::move(phase));
+  }
+  std::cout << all.dump(1) << "\n";
+}
