@@ -65,10 +65,12 @@ struct MixtureView {
 
 /// What a backward pass needs of the forward one. Without a choice there is nothing but the inner values.
 struct MixtureState {
-  at::Tensor hidden_TR;       // A x', [T, sum of all ranks]
-  at::Tensor p_TN, gates_TN;  // [T, experts of all modules]
-  at::Tensor log_sum_TM;      // log of the sum of exp(logits), [T, modules]
-  at::Tensor kept_TI;         // the dropout's mask, where it is not drawn again
+  at::Tensor hidden_TR;        // A x', [T, sum of all ranks]
+  at::Tensor p_TN, gates_TN;   // [T, experts of all modules]
+  at::Tensor log_sum_TM;       // log of the sum of exp(logits), [T, modules]
+  at::Tensor kept_TI;          // the dropout's mask, where it is not drawn again
+  at::Tensor a_RI, router_NI;  // in the type of the products, where the backward pass takes them over
+  std::vector<at::Tensor> b_OR;
 };
 
 /// Which gradients are wanted.
@@ -76,10 +78,15 @@ struct WantedGradients {
   bool x = false, experts = false, routers = false;
 };
 
-/// d objective / d p of the balance loss, by expert (the same for all rows), and the factor of the z loss.
+/// What the losses of the routers add to the gradients of the logits.
 struct LossGradients {
-  at::Tensor dp_N;  // float64, on the device; undefined: none
-  double z = 0;     // d objective / d logits = z * log_sum * p
+  at::Tensor choices_N;  // how many rows chose each expert, int64, on the device; undefined: no balance loss
+  double balance = 0;    // weight of the balance loss of each module
+  double z = 0;          // d objective / d logits = z * log_sum * p
+
+  /// d objective / d p of the balance loss, the same for all `tokens` rows: float64 [N] on the device.
+  /// Undefined without that loss. Nobody waits for it.
+  at::Tensor dp(const ExpertColumns& columns, std::int64_t tokens) const;
 };
 
 /// Undefined where not wanted.

@@ -145,14 +145,14 @@ struct GpuGateRanks {
 };
 
 /// The gradients of hidden, which may lie where dgated does, and of the logits, by p, gates and the losses of
-/// the routers: dp [experts] and z as in LossGradients. Where the type is bfloat16 the gradients of the
-/// logits also come as the sum of two such numbers, dlogits_parts [rows, 2 * experts]. Without gates there is
-/// only dhidden.
+/// the routers: choices [experts], balance and z as in LossGradients. Where the type is bfloat16 the
+/// gradients of the logits also come as the sum of two such numbers, dlogits_parts [rows, 2 * experts].
+/// Without gates there is only dhidden.
 struct GpuGateBackward {
   const void *hidden = nullptr, *dgated = nullptr;  // [rows, ranks]
   const float *p = nullptr, *gates = nullptr, *log_sum = nullptr;
-  const double* dp = nullptr;  // or null
-  float z = 0;
+  const std::int64_t* choices = nullptr;  // or null
+  float balance = 0, z = 0;
   void* dhidden = nullptr;        // [rows, ranks]
   float* dlogits = nullptr;       // [rows, experts]
   void* dlogits_parts = nullptr;  // or null

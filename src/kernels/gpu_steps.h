@@ -308,16 +308,22 @@ ROCKET_ON_BOTH void gate_backward_module(const GpuGateBackward& a, std::int64_t 
   if (a.gates == nullptr) return;
   const float *p = a.p + row * all, *gates = a.gates + row * all;
   const bool renormalised = a.rule.renormalised(count);
-  float mean_chosen = 0, mean_loss = 0;
+  float mean_chosen = 0, mean_loss = 0, choices = 0;
+  for (int e = first; e < end && a.choices != nullptr; ++e) choices += static_cast<float>(a.choices[e]);
+  const float balance =
+      a.balance * static_cast<float>(count) / static_cast<float>(a.rows) / fmaxf(choices, 1);
+  const auto dp = [&](int e) {
+    return a.choices != nullptr ? balance * static_cast<float>(a.choices[e]) : 0.0f;
+  };
   for (int e = first; e < end; ++e) {
     mean_chosen += gates[e] * dlogits[e];
-    if (a.dp != nullptr) mean_loss += p[e] * static_cast<float>(a.dp[e]);
+    mean_loss += p[e] * dp(e);
   }
   const float z = count > 1 ? a.z * a.log_sum[row * a.experts.modules + module] : 0;
   for (int e = first; e < end; ++e) {
     float d =
         renormalised ? gates[e] * (dlogits[e] - mean_chosen) : gates[e] * dlogits[e] - p[e] * mean_chosen;
-    if (a.dp != nullptr) d += p[e] * (static_cast<float>(a.dp[e]) - mean_loss);
+    d += p[e] * (dp(e) - mean_loss);
     d += z * p[e];
     dlogits[e] = d;
     if (a.dlogits_parts == nullptr) continue;

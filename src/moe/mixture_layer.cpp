@@ -33,10 +33,9 @@ at::Tensor choices(const MixtureState& state) {
   return state.gates_TN.ne(0).sum(0);
 }
 
-std::vector<at::Tensor> observed(const MixtureState& state, const at::Tensor& x_TI,
+std::vector<at::Tensor> observed(const at::Tensor& choices_N, const at::Tensor& x_TI,
                                  const ExpertColumns& columns) {
   std::vector<at::Tensor> all;
-  const at::Tensor choices_N = columns.routed() ? choices(state) : at::Tensor();
   for (std::int64_t m = 0; m < columns.module_count(); ++m) {
     all.push_back(columns.routed() ? columns.of_module(choices_N, m)
                                    : at::full({1}, x_TI.size(0), x_TI.options().dtype(at::kLong)));
@@ -45,19 +44,11 @@ std::vector<at::Tensor> observed(const MixtureState& state, const at::Tensor& x_
 }
 
 LossGradients loss_gradients(const RouterLosses& losses, const MixtureState& state,
-                             const ExpertColumns& columns) {
+                             const at::Tensor& choices_N) {
   LossGradients g;
-  if (!columns.routed() || (losses.balance == 0 && losses.z == 0)) return g;
-  const auto tokens = static_cast<double>(state.p_TN.size(0));
-  g.z = 2 * losses.z / tokens;
-  if (losses.balance == 0) return g;
-  const at::Tensor choices_N = choices(state).to(at::kDouble);  // stays on the device: nobody waits for it
-  std::vector<at::Tensor> dp;
-  for (std::int64_t m = 0; m < columns.module_count(); ++m) {
-    const at::Tensor of_m = columns.of_module(choices_N, m), share = of_m / of_m.sum().clamp_min(1);
-    dp.push_back(share * (losses.balance * static_cast<double>(columns.experts_of(m)) / tokens));
-  }
-  g.dp_N = at::cat(dp);
+  if (!state.p_TN.defined()) return g;
+  if (losses.balance != 0) g = {choices_N, losses.balance};
+  g.z = 2 * losses.z / static_cast<double>(state.p_TN.size(0));
   return g;
 }
 
@@ -101,16 +92,18 @@ std::vector<at::Tensor> add_mixture(const Backend& backend, const at::Tensor& x_
   std::vector<at::Tensor> y_TO = detached(outputs_TO);
   const MixtureState state = backend.add_mixture(layer, x, dropout, y_TO);
   std::ranges::copy(y_TO, outputs_TO.begin());
+  const at::Tensor choices_N =
+      columns.routed() && (observe || losses.balance != 0) ? choices(state) : at::Tensor();
   if (differentiable) {
     const WantedGradients wanted{x_TI.requires_grad(), parameters.a_RI[0].requires_grad(),
                                  parameters.router_NI[0].requires_grad()};
     differentiate(inputs, outputs_TO, [=, &backend](const Gradients& dy_TO) {
-      const LossGradients extra = loss_gradients(losses, state, layer.columns);
+      const LossGradients extra = loss_gradients(losses, state, choices_N);
       return in_order(backend.mixture_backward(layer, x, dropout, state, dy_TO, extra, wanted), dy_TO,
                       layer.columns);
     });
   }
-  return observe ? observed(state, x, columns) : std::vector<at::Tensor>();
+  return observe ? observed(choices_N, x, columns) : std::vector<at::Tensor>();
 }
 
 }  // namespace rocket

@@ -223,7 +223,7 @@ class HostSteps final : public GpuSteps {
         [](const auto& a) {
           in_type(a.type, [&](auto value) { gate_backward_elements<decltype(value)>(a, OneThread{}); });
         },
-        &S::hidden, &S::dgated, &S::p, &S::gates, &S::log_sum, &S::dp, &S::dhidden, &S::dlogits,
+        &S::hidden, &S::dgated, &S::p, &S::gates, &S::log_sum, &S::choices, &S::dhidden, &S::dlogits,
         &S::dlogits_parts);
   }
 

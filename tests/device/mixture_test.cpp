@@ -50,7 +50,7 @@ class Mixtures : public testing::TestWithParam<std::tuple<at::ScalarType, Case>>
     x = at::randn({kTokens, kInputs}).to(type);
     if (c.dropout)
       dropout = {{at::arange(kTokens), at::zeros({kTokens}, at::kLong), 12345, 3, 1U << 30}, 4.0 / 3};
-    if (c.losses) losses = {at::rand({layer.columns.experts()}, at::kDouble), 0.3};
+    if (c.losses) losses = {at::randint(20, {layer.columns.experts()}, at::kLong), 7, 0.3};
   }
 
   struct Result {
@@ -74,8 +74,8 @@ class Mixtures : public testing::TestWithParam<std::tuple<at::ScalarType, Case>>
     for (const at::Tensor& of_module : dy) d.push_back(moved(of_module));
     const at::Tensor rows = moved(x);
     r.state = backend.add_mixture(view, rows, drop, r.y);
-    r.g = backend.mixture_backward(view, rows, drop, r.state, d, {moved(losses.dp_N), losses.z},
-                                   {true, true, true});
+    r.g = backend.mixture_backward(view, rows, drop, r.state, d,
+                                   {moved(losses.choices_N), losses.balance, losses.z}, {true, true, true});
     EXPECT_TRUE(rows.cpu().equal(x)) << "x is read only";
     return r;
   }

@@ -113,7 +113,9 @@ void expect_gradients(at::ScalarType type, const std::string& launch, const Func
   }
   const auto expected = gradients(formula, wide, weights.to(at::kDouble));
   const auto d = gradients(found, on_device, weights.to(kDevice));
-  if (!launch.empty()) EXPECT_EQ(emulated::counted_in_all().launched[launch], 1);
+  if (!launch.empty()) {
+    EXPECT_EQ(emulated::counted_in_all().launched[launch], 1);
+  }
   for (std::size_t i = 0; i < d.size(); ++i) {
     const double distance =
         ((d[i].cpu().to(at::kDouble) - expected[i]).norm() / expected[i].norm()).item<double>();

@@ -119,6 +119,7 @@ class Backward {
         state_(state),
         dy_TO_(dy_TO),
         losses_(losses),
+        dp_N_(losses.dp(layer.columns, x_TI.size(0))),
         wanted_(wanted),
         factors_(layer, state.gates_TN),
         b_(packed_all(layer.b_OR, &packed_rows)) {
@@ -195,8 +196,8 @@ class Backward {
     if (losses_.z != 0) {
       for (std::int64_t e = 0; e < experts; ++e) dlogits[e] += z * p[e];
     }
-    if (!losses_.dp_N.defined()) return;
-    const double* dp = losses_.dp_N.const_data_ptr<double>() + first;
+    if (!dp_N_.defined()) return;
+    const double* dp = dp_N_.const_data_ptr<double>() + first;
     double mean = 0;
     for (std::int64_t e = 0; e < experts; ++e) mean += static_cast<double>(p[e]) * dp[e];
     for (std::int64_t e = 0; e < experts; ++e) dlogits[e] += p[e] * static_cast<float>(dp[e] - mean);
@@ -242,6 +243,7 @@ class Backward {
   const MixtureState& state_;
   std::span<const at::Tensor> dy_TO_;
   const LossGradients& losses_;
+  const at::Tensor dp_N_;
   const WantedGradients& wanted_;
   Factors factors_;
   std::vector<PackedMatrix> b_;

@@ -70,6 +70,7 @@ class Mixing {
     const std::int64_t rows = x_TI_.size(0), experts = layer_.columns.experts();
     const at::TensorOptions floats = x_TI_.options().dtype(at::kFloat);
     const at::Tensor routers = narrow ? three_parts(layer_.router_NI) : layer_.router_NI;
+    state.router_NI = routers.narrow(0, 0, experts);  // the first part is the router, rounded
     const at::Tensor logits = wide_product(x_TI_, routers.t());
     state.p_TN = at::empty({rows, experts}, floats);
     state.gates_TN = at::empty({rows, experts}, floats);
@@ -108,20 +109,22 @@ class Mixing {
       if (x_TI_.scalar_type() == at::kBFloat16)
         logits.parts_T2N = at::empty({state.p_TN.size(0), 2 * state.p_TN.size(1)}, x_TI_.options());
     }
-    require_launch("the gradient of gates", steps_.gate_backward({.hidden = state.hidden_TR.const_data_ptr(),
-                                                                  .dgated = dgated_TR.const_data_ptr(),
-                                                                  .p = data<float>(state.p_TN),
-                                                                  .gates = data<float>(state.gates_TN),
-                                                                  .log_sum = data<float>(state.log_sum_TM),
-                                                                  .dp = data<double>(losses.dp_N),
-                                                                  .z = static_cast<float>(losses.z),
-                                                                  .dhidden = dgated_TR.mutable_data_ptr(),
-                                                                  .dlogits = data<float>(logits.d_TN),
-                                                                  .dlogits_parts = raw_data(logits.parts_T2N),
-                                                                  .experts = experts_,
-                                                                  .rule = layer_.rule,
-                                                                  .rows = dgated_TR.size(0),
-                                                                  .type = gpu_type(dgated_TR)}));
+    require_launch("the gradient of gates",
+                   steps_.gate_backward({.hidden = state.hidden_TR.const_data_ptr(),
+                                         .dgated = dgated_TR.const_data_ptr(),
+                                         .p = data<float>(state.p_TN),
+                                         .gates = data<float>(state.gates_TN),
+                                         .log_sum = data<float>(state.log_sum_TM),
+                                         .choices = data<std::int64_t>(losses.choices_N),
+                                         .balance = static_cast<float>(losses.balance),
+                                         .z = static_cast<float>(losses.z),
+                                         .dhidden = dgated_TR.mutable_data_ptr(),
+                                         .dlogits = data<float>(logits.d_TN),
+                                         .dlogits_parts = raw_data(logits.parts_T2N),
+                                         .experts = experts_,
+                                         .rule = layer_.rule,
+                                         .rows = dgated_TR.size(0),
+                                         .type = gpu_type(dgated_TR)}));
     return logits;
   }
 
@@ -133,10 +136,10 @@ class Mixing {
   }
 
   /// Adds what reaches x through the routers.
-  void add_through_routers(const Logits& logits, at::Tensor& dx_TI) const {
+  void add_through_routers(const Logits& logits, const MixtureState& state, at::Tensor& dx_TI) const {
     const std::int64_t experts = layer_.columns.experts();
     const at::Tensor d_TN = logits.parts_T2N.defined() ? logits.parts_T2N.narrow(1, 0, experts) : logits.d_TN;
-    dx_TI.addmm_(d_TN, layer_.router_NI.to(dx_TI.scalar_type()));
+    dx_TI.addmm_(d_TN, state.router_NI);
   }
 
  private:
@@ -168,11 +171,13 @@ MixtureState CudaBackend::add_mixture(const MixtureView& layer, const at::Tensor
   const at::ScalarType type = x_TI.scalar_type();
   MixtureState state;
   if (layer.columns.routed()) mixing.route(state);
-  state.hidden_TR = at::mm(mixing.seen_by_experts(), layer.a_RI.to(type).t());
+  state.a_RI = layer.a_RI.to(type);
+  state.hidden_TR = at::mm(mixing.seen_by_experts(), state.a_RI.t());
   const at::Tensor gated_TR = mixing.gated(state);
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
-    outputs_TO[i].addmm_(columns_of_module(gated_TR, layer.columns, m), layer.b_OR[i].to(type).t());
+    state.b_OR.push_back(layer.b_OR[i].to(type));
+    outputs_TO[i].addmm_(columns_of_module(gated_TR, layer.columns, m), state.b_OR[i].t());
   }
   return state;
 }
@@ -185,7 +190,6 @@ MixtureGradients CudaBackend::mixture_backward(const MixtureView& layer, const a
     return TorchBackend::mixture_backward(layer, x_TI, dropout, state, dy_TO, losses, wanted);
   const c10::DeviceGuard on_device(x_TI.device());
   const Mixing mixing(*steps_, layer, x_TI, dropout);
-  const at::ScalarType type = x_TI.scalar_type();
   MixtureGradients g;
   at::Tensor dhidden_TR = at::empty_like(state.hidden_TR);
   const at::Tensor gated_TR = wanted.experts ? mixing.gated(state) : at::Tensor();
@@ -193,7 +197,7 @@ MixtureGradients CudaBackend::mixture_backward(const MixtureView& layer, const a
     const auto i = static_cast<std::size_t>(m);
     at::Tensor of_module = columns_of_module(dhidden_TR, layer.columns, m);
     if (dy_TO[i].defined())
-      at::mm_out(of_module, dy_TO[i], layer.b_OR[i].to(type));
+      at::mm_out(of_module, dy_TO[i], state.b_OR[i]);
     else
       of_module.zero_();
     if (!wanted.experts) continue;
@@ -204,12 +208,12 @@ MixtureGradients CudaBackend::mixture_backward(const MixtureView& layer, const a
   const Mixing::Logits logits = mixing.gate_backward(state, dhidden_TR, losses);
   if (wanted.experts) g.da_RI = wide_product(dhidden_TR.t(), mixing.seen_by_experts());
   if (wanted.x) {
-    g.dx_TI = at::mm(dhidden_TR, layer.a_RI.to(type));
+    g.dx_TI = at::mm(dhidden_TR, state.a_RI);
     if (dropout.active()) mixing.dropped(g.dx_TI, g.dx_TI);
   }
   if (!layer.columns.routed()) return g;
   if (wanted.routers) g.drouter_NI = mixing.router_gradient(logits);
-  if (wanted.x) mixing.add_through_routers(logits, g.dx_TI);
+  if (wanted.x) mixing.add_through_routers(logits, state, g.dx_TI);
   return g;
 }
 

@@ -47,6 +47,7 @@ at::Tensor columns_of_module(const at::Tensor& all_TR, const ExpertColumns& colu
 
 at::Tensor gates_to_logits(const MixtureView& layer, const MixtureState& state, const at::Tensor& dgates_TN,
                            const LossGradients& losses) {
+  const at::Tensor dp_N = losses.dp(layer.columns, state.p_TN.size(0));
   std::vector<at::Tensor> all;
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const at::Tensor gates = layer.columns.of_module(state.gates_TN, m),
@@ -55,8 +56,8 @@ at::Tensor gates_to_logits(const MixtureView& layer, const MixtureState& state, 
     at::Tensor dlogits = direct - (layer.rule.renormalised(layer.columns.experts_of(m)) ? gates : p) * mean;
     if (losses.z != 0 && layer.columns.has_choice(m))
       dlogits = dlogits + p * state.log_sum_TM.narrow(1, m, 1) * losses.z;
-    if (losses.dp_N.defined()) {
-      const at::Tensor weighted = p * layer.columns.of_module(losses.dp_N, m).to(p.scalar_type());
+    if (dp_N.defined()) {
+      const at::Tensor weighted = p * layer.columns.of_module(dp_N, m).to(p.scalar_type());
       dlogits = dlogits + weighted - p * weighted.sum(1, true);
     }
     all.push_back(dlogits);
