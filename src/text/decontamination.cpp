@@ -7,14 +7,6 @@
 #include "text/unicode.h"
 
 namespace rocket {
-namespace {
-
-/// What Python's str.split() splits at: White_Space and four old separators.
-bool is_split_at(char32_t c) {
-  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
-}
-
-}  // namespace
 
 std::string decontamination_key(const Record& record) {
   const std::string text = to_utf8_lossy(record.instruction + "\n" + record.input);
@@ -22,7 +14,7 @@ std::string decontamination_key(const Record& record) {
   bool gap = false;
   for (std::size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
-    if (is_split_at(c)) {
+    if (is_python_space(c)) {
       gap = true;
       continue;
     }

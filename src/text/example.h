@@ -18,6 +18,17 @@ struct Example {
   std::int64_t target_tokens() const { return static_cast<std::int64_t>(ids.size()) - target_begin; }
 };
 
+/// The choices of a record as tokens, all behind one prompt.
+struct ChoiceTokens {
+  std::vector<TokenId> prompt;                      // leading specials, prompt
+  std::vector<std::vector<TokenId>> continuations;  // of each choice; empty: the record has no choices
+
+  bool empty() const { return continuations.empty(); }
+};
+
+/// The record's own prompt if it has one, else that of the template.
+std::string prompt_text(const Record& record, const PromptTemplate& prompt);
+
 /// What turns records into examples: all that scoring and training must agree on.
 class ExampleMaker {
  public:
@@ -28,6 +39,10 @@ class ExampleMaker {
   Example example(const Record& record) const;
   /// The prompt alone, for generation: leading specials + prompt.
   std::vector<TokenId> prompt(const Record& record) const;
+  /// As lm-evaluation-harness splits prompt and choice: white space at the prompt's end belongs to the
+  /// choice; the whole text is tokenised, and what stands behind as many tokens as the prompt alone has is
+  /// the choice's.
+  ChoiceTokens choices(const Record& record) const;
 
  private:
   const Tokenizer& tokenizer_;

@@ -49,8 +49,10 @@ class Fields {
     return found->text;
   }
 
-  std::string instruction() const {
+  /// "" where it may be absent and is.
+  std::string instruction(bool may_be_absent) const {
     auto found = text("instruction");
+    if (!found && may_be_absent) return "";
     if (!found)
       fail_data("{}: instruction: no key '{}' with a string, and no '{}' with a chat; there are: {}", place_,
                 theirs("instruction"), theirs("messages"), keys());
@@ -212,7 +214,7 @@ std::string whole_chat(const Fields& fields, const JsonValue& turns) {
 }
 
 std::vector<Record> parse_records(const JsonValue& value, const FieldNames& names, Turns turns,
-                                  const std::string& place) {
+                                  bool may_lack_instruction, const std::string& place) {
   if (value.kind != Kind::object) fail_data("{}: expected an object, got {}", place, name_of(value.kind));
   const Fields fields(value, names, place);
   if (auto chat = fields.conversation(turns)) {
@@ -221,7 +223,7 @@ std::vector<Record> parse_records(const JsonValue& value, const FieldNames& name
     return records;
   }
   Record record = fields_beside_turns(fields);
-  const std::string question = fields.instruction();
+  const std::string question = fields.instruction(may_lack_instruction);
   set_question(record, fields.system(""), fields.history(), question);
   record.input = fields.text("input").value_or("");
   set_output(record, fields.text("output"));
@@ -235,8 +237,9 @@ const JsonValue* turns_of(const JsonValue& value, const FieldNames& names, const
 }
 
 /// What a record may be made of, by the names of the file.
-std::vector<std::string> paths_of(const FieldNames& names) {
-  std::vector<std::string> paths = {"conversations"};
+std::vector<std::string> paths_of(const FieldNames& names, const OwnFields& own) {
+  std::vector<std::string> paths = own.paths;
+  paths.push_back("conversations");
   for (const char* ours :
        {"instruction", "input", "output", "rationale", "answer", "tests", "messages", "system", "history"})
     paths.push_back(mapped(names, ours));
@@ -262,12 +265,14 @@ std::string note_on_folders(const std::string& pattern, const std::vector<fs::pa
 
 }  // namespace
 
-RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns, ReadingNotes* notes)
+RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns, ReadingNotes* notes,
+                           OwnFields own)
     : file_(file.string()),
       fields_(std::move(fields)),
       turns_(turns),
       notes_(notes),
-      values_(open_values(file, paths_of(fields_))) {
+      may_lack_instruction_(own.may_lack_instruction),
+      values_(open_values(file, paths_of(fields_, own))) {
   if (notes_) notes_->take_columns(file_, values_->columns());
 }
 RecordReader::~RecordReader() = default;
@@ -290,7 +295,7 @@ Record RecordReader::read(JsonValue& whole) {
   if (!at_more_) {
     const std::string place = fmt::format("{}:{}", file_, line());
     whole = values_->value(place);
-    for (Record& record : parse_records(whole, fields_, turns_, place)) {
+    for (Record& record : parse_records(whole, fields_, turns_, may_lack_instruction_, place)) {
       record.file = file_;
       record.line = line();
       more_.push_back(std::move(record));

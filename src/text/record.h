@@ -26,12 +26,28 @@ struct Record {
   bool has_output = false;  // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;
   std::vector<std::string> tests;  // code tasks
-  std::string file;                // where it stands, for messages
-  std::int64_t line = 0;           // from 1; of Parquet the row
-  TurnCounts turns;                // of the chat that begins with this record
+  /// What a task's own form makes of the object that the record was read from (task_form.h).
+  std::optional<std::string> prompt;  // in place of the prompt template's
+  std::vector<std::string> choices;
+  std::optional<std::size_t> right_choice;
+  std::string delimiter;          // between the prompt and a choice or an answer
+  bool behind_delimiter = false;  // the file has neither rationale nor output
+  std::string file;               // where it stands, for messages
+  std::int64_t line = 0;          // from 1; of Parquet the row
+  TurnCounts turns;               // of the chat that begins with this record
 
-  /// What a model is trained and scored on: the rationale if there is one, else the output.
-  const std::string& target() const { return rationale ? *rationale : output; }
+  /// What a model is trained and scored on: the rationale if there is one, else the output, else the answer
+  /// behind the delimiter.
+  std::string target() const {
+    if (rationale) return *rationale;
+    return behind_delimiter ? delimiter + output : output;
+  }
+};
+
+/// What a task reads of the objects beside the fields of a record.
+struct OwnFields {
+  bool may_lack_instruction = false;
+  std::vector<std::string> paths;
 };
 
 /// The records of one file, one after the other.
@@ -45,6 +61,8 @@ struct Record {
 /// says which assistant turn is the output; the user turn before it is the instruction, `input` is empty.
 /// Where the field names say where `messages` are, they go before an instruction.
 ///
+/// Where a task writes its prompts itself (`own`), a record may have neither; `instruction` is then empty.
+///
 /// In front of the instruction, of a chat's too, come the system text and a blank line, and the earlier turns
 /// (with_history). The system text is the chat's system turn, or the field `system`, by default `system` or
 /// `system_prompt`; earlier turns are those of the chat and, before them, of the field `history`. A field
@@ -54,7 +72,7 @@ class RecordReader {
   /// `notes`, which outlives the reader, is told of all that is read. Throws data (65): the file cannot be
   /// read.
   RecordReader(const std::filesystem::path& file, FieldNames fields, Turns turns = Turns::first,
-               ReadingNotes* notes = nullptr);
+               ReadingNotes* notes = nullptr, OwnFields own = {});
   ~RecordReader();
   /// Steps to the next record without looking at what it holds; false at the end. With Turns::all a chat has
   /// several, once its first one was read. Throws data (65): the file is damaged.
@@ -64,7 +82,7 @@ class RecordReader {
   /// or wrongly typed field, invalid UTF-8; the next record can still be read.
   Record read();
   /// The same; `whole` becomes the object of the file with all its fields (of Parquet: with the columns that
-  /// a record is made of). Not with Turns::all.
+  /// a record is made of, and those of `own`). Not with Turns::all.
   Record read(JsonValue& whole);
 
  private:
@@ -72,6 +90,7 @@ class RecordReader {
   FieldNames fields_;
   Turns turns_;
   ReadingNotes* notes_;
+  bool may_lack_instruction_;
   std::unique_ptr<ValueReader> values_;
   std::deque<Record> more_;  // of the chat that was read; the first one is current if `at_more_`
   bool at_more_ = false;

@@ -157,6 +157,10 @@ bool is_white_space(char32_t c) {
          c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+bool is_python_space(char32_t c) {
+  return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
+}
+
 bool is_letter_or_number(char32_t c) {
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO &&
@@ -205,6 +209,23 @@ void append_lower_case(std::string& text, char32_t c) {
   } else {
     append_utf8(text, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
   }
+}
+
+std::string_view strip_white_space(std::string_view text) {
+  std::size_t begin = 0;
+  for (std::size_t next = 0; next < text.size(); begin = next) {
+    if (!is_python_space(next_code_point(text, next))) break;
+  }
+  return strip_white_space_behind(text.substr(begin));
+}
+
+std::string_view strip_white_space_behind(std::string_view text) {
+  while (!text.empty() && is_python_space(previous_code_point(text, text.size()))) {
+    std::size_t begin = text.size() - 1;
+    while (is_utf8_continuation(text[begin])) --begin;
+    text = text.substr(0, begin);
+  }
+  return text;
 }
 
 std::string fold_white_space(std::string_view text) {

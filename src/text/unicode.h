@@ -38,6 +38,8 @@ void append_utf8(std::string& text, char32_t code_point);
 
 /// Unicode's White_Space property.
 bool is_white_space(char32_t c);
+/// What Python's str.split() and str.strip() take away: White_Space and four old separators.
+bool is_python_space(char32_t c);
 /// General categories L and N.
 bool is_letter_or_number(char32_t c);
 /// What \w matches in Rust's regular expressions.
@@ -54,6 +56,10 @@ bool is_accent(char32_t c);
 /// The lower case of one character, as Python's str.lower(), except that a capital sigma always becomes
 /// U+03C3: Python's depends on its neighbours.
 void append_lower_case(std::string& text, char32_t c);
+
+/// Without white space at its ends, as Python's str.strip(); and as str.rstrip(). `text` is valid UTF-8.
+std::string_view strip_white_space(std::string_view text);
+std::string_view strip_white_space_behind(std::string_view text);
 
 /// Every run of white space becomes one space; none at the ends.
 std::string fold_white_space(std::string_view text);
