@@ -26,15 +26,13 @@ std::vector<std::vector<TokenId>> generated(std::vector<Answer> answers) {
 std::vector<std::vector<TokenId>> generate(const Decoder& decoder,
                                            std::span<const std::vector<TokenId>> prompts, LinearDelta* delta,
                                            const GenerateOptions& options) {
-  return generated(
-      serve(decoder, requests_of(prompts, options, -1), delta, {options.stop_ids, options.batch_tokens}));
+  return generated(serve(decoder, requests_of(prompts, options, -1), delta, options.serving()));
 }
 
 std::vector<std::vector<TokenId>> generate(const Decoder& decoder,
                                            std::span<const std::vector<TokenId>> prompts,
                                            const MakeDelta& make_delta, const GenerateOptions& options) {
-  return generated(
-      serve(decoder, requests_of(prompts, options, 0), make_delta, {options.stop_ids, options.batch_tokens}));
+  return generated(serve(decoder, requests_of(prompts, options, 0), make_delta, options.serving()));
 }
 
 }  // namespace rocket

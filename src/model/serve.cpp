@@ -64,6 +64,7 @@ class Worker {
       : decoder_(decoder),
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
+        ends_(options.ends),
         rows_per_forward_(decoder.backend().rows_of_batch(options.batch_tokens, side_by_side)),
         least_positions_(options.batch_tokens),
         requests_(requests),
@@ -235,8 +236,11 @@ class Worker {
       }
       if (s.limit == 0) continue;
       s.next = static_cast<std::int64_t>(*next++);
-      const bool stopped = stop_ids_.contains(static_cast<TokenId>(s.next));
-      if (!stopped) answer.generated.push_back(static_cast<TokenId>(s.next));
+      bool stopped = stop_ids_.contains(static_cast<TokenId>(s.next));
+      if (!stopped) {
+        answer.generated.push_back(static_cast<TokenId>(s.next));
+        stopped = ends_ && ends_(answer.generated);
+      }
       if (stopped || static_cast<std::int64_t>(answer.generated.size()) == s.limit) s.limit = 0;
     }
   }
@@ -255,6 +259,7 @@ class Worker {
   const Decoder& decoder_;
   LinearDelta* delta_;
   std::unordered_set<TokenId> stop_ids_;
+  EndsWith ends_;
   std::int64_t rows_per_forward_, least_positions_, positions_left_ = 0;
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;

@@ -25,10 +25,14 @@ struct Answer {
   std::vector<TokenId> generated;  // without the stopping id; lowest id on a tie
 };
 
+/// Whether a generation is over with these ids, which stay in it. Called from several threads at once.
+using EndsWith = std::function<bool(std::span<const TokenId> generated)>;
+
 struct ServeOptions {
   std::vector<TokenId> stop_ids;
   std::int64_t batch_tokens = 8192;  // bound on the rows of one forward, and on the positions in the cache
                                      // unless the device has memory for more (Decoder::cache_positions)
+  EndsWith ends = nullptr;           // beside the stop ids
 };
 
 /// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.

@@ -6,6 +6,7 @@
 #include "adapters/bank_delta.h"
 #include "base/error.h"
 #include "model/serve.h"
+#include "scoring/choices.h"
 
 namespace rocket {
 namespace {
@@ -15,6 +16,7 @@ using Adapters = std::span<const std::shared_ptr<const LoraAdapter>>;
 /// An adapter on a shot, and where its answers come from.
 struct Item {
   std::size_t adapter = 0, shot = 0;
+  bool choice = false;  // one of the shot's choices, not its target
 };
 
 /// By adapter, then by length of the shot: an adapter's rows lie side by side, and neighbours end together.
@@ -62,6 +64,12 @@ struct Work {
   }
 };
 
+void add_choices(Work& work, Item item, const ShotTokens& shot) {
+  item.choice = true;
+  for (Request& request : choice_requests(shot.choices, 0)) work.add(item, std::move(request));
+}
+
+/// `max_new_tokens` 0: only the targets are scored.
 Work work_of(const Decoder& decoder, std::size_t adapters, std::span<const ShotTokens> shots,
              std::int64_t max_new_tokens) {
   check_shots(shots);
@@ -71,13 +79,15 @@ Work work_of(const Decoder& decoder, std::size_t adapters, std::span<const ShotT
     const ShotTokens& shot = shots[item.shot];
     const auto prompt = static_cast<std::int64_t>(shot.prompt.size());
     Request scored{.ids = shot.example.ids, .scored_from = first_predicted(shot.example)};
+    const bool generates = max_new_tokens > 0 && shot.choices.empty();
     const bool together = read_once(shot, config);
-    if (max_new_tokens > 0 && together) {
+    if (generates && together) {
       scored.prompt = prompt;
       scored.max_new_tokens = max_new_tokens;
     }
     work.add(item, std::move(scored));
-    if (max_new_tokens > 0 && !together) {
+    if (max_new_tokens > 0) add_choices(work, item, shot);
+    if (generates && !together) {
       work.add(item, {.ids = shot.prompt, .prompt = prompt, .max_new_tokens = max_new_tokens});
     }
   }
@@ -92,12 +102,16 @@ std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder, Adapters
   const Work work = work_of(decoder, adapters.size(), shots, options.max_new_tokens);
   std::vector<std::shared_ptr<const LoraAdapter>> served;
   for (const Item& item : work.items) served.push_back(adapters[item.adapter]);
-  auto answers = serve(decoder, work.requests, [&] { return std::make_unique<BankDelta>(served); },
-                       {options.stop_ids, options.batch_tokens});
+  auto answers = serve(
+      decoder, work.requests, [&] { return std::make_unique<BankDelta>(served); }, options.serving());
   std::vector<std::vector<ShotScore>> scores(adapters.size(), std::vector<ShotScore>(shots.size()));
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    ShotScore& score = scores[work.items[i].adapter][work.items[i].shot];
-    if (work.requests[i].scored_from >= 0) score.nll = answers[i].nll;
+    const Item& item = work.items[i];
+    ShotScore& score = scores[item.adapter][item.shot];
+    if (item.choice)
+      score.logprobs.push_back(logprob_of(work.requests[i], answers[i]));
+    else if (work.requests[i].scored_from >= 0)
+      score.nll = answers[i].nll;
     if (work.requests[i].max_new_tokens > 0) score.generated = std::move(answers[i].generated);
   }
   return scores;

@@ -1,4 +1,4 @@
-// Scores of adapters on shots: mean nll of the target, and the greedy generation.
+// Scores of adapters on shots: mean nll of the target, and the greedy generation or the choices.
 #pragma once
 
 #include <memory>
@@ -16,11 +16,13 @@ namespace rocket {
 struct ShotTokens {
   Example example;
   std::vector<TokenId> prompt;
+  ChoiceTokens choices;  // not empty: they are scored, and nothing is generated
 };
 
 struct ShotScore {
   double nll = 0;  // mean over the target tokens, natural log
   std::vector<TokenId> generated;
+  std::vector<double> logprobs;  // of each choice
 };
 
 /// Scores every adapter (null = base alone) on every shot: [adapter][shot]. Forwards hold at most
@@ -30,7 +32,7 @@ std::vector<std::vector<ShotScore>> score_block(const Decoder& decoder,
                                                 std::span<const ShotTokens> shots,
                                                 const GenerateOptions& options);
 
-/// The same without generation: nll only.
+/// The same without generation and choices: nll only.
 std::vector<std::vector<double>> nll_block(const Decoder& decoder,
                                            std::span<const std::shared_ptr<const LoraAdapter>> adapters,
                                            std::span<const ShotTokens> shots, std::int64_t batch_tokens);

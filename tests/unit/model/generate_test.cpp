@@ -35,6 +35,31 @@ TEST(Generate, SameIdsWhateverCompanyBatchAndThreads) {
   at::set_num_threads(before);
 }
 
+/// A pair of ids ends it, wherever; all that was made until then stays.
+TEST(Generate, EndsWhereItIsToldAndKeepsWhatWasSeen) {
+  const Decoder decoder = test::load_decoder("stories260k");
+  const Sequences prompts = test::random_sequences(30, 512, 12, 5);
+  test::MatrixDelta delta = test::random_delta(decoder, 0.05);
+  GenerateOptions options{.max_new_tokens = 25, .stop_ids = {2}};
+  Sequences expected = generate(decoder, prompts, &delta, options);
+  const auto is_end = [](std::span<const TokenId> ids) {
+    return ids.size() >= 2 && (ids[ids.size() - 2] + ids.back()) % 7 == 0;
+  };
+  int ended = 0;
+  for (auto& ids : expected) {
+    for (std::size_t n = 1; n < ids.size(); ++n) {
+      if (!is_end(std::span(ids).first(n))) continue;
+      ids.resize(n);
+      ++ended;
+    }
+  }
+  EXPECT_GT(ended, 10);
+  options.ends = is_end;
+  EXPECT_EQ(generate(decoder, prompts, &delta, options), expected);
+  options.batch_tokens = 90;
+  EXPECT_EQ(generate(decoder, prompts, &delta, options), expected);
+}
+
 TEST(Generate, BatchesSideBySideGiveTheSameIds) {
   const Decoder decoder = test::load_decoder("stories260k");
   const Sequences prompts = test::random_sequences(30, 512, 12, 5);
