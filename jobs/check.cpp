@@ -93,22 +93,29 @@ void note_golds(const std::vector<Question>& questions, const std::string& file,
 }
 
 /// How answers are read; of a code task also in which sandbox its programs run.
-AnswerExtractor checked_extractor(const RunConfig& config, Findings& found) {
-  AnswerExtractor extractor = answer_extractor(config);
-  if (extractor.kind() == AnswerKind::code) found.sandbox = described(Sandbox::usable(extractor.packages()));
-  return extractor;
+AnswerReader checked_reader(const RunConfig& config, Findings& found) {
+  AnswerReader reader = answer_reader(config);
+  if (reader.runs_programs()) found.sandbox = described(Sandbox::usable(reader.packages()));
+  return reader;
+}
+
+/// What is read to answer a question: the prompt, and the choices behind it.
+std::int64_t tokens_to_answer(const BaseText& text, const Question& question) {
+  const ChoiceTokens choices = text.choices(question.record);
+  if (choices.empty()) return static_cast<std::int64_t>(text.prompt(question.record).size());
+  auto tokens = static_cast<std::int64_t>(choices.prompt.size());
+  for (const auto& choice : choices.continuations) tokens += static_cast<std::int64_t>(choice.size());
+  return tokens;
 }
 
 /// The shots as `score` reads them.
 void check_scored_shots(const RunConfig& config, Findings& found) {
-  const AnswerExtractor extractor = checked_extractor(config, found);
   const BaseText text(config);
-  const std::vector<Question> shots = read_shots(config, extractor);
+  const std::vector<Question> shots = read_shots(config, checked_reader(config, found));
   for (const Question& shot : shots) {
-    const ShotTokens tokens = text.shot(shot.record);
     ++found.shots;
-    found.shot_tokens += static_cast<std::int64_t>(tokens.example.ids.size());
-    found.prompt_tokens += static_cast<std::int64_t>(tokens.prompt.size());
+    found.shot_tokens += static_cast<std::int64_t>(text.shot(shot.record).example.ids.size());
+    found.prompt_tokens += tokens_to_answer(text, shot);
   }
   note_golds(shots, config.task.shots, found);
 }
@@ -116,7 +123,7 @@ void check_scored_shots(const RunConfig& config, Findings& found) {
 /// The shots as `rationalize` reads them: some may lack what a model is scored on.
 void check_open_shots(const RunConfig& config, Findings& found) {
   const BaseText text(config);
-  for (const OpenShot& shot : read_open_shots(config, checked_extractor(config, found))) {
+  for (const OpenShot& shot : read_open_shots(config, checked_reader(config, found))) {
     text.prompt(shot.question.record);
     ++found.shots;
   }
@@ -130,11 +137,10 @@ void check_embedded_shots(const RunConfig& config, Findings& found) {
 }
 
 void check_items(const RunConfig& config, Findings& found) {
-  const AnswerExtractor extractor = checked_extractor(config, found);
   const BaseText text(config);
-  const std::vector<Question> items = read_evaluation(config, extractor);
+  const std::vector<Question> items = read_evaluation(config, checked_reader(config, found));
   for (const Question& item : items) {
-    found.item_tokens += static_cast<std::int64_t>(text.prompt(item.record).size());
+    found.item_tokens += tokens_to_answer(text, item);
     ++found.items;
   }
   note_golds(items, config.task.evaluation, found);
@@ -161,7 +167,9 @@ void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
     if (++found.skipped == 1) first = fmt::format("{}:{}: {}", skipped.file, skipped.line, skipped.reason);
   });
   LongTextCount lengths;
-  std::vector<Record> block = read_records(config.task.shots, config.task.fields, task_turns(config));
+  std::vector<Record> block;
+  for_each_task_record(config, config.task.shots,
+                       [&](Record&& shot, const JsonValue&) { block.push_back(std::move(shot)); });
   block.resize(found.shots);
   count_lengths(config, tokenizer, block, lengths);
   do {
@@ -189,11 +197,13 @@ std::string limited(const char* key, const std::optional<std::int64_t>& limit, s
   return limit && *limit == count ? fmt::format(" ({})", key) : "";
 }
 
-/// Floating-point operations are 2 a parameter and token, of prompts too; generation is counted at its limit.
+/// Floating-point operations are 2 a parameter and token, of prompts too; generation is counted at its limit,
+/// choices with their own tokens.
 Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const Findings& f) {
   const double pass = 2.0 * static_cast<double>(f.base_parameters);
   const double rows = static_cast<double>(f.adapters + 1);
-  const std::int64_t generated = config.scoring.max_new_tokens;
+  const bool generates = config.task.answer != "multiple_choice";
+  const std::int64_t generated = generates ? config.scoring.max_new_tokens : 0;
   const double score_flops =
       pass * rows * static_cast<double>(f.shot_tokens + f.prompt_tokens + generated * f.shots);
   const std::int64_t most_records = std::min(f.records, config.selection.retrieve) + f.shots;
@@ -292,7 +302,7 @@ Findings look_through(const RunConfig& config, const std::vector<std::string>& j
   if (holds(jobs, "evaluate")) {
     check_items(config, found);
   } else if (reads(Input::evaluation)) {
-    read_records(config.task.evaluation, config.task.fields, task_turns(config));
+    for_each_task_record(config, config.task.evaluation, [](const Record&, const JsonValue&) {});
   }
   if (reads(Input::encoder)) check_corpus_and_encoder(config, found);
   return found;
@@ -332,7 +342,7 @@ std::string check_adapter(const RunConfig& config) {
 
 bool reads_chain(const RunConfig& config) {
   const auto& bank = config.bank.adapters;
-  const bool has_bank = !bank.folder.empty() || !bank.folders.empty();
+  const bool has_bank = !bank.one.empty() || !bank.list.empty();
   const bool has_task = !config.task.shots.empty() || !config.task.evaluation.empty();
   return config.adapter.records.empty() || has_bank || has_task;
 }

@@ -1,7 +1,11 @@
 // The expert and its rivals on the evaluation items.
 #include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <span>
 
 #include "adapters/bank_delta.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "jobs.h"
 #include "moe/mixture_delta.h"
@@ -9,7 +13,6 @@
 #include "pipeline/results.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
-#include "scoring/chance.h"
 
 namespace rocket {
 
@@ -28,8 +31,8 @@ class Contest {
  public:
   explicit Contest(const Session& session)
       : config_(session.config),
-        extractor_(ready_extractor(config_)),
-        items_(read_evaluation(config_, extractor_)),
+        reader_(ready_reader(config_)),
+        items_(read_evaluation(config_, reader_)),
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
@@ -46,9 +49,13 @@ class Contest {
   }
   std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
   const std::vector<Question>& questions() const { return items_; }
+  bool ranks_choices() const { return reader_.ranks_choices(); }
+  /// How many answers an item offers; 0: not known.
   std::int64_t offered(const Question& item) const {
-    return answers_offered(extractor_.kind(), item.record.instruction + "\n" + item.record.input, item.gold);
+    if (ranks_choices()) return static_cast<std::int64_t>(item.record.choices.size());
+    return reader_.offered(item.record.instruction + "\n" + item.record.input, item.gold);
   }
+  std::int64_t most_choices() const;
   const std::vector<System>& systems() const { return systems_; }
   void compute(std::int64_t unit, H5Writer& part) const;
 
@@ -57,9 +64,16 @@ class Contest {
   void add_rival(const Session& session, const std::string& rival);
   void add_adapter(const std::string& system, const std::string& name);
   std::unique_ptr<LinearDelta> delta(const System& system, std::int64_t rows) const;
+  std::span<const Question> questions_of(std::int64_t unit) const {
+    return std::span(items_).subspan(first_item(unit), items_of(unit));
+  }
+  void generate_answers(const System& system, std::span<const Question> questions, H5Writer& part) const;
+  void rank_choices(const System& system, std::span<const Question> questions, H5Writer& part) const;
+  void check_logprobs(const System& system, const Question& question,
+                      const std::vector<double>& logprobs) const;
 
   const RunConfig& config_;
-  AnswerExtractor extractor_;
+  AnswerReader reader_;
   std::vector<Question> items_;
   BaseText text_;
   Decoder decoder_;
@@ -100,19 +114,34 @@ std::unique_ptr<LinearDelta> Contest::delta(const System& system, std::int64_t r
   return std::make_unique<BankDelta>(std::vector(rows, system.adapter));
 }
 
+std::int64_t Contest::most_choices() const {
+  std::int64_t most = 0;
+  for (const Question& item : items_) most = std::max(most, offered(item));
+  return most;
+}
+
 void Contest::compute(std::int64_t unit, H5Writer& part) const {
-  std::vector<std::vector<TokenId>> prompts;
-  std::vector<const Question*> questions;
-  for (std::int64_t i = first_item(unit); i < first_item(unit) + items_of(unit); ++i) {
-    prompts.push_back(text_.prompt(items_[i].record));
-    questions.push_back(&items_[i]);
-  }
   const System& system = systems_[system_of(unit)];
+  if (ranks_choices())
+    rank_choices(system, questions_of(unit), part);
+  else
+    generate_answers(system, questions_of(unit), part);
+}
+
+void Contest::generate_answers(const System& system, std::span<const Question> questions,
+                               H5Writer& part) const {
+  const auto count = static_cast<std::int64_t>(questions.size());
+  std::vector<std::vector<TokenId>> prompts;
+  std::vector<const Question*> asked;
+  for (const Question& question : questions) {
+    prompts.push_back(text_.prompt(question.record));
+    asked.push_back(&question);
+  }
   std::vector<std::string> generations;
   for (const auto& ids : generate(
-           decoder_, prompts, [&] { return delta(system, items_of(unit)); }, generate_))
+           decoder_, prompts, [&] { return delta(system, count); }, generate_))
     generations.push_back(text_.generation(ids));
-  const Judgement judgement = judge(extractor_, questions, generations);
+  const Judgement judgement = judge(reader_, asked, generations);
   std::vector<std::uint8_t> found;
   std::vector<std::string> extracted;
   for (const auto& answer : judgement.extracted) {
@@ -121,8 +150,49 @@ void Contest::compute(std::int64_t unit, H5Writer& part) const {
   }
   part.write("correct", judgement.correct);
   part.write("found", found);
-  part.write_strings("extracted", extracted, {items_of(unit)});
-  part.write_strings("generation", generations, {items_of(unit)});
+  part.write_strings("extracted", extracted, {count});
+  part.write_strings("generation", generations, {count});
+}
+
+/// As `score` checks the nll of shots.
+void Contest::check_logprobs(const System& system, const Question& question,
+                             const std::vector<double>& logprobs) const {
+  for (const double logprob : logprobs) {
+    if (!std::isfinite(logprob))
+      fail_data("{}: the log-likelihood of a choice under {} is {}: activations overflow in {}",
+                place(question.record), system.name, logprob, config_.base.dtype);
+  }
+}
+
+void Contest::rank_choices(const System& system, std::span<const Question> questions, H5Writer& part) const {
+  std::vector<ChoiceTokens> tokens;
+  std::int64_t sequences = 0;
+  for (const Question& question : questions) {
+    tokens.push_back(text_.choices(question.record));
+    sequences += static_cast<std::int64_t>(question.record.choices.size());
+  }
+  const auto logprobs = choice_logprobs(
+      decoder_, tokens, [&] { return delta(system, sequences); }, config_.scoring.batch_tokens);
+  std::vector<std::int64_t> chosen;
+  std::vector<std::uint8_t> correct, correct_norm, correct_bytes;
+  std::vector<double> table;
+  const std::int64_t width = most_choices();
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    check_logprobs(system, questions[i], logprobs[i]);
+    const auto right = static_cast<std::int64_t>(*questions[i].record.right_choice);
+    const Preference preference = prefer(logprobs[i], questions[i].record.choices);
+    chosen.push_back(preference.by_sum);
+    correct.push_back(preference.by_sum == right);
+    correct_norm.push_back(preference.by_character == right);
+    correct_bytes.push_back(preference.by_byte == right);
+    table.insert(table.end(), logprobs[i].begin(), logprobs[i].end());
+    table.resize((i + 1) * static_cast<std::size_t>(width), std::nan(""));
+  }
+  part.write("correct", correct);
+  part.write("correct_norm", correct_norm);
+  part.write("correct_bytes", correct_bytes);
+  part.write("chosen", chosen);
+  part.write("logprob", table, {static_cast<std::int64_t>(questions.size()), width});
 }
 
 /// Root only.
@@ -134,24 +204,50 @@ void say_what_is_evaluated(const RunConfig& config, const Contest& contest) {
     log::info("evaluate: {}", note);
 }
 
-/// Appends a part's values to those of the parts before it.
+/// The values of a dataset of all parts, which follow each other in it.
 template <class T>
-void append(std::vector<T>& all, const std::vector<T>& more) {
-  all.insert(all.end(), more.begin(), more.end());
+std::vector<T> gathered(const JobContext& context, const Contest& contest, const std::string& name,
+                        const Shape& row = {}) {
+  std::vector<T> all;
+  for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
+    Shape shape = {contest.items_of(unit)};
+    shape.insert(shape.end(), row.begin(), row.end());
+    const std::vector<T> more = open_part(context, unit).read<T>(name, shape);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
 }
 
-/// Root only. evaluate.h5 from the parts, which follow each other in it.
+std::vector<std::string> gathered_strings(const JobContext& context, const Contest& contest,
+                                          const std::string& name) {
+  std::vector<std::string> all;
+  for (std::int64_t unit = 0; unit < contest.units(); ++unit)
+    std::ranges::move(open_part(context, unit).read_strings(name), std::back_inserter(all));
+  return all;
+}
+
+void gather_generations(const JobContext& context, const Contest& contest, const Shape& all, H5Writer& out) {
+  out.write("found", gathered<std::uint8_t>(context, contest, "found"), all);
+  out.write_strings("extracted", gathered_strings(context, contest, "extracted"), all);
+  out.write_strings("generation", gathered_strings(context, contest, "generation"), all);
+}
+
+void gather_choices(const JobContext& context, const Contest& contest, const Shape& all, H5Writer& out) {
+  std::vector<std::int64_t> right;
+  for (const Question& item : contest.questions())
+    right.push_back(static_cast<std::int64_t>(*item.record.right_choice));
+  const std::int64_t choices = contest.most_choices();
+  out.write("right_choice", right);
+  out.write("chosen", gathered<std::int64_t>(context, contest, "chosen"), all);
+  out.write("correct_norm", gathered<std::uint8_t>(context, contest, "correct_norm"), all);
+  out.write("correct_bytes", gathered<std::uint8_t>(context, contest, "correct_bytes"), all);
+  out.write("logprob", gathered<double>(context, contest, "logprob", {choices}), {all[0], all[1], choices});
+}
+
+/// Root only. evaluate.h5 from the parts.
 void gather(const JobContext& context, const Contest& contest) {
-  std::vector<std::uint8_t> correct, found;
-  std::vector<std::string> generations, extracted, names, golds;
+  std::vector<std::string> names, golds;
   std::vector<std::int64_t> numbers, offered;
-  for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
-    const H5Reader part = open_part(context, unit);
-    append(correct, part.read<std::uint8_t>("correct", {contest.items_of(unit)}));
-    append(found, part.read<std::uint8_t>("found", {contest.items_of(unit)}));
-    append(extracted, part.read_strings("extracted"));
-    append(generations, part.read_strings("generation"));
-  }
   for (const System& system : contest.systems()) names.push_back(system.name);
   for (const Question& item : contest.questions()) {
     numbers.push_back(static_cast<std::int64_t>(numbers.size()));
@@ -164,10 +260,11 @@ void gather(const JobContext& context, const Contest& contest) {
   out.write("item", numbers);
   out.write_strings("gold", golds, {all[1]});
   out.write("answers_offered", offered);
-  out.write("correct", correct, all);
-  out.write("found", found, all);
-  out.write_strings("extracted", extracted, all);
-  out.write_strings("generation", generations, all);
+  out.write("correct", gathered<std::uint8_t>(context, contest, "correct"), all);
+  if (contest.ranks_choices())
+    gather_choices(context, contest, all, out);
+  else
+    gather_generations(context, contest, all, out);
   out.commit();
 }
 

@@ -16,7 +16,7 @@ TrainingSet training_set(const Session& session, const BaseText& text) {
   for (const SelectedRecord& selected : read_selected(session.run))
     set.add(text.example(selected.record),
             fmt::format("{} (record {} of the corpus)", place(selected.record), selected.index));
-  for (const Question& shot : read_shots(session.config, answer_extractor(session.config)))
+  for (const Question& shot : read_shots(session.config, answer_reader(session.config)))
     set.add(text.example(shot.record), place(shot.record));
   return set;
 }

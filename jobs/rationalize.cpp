@@ -44,12 +44,18 @@ class Rationalizer {
  public:
   explicit Rationalizer(const Session& session)
       : config_(session.config),
-        extractor_(ready_extractor(config_)),
-        shots_(read_open_shots(config_, extractor_)),
+        reader_(ready_reader(config_)),
+        shots_(read_open_shots(config_, reader_)),
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         generate_(text_.generate_options(config_)) {
     if (shots_.empty()) fail_data("{}: no records", config_.task.shots);
+    if (reader_.ranks_choices())
+      fail_config(
+          "{}: task.answer: multiple_choice finds no answer in a generation, which rationalize needs: choose "
+          "another "
+          "for this job, e.g. --set task.answer=choice",
+          config_.location("task.answer"));
     if (config_.rationalize.hint.find("{answer}") == std::string::npos)
       fail_config("{}: rationalize.hint must hold {{answer}}, found '{}'",
                   config_.location("rationalize.hint"), config_.rationalize.hint);
@@ -92,8 +98,12 @@ class Rationalizer {
   std::int64_t count() const { return static_cast<std::int64_t>(shots_.size()); }
 
   Record asked(Record record, const std::string& source) const {
-    if (source == kHinted)
-      record.instruction += "\n\n" + replaced(config_.rationalize.hint, "{answer}", *record.answer);
+    if (source != kHinted) return record;
+    const std::string hint = replaced(config_.rationalize.hint, "{answer}", *record.answer);
+    if (record.prompt)  // it ends where the answer begins
+      record.prompt = hint + "\n\n" + *record.prompt;
+    else
+      record.instruction += "\n\n" + hint;
     return record;
   }
 
@@ -130,7 +140,7 @@ class Rationalizer {
     std::vector<std::string> generations;
     const auto generated = generate(decoder_, prompts, delta, generate_);
     for (const auto& ids : generated) generations.push_back(trimmed(text_.generation(ids)));
-    const std::vector<std::uint8_t> right = judge(extractor_, questions, generations).correct;
+    const std::vector<std::uint8_t> right = judge(reader_, questions, generations).correct;
     for (std::size_t i = 0; i < open.size(); ++i) {
       if (right[i] && !generations[i].empty() && came_to_its_end(prompts[i], generated[i]))
         rationales[open[i]] = {generations[i], source};
@@ -138,7 +148,7 @@ class Rationalizer {
   }
 
   const RunConfig& config_;
-  AnswerExtractor extractor_;
+  AnswerReader reader_;
   std::vector<OpenShot> shots_;
   BaseText text_;
   Decoder decoder_;

@@ -34,8 +34,8 @@ class BankOnShots {
   explicit BankOnShots(const Session& session)
       : config_(session.config),
         ranks_(session.comm.size()),
-        extractor_(ready_extractor(config_)),
-        shots_(read_shots(config_, extractor_)),
+        reader_(ready_reader(config_)),
+        shots_(read_shots(config_, reader_)),
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         bank_(configured_bank(config_), decoder_.modules(), compute_type(config_), decoder_.device(),
@@ -58,6 +58,7 @@ class BankOnShots {
   const BankScores& bank_alone() const { return bank_alone_; }
   const std::vector<Question>& shots() const { return shots_; }
   const std::vector<ShotTokens>& tokens() const { return tokens_; }
+  bool ranks_choices() const { return reader_.ranks_choices(); }
   std::int64_t rows() const { return bank_.size() + 1; }
   /// The blocks of the table, and one unit more: the similarities.
   std::int64_t units() const { return row_blocks() * shot_blocks() + 1; }
@@ -69,15 +70,18 @@ class BankOnShots {
   std::int64_t shot_blocks() const {
     return (static_cast<std::int64_t>(shots_.size()) + shots_per_unit - 1) / shots_per_unit;
   }
-  void write_scores(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
-                    H5Writer& part) const;
+  void write_nll(const Block& block, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const;
+  void write_generations(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
+                         H5Writer& part) const;
+  void write_choices(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
+                     H5Writer& part) const;
 
   void check_nll(double nll, std::int64_t row, std::int64_t shot) const;
   void read_ahead(std::int64_t unit);
 
   const RunConfig& config_;
   std::int64_t ranks_;
-  AnswerExtractor extractor_;
+  AnswerReader reader_;
   std::vector<Question> shots_;
   BaseText text_;
   Decoder decoder_;
@@ -107,7 +111,11 @@ void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
   read_ahead(unit);
   const auto scores =
       score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
-  write_scores(b, scores, part);
+  write_nll(b, scores, part);
+  if (ranks_choices())
+    write_choices(b, scores, part);
+  else
+    write_generations(b, scores, part);
 }
 
 /// Ranks take the units in turn, more or less: the adapters of the next two that may come here.
@@ -135,23 +143,47 @@ void BankOnShots::check_nll(double nll, std::int64_t row, std::int64_t shot) con
       name, at, config_.base.dtype, name);
 }
 
-void BankOnShots::write_scores(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
-                               H5Writer& part) const {
+void BankOnShots::write_nll(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
+                            H5Writer& part) const {
   std::vector<double> nll;
+  for (std::int64_t row = 0; row < b.rows; ++row) {
+    for (std::int64_t shot = 0; shot < b.shots; ++shot) {
+      nll.push_back(scores[row][shot].nll);
+      check_nll(nll.back(), b.first_row + row, b.first_shot + shot);
+    }
+  }
+  part.write("nll", nll, {b.rows, b.shots});
+}
+
+void BankOnShots::write_generations(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
+                                    H5Writer& part) const {
   std::vector<std::string> generations;
   std::vector<const Question*> questions;
   for (std::int64_t row = 0; row < b.rows; ++row) {
     for (std::int64_t shot = 0; shot < b.shots; ++shot) {
-      const ShotScore& score = scores[row][shot];
-      check_nll(score.nll, b.first_row + row, b.first_shot + shot);
-      nll.push_back(score.nll);
-      generations.push_back(text_.generation(score.generated));
+      generations.push_back(text_.generation(scores[row][shot].generated));
       questions.push_back(&shots_[b.first_shot + shot]);
     }
   }
-  part.write("nll", nll, {b.rows, b.shots});
-  part.write("correct", judge(extractor_, questions, generations).correct, {b.rows, b.shots});
+  part.write("correct", judge(reader_, questions, generations).correct, {b.rows, b.shots});
   part.write_strings("generation", generations, {b.rows, b.shots});
+}
+
+void BankOnShots::write_choices(const Block& b, const std::vector<std::vector<ShotScore>>& scores,
+                                H5Writer& part) const {
+  std::vector<std::int64_t> chosen;
+  std::vector<std::uint8_t> correct;
+  for (std::int64_t row = 0; row < b.rows; ++row) {
+    for (std::int64_t shot = 0; shot < b.shots; ++shot) {
+      const Record& record = shots_[b.first_shot + shot].record;
+      for (const double logprob : scores[row][shot].logprobs)
+        check_nll(-logprob, b.first_row + row, b.first_shot + shot);
+      chosen.push_back(prefer(scores[row][shot].logprobs, record.choices).by_sum);
+      correct.push_back(chosen.back() == static_cast<std::int64_t>(*record.right_choice));
+    }
+  }
+  part.write("correct", correct, {b.rows, b.shots});
+  part.write("chosen", chosen, {b.rows, b.shots});
 }
 
 /// Puts a part's block [rows, shots] into the whole table [*, columns].
@@ -168,12 +200,16 @@ void gather(const JobContext& context, const BankOnShots& work) {
   std::vector<double> nll(rows * shots);
   std::vector<std::uint8_t> correct(rows * shots);
   std::vector<std::string> generations(rows * shots);
+  std::vector<std::int64_t> chosen(rows * shots);
   for (std::int64_t unit = 0; unit + 1 < work.units(); ++unit) {
     const H5Reader part = open_part(context, unit);
     const Block b = work.block(unit);
     place(part.read<double>("nll", {b.rows, b.shots}), b, shots, nll);
     place(part.read<std::uint8_t>("correct", {b.rows, b.shots}), b, shots, correct);
-    place(part.read_strings("generation"), b, shots, generations);
+    if (work.ranks_choices())
+      place(part.read<std::int64_t>("chosen", {b.rows, b.shots}), b, shots, chosen);
+    else
+      place(part.read_strings("generation"), b, shots, generations);
   }
   std::vector<std::int64_t> numbers(shots);  // places in the shots file, blank lines not counted
   std::iota(numbers.begin(), numbers.end(), 0);
@@ -189,7 +225,10 @@ void gather(const JobContext& context, const BankOnShots& work) {
   out.write("target_tokens", target_tokens);
   out.write("nll", nll, {rows, shots});
   out.write("correct", correct, {rows, shots});
-  out.write_strings("generation", generations, {rows, shots});
+  if (work.ranks_choices())
+    out.write("chosen", chosen, {rows, shots});
+  else
+    out.write_strings("generation", generations, {rows, shots});
   out.write("similarity",
             open_part(context, work.units() - 1).read<double>("similarity", {rows - 1, rows - 1}),
             {rows - 1, rows - 1});

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/nearest.h"
@@ -25,6 +26,27 @@ class Loader {
   Loader(RunConfig& config, Problems& problems, const std::vector<Override>& overrides)
       : config_(config), problems_(problems), overrides_(overrides) {}
 
+  /// The settings of the file that task.use names; those that are read later go before them.
+  void read_used_task(const YAML::Node& root, const Source& source) {
+    find_use(root, source);
+    for (const Override& o : overrides_)
+      if (o.key == kUse) read(o.key, o.value, o.source.name, o.source);
+    const std::string file = std::exchange(config_.task.use, "");
+    if (file.empty()) return;
+    const YAML::Node task = in_context(fmt::format("{}: {}", config_.location(kUse), kUse),
+                                       [&] { return parse_yaml_file(file); });
+    for_each_key(task, {file}, "task", problems_,
+                 [&](const std::string& key, const YAML::Node& value, const std::string& where) {
+                   if (key == kUse)
+                     problems_.add(where, key, "the file of a task cannot use another one");
+                   else if (key == "task.task")
+                     problems_.add(where, "task",
+                                   "the file of a task holds the settings of this section alone");
+                   else
+                     read(key, value, where, {file});
+                 });
+  }
+
   void read_file(const YAML::Node& root, const Source& source) {
     for_each_key(root, source, "", problems_,
                  [&](const std::string& key, const YAML::Node& value, const std::string& where) {
@@ -37,6 +59,17 @@ class Loader {
   }
 
  private:
+  static constexpr const char* kUse = "task.use";
+
+  void find_use(const YAML::Node& root, const Source& source) {
+    for (const auto& section : root) {
+      if (!section.first.IsScalar() || section.first.Scalar() != "task" || !section.second.IsMap()) continue;
+      for (const auto& pair : section.second)
+        if (pair.first.IsScalar() && pair.first.Scalar() == "use")
+          read(kUse, pair.second, source.at(pair.first.Mark()), source);
+    }
+  }
+
   void read(const std::string& key, const YAML::Node& value, const std::string& where, const Source& source) {
     if (const Setting* setting = find_setting(key)) {
       if (source.has_lines && is_overridden(key) && holds_variable(value)) return;
@@ -104,12 +137,35 @@ void check_answer_options(const RunConfig::Task& task, const RunConfig& config, 
                    fmt::format("has no effect with task.answer {}: it is for {}", task.answer, kinds));
   };
   const bool regex = task.answer == "regex", compared_as_text = regex || task.answer == "exact";
+  const bool read_off = task.answer != "multiple_choice";
+  for (const auto& [key, set] : {std::pair{"task.pattern", task.pattern.has_value()},
+                                 std::pair{"task.filter", !task.filter.pattern.empty()},
+                                 std::pair{"task.gold_filter", !task.gold_filter.pattern.empty()},
+                                 std::pair{"task.stop", !task.stop.empty()}})
+    unread(key, set, read_off, "answers in generations");
+  unread("task.ignore_patterns", !task.ignore_patterns.empty(), task.answer == "exact", "exact");
   unread("task.take", task.take != "first", regex, "regex");
   unread("task.ignore_case", task.ignore_case, compared_as_text, "exact and regex");
   unread("task.ignore_punctuation", task.ignore_punctuation, compared_as_text, "exact and regex");
   unread("task.yes_words", !task.yes_words.empty(), task.answer == "boolean", "boolean");
   unread("task.no_words", !task.no_words.empty(), task.answer == "boolean", "boolean");
   unread("task.packages", !task.packages.empty(), task.answer == "code", "code");
+}
+
+/// What choices need, and what makes no sense without them.
+void check_choices(const RunConfig::Task& task, const RunConfig& config, Problems& problems) {
+  const auto need = [&](const char* key, bool set, const char* because, const std::string& why) {
+    if (!set && !problems.concern(key))
+      problems.add(config.location(because), key, fmt::format("not set, and {} needs it", why));
+  };
+  const auto is_set = [](const OneOrList& source) { return !source.one.empty() || !source.list.empty(); };
+  const bool has_choices = is_set(task.choices);
+  if (task.answer == "multiple_choice") need("task.choices", has_choices, "task.answer", "multiple_choice");
+  if (has_choices) need("task.gold", task.gold.has_value(), "task.choices", "task.choices");
+  if (is_set(task.labels)) need("task.choices", has_choices, "task.labels", "task.labels");
+  if (task.fewshot > task.k && !problems.concern("task.fewshot"))
+    problems.add(config.location("task.fewshot"), "task.fewshot",
+                 fmt::format("{} examples, but only {} shots are used (task.k)", task.fewshot, task.k));
 }
 
 void check_together(const RunConfig& config, Problems& problems) {
@@ -127,6 +183,7 @@ void check_together(const RunConfig& config, Problems& problems) {
                  "not set, and task.answer regex needs a pattern with one group");
   }
   check_answer_options(task, config, problems);
+  check_choices(task, config, problems);
   if (config.run.empty() && !problems.concern("run")) {
     problems.add(config.location("run"), "run", "not set; the run directory has no default");
   }
@@ -155,8 +212,10 @@ RunConfig load_config(const fs::path& file, const std::vector<std::string>& over
   Problems problems;
   const std::vector<Override> parsed = parse_overrides(overrides, problems);
   Loader loader(config, problems, parsed);
+  loader.read_used_task(root, {file.string()});
   loader.read_file(root, {file.string()});
   loader.read_overrides();
+  config.task.use.clear();
   check_together(config, problems);
   check_paths(config, inputs_of(config), problems);
   problems.throw_if_any();

@@ -94,9 +94,9 @@ class Checker {
   }
 
   void adapters() {
-    const AdapterSource& source = config_.bank.adapters;
-    if (source.folders.empty()) return one("bank.adapters", source.folder, folder_problem);
-    for (const std::string& folder : source.folders) add("bank.adapters", folder_problem(folder));
+    const OneOrList& source = config_.bank.adapters;
+    if (source.list.empty()) return one("bank.adapters", source.one, folder_problem);
+    for (const std::string& folder : source.list) add("bank.adapters", folder_problem(folder));
   }
 
   void patterns(const std::string& key, const std::vector<std::string>& patterns) {

@@ -56,8 +56,16 @@ struct YamlPrinter {
     for (const auto& [ours, theirs] : *value) pairs.push_back(ours + ": " + scalar(theirs));
     return fmt::format("{{{}}}", fmt::join(pairs, ", "));
   }
-  std::string operator()(const AdapterSource* value) const {
-    return value->folders.empty() ? (*this)(&value->folder) : list(value->folders);
+  std::string operator()(const OneOrList* value) const {
+    return value->list.empty() ? (*this)(&value->one) : list(value->list);
+  }
+  std::string operator()(const FewshotDraw* value) const {
+    return value->seed ? std::to_string(*value->seed) : "first";
+  }
+  std::string operator()(const FilterChoice* value) const {
+    if (value->pattern.empty()) return "null";
+    return fmt::format("{{pattern: {}, group: {}, take: {}}}", scalar(value->pattern), (*this)(&value->group),
+                       value->take);
   }
   std::string operator()(const TemplateChoice* value) const {
     if (!value->name.empty()) return scalar(value->name);
@@ -78,8 +86,13 @@ struct JsonPrinter {
     return *value ? json(**value) : json();
   }
   json operator()(const ByteSize* value) const { return value->bytes; }
-  json operator()(const AdapterSource* value) const {
-    return value->folders.empty() ? json(value->folder) : json(value->folders);
+  json operator()(const OneOrList* value) const {
+    return value->list.empty() ? json(value->one) : json(value->list);
+  }
+  json operator()(const FewshotDraw* value) const { return value->seed ? json(*value->seed) : json("first"); }
+  json operator()(const FilterChoice* value) const {
+    if (value->pattern.empty()) return json();
+    return {{"pattern", value->pattern}, {"group", (*this)(&value->group)}, {"take", value->take}};
   }
   json operator()(const TemplateChoice* value) const {
     if (!value->name.empty()) return value->name;

@@ -19,16 +19,28 @@ namespace fs = std::filesystem;
 /// ours -> theirs: "question" is where a file of others keeps our "instruction".
 using FieldMap = std::map<std::string, std::string>;
 
-/// `bank.adapters`: one folder of adapter folders, or the adapter folders themselves. Both empty: not set.
-struct AdapterSource {
-  std::string folder;
-  std::vector<std::string> folders;
+/// One text, or a list of texts. Both empty: not set.
+struct OneOrList {
+  std::string one;
+  std::vector<std::string> list;
 };
 
 /// `prompt.template`: the name of a known template, or (name empty) its two forms.
 struct TemplateChoice {
   std::string name = "alpaca";
   std::string with_input, without_input;
+};
+
+/// `task.fewshot_draw`: first, or the seed of a draw.
+struct FewshotDraw {
+  std::optional<std::uint64_t> seed;
+};
+
+/// `task.filter`: which match of a pattern, and what of it. No pattern: not set.
+struct FilterChoice {
+  std::string pattern;
+  std::optional<std::int64_t> group;
+  std::string take = "first";
 };
 
 /// A number of bytes, written as 4GiB in the file.
@@ -50,19 +62,29 @@ struct RunConfig {
   } base;
 
   struct Bank {
-    AdapterSource adapters;
+    OneOrList adapters;  // one folder of adapter folders, or the adapter folders themselves
     std::vector<std::string> exclude;
     ByteSize memory{std::int64_t{4} << 30};
   } bank;
 
   struct Task {
     std::string name = "task";
+    std::string use;  // empty once the configuration is loaded: the file's settings have taken its place
     std::string shots, evaluation;
     std::int64_t k = 50;
+    std::optional<std::string> prompt, description, target;
+    OneOrList choices, labels;
+    std::optional<std::string> gold;
+    std::string delimiter = " ";
+    std::int64_t fewshot = 0;
+    FewshotDraw fewshot_draw;
     std::string answer = "number";
     std::optional<std::string> pattern;
     std::string take = "first";
     bool ignore_case = false, ignore_punctuation = false;
+    std::vector<std::string> ignore_patterns;
+    FilterChoice filter, gold_filter;
+    std::vector<std::string> stop;
     FieldMap fields;
     std::string turns = "first";
     std::optional<std::int64_t> limit;

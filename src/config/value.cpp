@@ -158,10 +158,29 @@ class Reader {
     return good;
   }
 
-  bool read(const YAML::Node& node, AdapterSource& out) {
-    AdapterSource source;
-    if (node.IsSequence() ? !read_list(node, source.folders) : !read(node, source.folder)) return false;
+  bool read(const YAML::Node& node, OneOrList& out) {
+    OneOrList source;
+    if (node.IsSequence() ? !read_list(node, source.list) : !read(node, source.one)) return false;
     out = std::move(source);
+    return true;
+  }
+
+  bool read(const YAML::Node& node, FewshotDraw& out) {
+    const bool is_first = node.IsScalar() && node.Scalar() == "first";
+    std::int64_t seed = 0;
+    if (!is_first && !read_integer(node, seed, "first or a seed, a whole number")) return false;
+    out.seed = is_first ? std::nullopt : std::optional(static_cast<std::uint64_t>(seed));
+    return true;
+  }
+
+  bool read(const YAML::Node& node, FilterChoice& out) {
+    if (node.IsNull()) return clear(out);
+    if (!node.IsMap())
+      return complain(fmt::format("expected a mapping {{pattern, group, take}}, found {}", found_text(node)));
+    FilterChoice filter;
+    if (!read_filter(node, filter)) return false;
+    if (filter.pattern.empty()) return complain("must hold a pattern");
+    out = std::move(filter);
     return true;
   }
 
@@ -233,18 +252,18 @@ class Reader {
     return true;
   }
 
-  bool read_integer(const YAML::Node& node, std::int64_t& out) {
+  bool read_integer(const YAML::Node& node, std::int64_t& out,
+                    const std::string& expected = "a whole number") {
     Scalar scalar;
-    if (!read_scalar(node, setting_.key, "a whole number", scalar)) return false;
+    if (!read_scalar(node, setting_.key, expected, scalar)) return false;
     if (scalar.type != ScalarType::number && scalar.type != ScalarType::any) {
-      return mistyped("a whole number", scalar);
+      return mistyped(expected, scalar);
     }
     std::int64_t value = 0;
     const std::string digits = scalar.text.substr(scalar.text.rfind('+', 0) == 0 ? 1 : 0);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (error == std::errc::result_out_of_range) return out_of_range(scalar.text);
-    if (error != std::errc() || end != digits.data() + digits.size())
-      return mistyped("a whole number", scalar);
+    if (error != std::errc() || end != digits.data() + digits.size()) return mistyped(expected, scalar);
     if (!within(setting_.rule, static_cast<double>(value))) return out_of_range(scalar.text);
     out = value;
     return true;
@@ -289,6 +308,34 @@ class Reader {
                  });
     where_ = key_place;
     return problems_.size() == before;
+  }
+
+  bool read_filter(const YAML::Node& node, FilterChoice& filter) {
+    const std::size_t before = problems_.size();
+    for_each_key(node, source_, setting_.key, problems_,
+                 [&](const std::string& key, const YAML::Node& value, const std::string& where) {
+                   read_filter_part(key, value, where, filter);
+                 });
+    return problems_.size() == before;
+  }
+
+  /// A part is read as a setting of its own, so that messages name it.
+  void read_filter_part(const std::string& key, const YAML::Node& value, const std::string& where,
+                        FilterChoice& filter) {
+    static const std::vector<std::string> names = {"pattern", "group", "take"};
+    const std::string name = key.substr(setting_.key.size() + 1);
+    const Setting part{key, nullptr, name == "take" ? Rule{.allowed = {"first", "last"}} : Rule{.min = 0},
+                       ""};
+    Reader reader(part, where, source_, problems_);
+    if (name == "pattern")
+      reader.read(value, filter.pattern);
+    else if (name == "group")
+      reader.read(value, filter.group);
+    else if (name == "take")
+      reader.read(value, filter.take);
+    else
+      problems_.add(where, key,
+                    fmt::format("unknown key; did you mean '{}.{}'?", setting_.key, nearest(name, names)));
   }
 
   bool read_forms(const YAML::Node& node, TemplateChoice& choice) {

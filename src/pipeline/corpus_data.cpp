@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "pipeline/task_data.h"
 #include "text/decontamination.h"
 
 namespace rocket {
@@ -116,9 +117,8 @@ Contaminated contaminated_records(const RunConfig& config) {
   const auto& rule = config.selection;
   Decontamination protected_records(rule.decontaminate == "ngram" ? std::optional(rule.ngram) : std::nullopt);
   for (const std::string& file : {config.task.shots, config.task.evaluation})
-    for_each_record(
-        file, config.task.fields, [&](Record&& record) { protected_records.protect(record); },
-        turns_setting(config.task.turns, true));
+    for_each_task_record(config, file,
+                         [&](const Record& record, const JsonValue&) { protected_records.protect(record); });
   CorpusReader corpus = open_corpus(config);
   Contaminated found;
   std::int64_t index = 0;

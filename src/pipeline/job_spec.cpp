@@ -20,20 +20,17 @@ const std::vector<JobSpec>& job_specs() {
       "training.micro_batch_tokens", "training.cutoff",       "training.warmup",
       "training.schedule",           "training.weight_decay", "training.clip",
       "training.lora_dropout",       "training.reduction",    "seed"};
-  static const std::vector<std::string> answer = {"task.fields",
-                                                  "task.turns",
-                                                  "task.answer",
-                                                  "task.pattern",
-                                                  "task.take",
-                                                  "task.ignore_case",
-                                                  "task.ignore_punctuation",
-                                                  "task.yes_words",
-                                                  "task.no_words",
-                                                  "task.packages"};
+  static const std::vector<std::string> form = {"task.prompt", "task.choices", "task.labels",
+                                                "task.gold",   "task.target",  "task.delimiter"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
   };
+  static const std::vector<std::string> answer =
+      with({"task.description", "task.fields", "task.turns", "task.answer", "task.pattern", "task.take",
+            "task.ignore_case", "task.ignore_punctuation", "task.ignore_patterns", "task.filter",
+            "task.gold_filter", "task.stop", "task.yes_words", "task.no_words", "task.packages"},
+           form);
   static const std::vector<JobSpec> specs = {
       {"score",
        3,
@@ -48,9 +45,10 @@ const std::vector<JobSpec>& job_specs() {
        .on_device = false},
       {"embed",
        5,
-       {"task.k", "task.fields", "task.turns", "corpus.fields", "corpus.turns", "corpus.on_error",
-        "corpus.limit", "encoder.pooling", "encoder.prefix", "encoder.max_length", "encoder.long",
-        "encoder.dtype", "encoder.store"},
+       with({"task.k", "task.fields", "task.turns", "corpus.fields", "corpus.turns", "corpus.on_error",
+             "corpus.limit", "encoder.pooling", "encoder.prefix", "encoder.max_length", "encoder.long",
+             "encoder.dtype", "encoder.store"},
+            form),
        {Input::encoder, Input::corpus, Input::shots},
        {},
        {"embed.h5"},
@@ -59,7 +57,7 @@ const std::vector<JobSpec>& job_specs() {
        true},
       {.name = "select",
        .version = 3,
-       .settings = {"task.fields", "task.turns", "selection", "seed"},
+       .settings = with({"task.fields", "task.turns", "selection", "seed"}, form),
        .inputs = {Input::evaluation},
        .upstream = {"embed"},
        .outputs = {"select.h5", "selected.jsonl"},
@@ -74,8 +72,10 @@ const std::vector<JobSpec>& job_specs() {
        .sums_gradients = true},
       {"evaluate",
        3,
-       with({"task.limit", "scoring.max_new_tokens", "scoring.batch_tokens", "evaluation"}, answer),
-       {Input::evaluation},
+       with({"task.limit", "task.fewshot", "task.fewshot_draw", "scoring.max_new_tokens",
+             "scoring.batch_tokens", "evaluation"},
+            answer),
+       {Input::evaluation, Input::shots},
        {"finetune"},
        {"evaluate.h5"}},
       {.name = "export", .upstream = {"finetune"}, .outputs = {"expert"}, .on_device = false},

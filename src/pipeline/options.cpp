@@ -31,8 +31,8 @@ at::ScalarType compute_type(const RunConfig& config) {
 }
 
 std::vector<BankEntry> configured_bank(const RunConfig& config) {
-  std::vector<fs::path> folders(config.bank.adapters.folders.begin(), config.bank.adapters.folders.end());
-  if (!config.bank.adapters.folder.empty()) folders.emplace_back(config.bank.adapters.folder);
+  std::vector<fs::path> folders(config.bank.adapters.list.begin(), config.bank.adapters.list.end());
+  if (!config.bank.adapters.one.empty()) folders.emplace_back(config.bank.adapters.one);
   return list_bank(folders, config.bank.exclude);
 }
 
@@ -42,14 +42,68 @@ PromptTemplate prompt_template(const RunConfig& config) {
                              : named_template(chosen.name);
 }
 
-AnswerExtractor answer_extractor(const RunConfig& config) {
+namespace {
+
+/// Calls `make`; what is wrong is said behind the place of the setting.
+template <class F>
+auto made_of(const RunConfig& config, const char* key, F&& make) {
+  return in_context(config.location(key), std::forward<F>(make));
+}
+
+std::optional<AnswerFilter> answer_filter(const RunConfig& config, const char* key,
+                                          const FilterChoice& chosen) {
+  if (chosen.pattern.empty()) return std::nullopt;
+  return made_of(config, key, [&] {
+    return std::optional<AnswerFilter>(std::in_place,
+                                       FilterRule{chosen.pattern, chosen.group, chosen.take == "last"}, key);
+  });
+}
+
+std::vector<Pattern> ignored_patterns(const RunConfig& config) {
+  std::vector<Pattern> patterns;
+  for (const std::string& pattern : config.task.ignore_patterns) {
+    try {
+      patterns.emplace_back(pattern, Pattern::Classes::unicode);
+    } catch (const Error& e) {
+      fail_config("{}: task.ignore_patterns: {}", config.location("task.ignore_patterns"), e.what());
+    }
+  }
+  return patterns;
+}
+
+}  // namespace
+
+TaskForm task_form(const RunConfig& config) {
   const auto& task = config.task;
-  return AnswerExtractor(answer_kind(task.answer), task.pattern.value_or(""),
-                         {.last = task.take == "last",
-                          .ignore_case = task.ignore_case,
-                          .ignore_punctuation = task.ignore_punctuation,
-                          .words = {.yes = task.yes_words, .no = task.no_words},
-                          .packages = task.packages});
+  for (const auto& [key, text] :
+       {std::pair{"task.prompt", &task.prompt}, std::pair{"task.description", &task.description},
+        std::pair{"task.target", &task.target}}) {
+    if (*text) made_of(config, key, [&] { return FieldTemplate(**text, key); });
+  }
+  return TaskForm({.prompt = task.prompt,
+                   .description = task.description,
+                   .target = task.target,
+                   .choices = {task.choices.one, task.choices.list},
+                   .labels = {task.labels.one, task.labels.list},
+                   .gold = task.gold,
+                   .delimiter = task.delimiter});
+}
+
+AnswerReader answer_reader(const RunConfig& config) {
+  if (config.task.answer == "multiple_choice") return AnswerReader();
+  const auto& task = config.task;
+  const auto extractor = [&] {
+    return AnswerExtractor(answer_kind(task.answer), task.pattern.value_or(""),
+                           {.last = task.take == "last",
+                            .ignore_case = task.ignore_case,
+                            .ignore_punctuation = task.ignore_punctuation,
+                            .words = {.yes = task.yes_words, .no = task.no_words},
+                            .packages = task.packages});
+  };
+  return AnswerReader(
+      made_of(config, "task.pattern", extractor),
+      {answer_filter(config, "task.filter", task.filter),
+       answer_filter(config, "task.gold_filter", task.gold_filter), ignored_patterns(config)});
 }
 
 SimilarityKind similarity_kind(const RunConfig& config) {

@@ -7,10 +7,11 @@
 #include "adapters/similarity.h"
 #include "config/run_config.h"
 #include "moe/mixture.h"
-#include "scoring/answer.h"
+#include "scoring/answer_reader.h"
 #include "selection/corpus_choice.h"
 #include "selection/expert_choice.h"
 #include "text/prompt.h"
+#include "text/task_form.h"
 #include "training/trainer.h"
 
 namespace rocket {
@@ -18,7 +19,8 @@ namespace rocket {
 at::ScalarType compute_type(const RunConfig& config);
 std::vector<BankEntry> configured_bank(const RunConfig& config);
 PromptTemplate prompt_template(const RunConfig& config);
-AnswerExtractor answer_extractor(const RunConfig& config);
+AnswerReader answer_reader(const RunConfig& config);
+TaskForm task_form(const RunConfig& config);
 SimilarityKind similarity_kind(const RunConfig& config);
 ExpertOptions expert_options(const RunConfig& config);
 SelectionOptions selection_options(const RunConfig& config);

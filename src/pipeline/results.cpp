@@ -94,7 +94,10 @@ StoredScores read_scores(const RunDirectory& run) {
     scores.bank.effect = file.read<std::uint8_t>("effect", {rows - 1});
     scores.bank.copy_of = file.read<std::int64_t>("copy_of", {rows - 1});
   }
-  scores.generations = file.read_strings("generation");
+  if (file.has("chosen"))
+    scores.chosen = file.read<std::int64_t>("chosen", {rows, shots});
+  else
+    scores.generations = file.read_strings("generation");
   return scores;
 }
 
@@ -160,6 +163,27 @@ std::vector<SelectedRecord> read_selected(const RunDirectory& run) {
   });
 }
 
+namespace {
+
+/// Of a table [S, I, C] the rows without the fill behind the last choice of an item.
+std::vector<std::vector<double>> rows_of(const std::vector<double>& table,
+                                         const std::vector<std::int64_t>& choices) {
+  const auto widest = std::ranges::max(choices);
+  std::vector<std::vector<double>> rows;
+  for (auto at = table.begin(); at != table.end(); at += widest)
+    rows.emplace_back(at, at + choices[rows.size() % choices.size()]);
+  return rows;
+}
+
+StoredChoices read_choices(const H5Reader& file, const Shape& all, const std::vector<std::int64_t>& offered) {
+  const auto logprobs = file.read<double>("logprob", {all[0], all[1], std::ranges::max(offered)});
+  return {file.read<std::int64_t>("right_choice", {all[1]}), file.read<std::int64_t>("chosen", all),
+          file.read<std::uint8_t>("correct_norm", all), file.read<std::uint8_t>("correct_bytes", all),
+          rows_of(logprobs, offered)};
+}
+
+}  // namespace
+
 StoredEvaluation read_evaluation_result(const RunDirectory& run) {
   const H5Reader file = open_result(run, "evaluate.h5");
   StoredEvaluation result;
@@ -167,10 +191,15 @@ StoredEvaluation read_evaluation_result(const RunDirectory& run) {
   result.items = file.shape("item").at(0);
   const auto systems = static_cast<std::int64_t>(result.systems.size());
   result.correct = file.read<std::uint8_t>("correct", {systems, result.items});
-  result.generations = file.read_strings("generation");
+  const bool of_choices = file.has("chosen");
+  if (!of_choices) result.generations = file.read_strings("generation");
   if (!file.has("gold")) return result;
   result.golds = file.read_strings("gold");
   result.offered = file.read<std::int64_t>("answers_offered", {result.items});
+  if (of_choices) {
+    result.choices = read_choices(file, {systems, result.items}, result.offered);
+    return result;
+  }
   const auto found = file.read<std::uint8_t>("found", {systems, result.items});
   const auto extracted = file.read_strings("extracted");
   for (std::size_t i = 0; i < found.size(); ++i)
@@ -193,6 +222,7 @@ double StoredEvaluation::standard_error(std::size_t system) const {
 }
 
 std::optional<std::int64_t> StoredEvaluation::nothing_found(std::size_t system) const {
+  if (choices) return 0;
   if (golds.empty()) return std::nullopt;
   const auto begin = extracted.begin() + static_cast<std::ptrdiff_t>(system) * items;
   return std::count(begin, begin + items, std::nullopt);

@@ -19,7 +19,8 @@ struct StoredScores {
   BankScores bank;
   std::vector<std::int64_t> shots;          // [K] places in the shots file
   std::vector<std::int32_t> target_tokens;  // [K]
-  std::vector<std::string> generations;     // [A + 1, K]
+  std::vector<std::string> generations;     // [A + 1, K]; empty of a task that ranks choices:
+  std::vector<std::int64_t> chosen;         // [A + 1, K] the likeliest choice, from 0
 };
 StoredScores read_scores(const RunDirectory& run);
 
@@ -40,12 +41,22 @@ struct SelectedRecord {
 void write_selected(const RunDirectory& run, const std::vector<SelectedRecord>& records);
 std::vector<SelectedRecord> read_selected(const RunDirectory& run);
 
+/// Of a task that ranks choices.
+struct StoredChoices {
+  std::vector<std::int64_t> right;            // [I] the right choice, from 0
+  std::vector<std::int64_t> chosen;           // [S, I] the likeliest choice
+  std::vector<std::uint8_t> correct_norm;     // [S, I] by characters
+  std::vector<std::uint8_t> correct_bytes;    // [S, I]
+  std::vector<std::vector<double>> logprobs;  // [S, I] of each choice
+};
+
 /// evaluate.h5.
 struct StoredEvaluation {
   std::vector<std::string> systems;
   std::int64_t items = 0;
   std::vector<std::uint8_t> correct;     // [S, I]
-  std::vector<std::string> generations;  // [S, I]
+  std::vector<std::string> generations;  // [S, I]; empty where there are choices
+  std::optional<StoredChoices> choices;
   /// Empty in a file that an earlier version wrote.
   std::vector<std::string> golds;                     // [I]
   std::vector<std::int64_t> offered;                  // [I] answers to choose from; 0: not known
@@ -55,7 +66,8 @@ struct StoredEvaluation {
   double accuracy(std::size_t system) const;
   /// Binomial, of the accuracy.
   double standard_error(std::size_t system) const;
-  /// Of a system, generations in which no answer was found; nullopt in a file of an earlier version.
+  /// Of a system, generations in which no answer was found, 0 where there are choices; nullopt in a file of
+  /// an earlier version.
   std::optional<std::int64_t> nothing_found(std::size_t system) const;
 };
 StoredEvaluation read_evaluation_result(const RunDirectory& run);

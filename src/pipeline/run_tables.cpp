@@ -73,13 +73,16 @@ Shown scores(const RunDirectory& run) {
 Shown shots(const RunDirectory& run) {
   require_file(run, "score.h5", "score");
   const StoredScores scores = read_scores(run);
-  Table table{{"adapter", "shot", "nll", "target_tokens", "correct", "generation"}, {}};
+  const bool of_choices = !scores.chosen.empty();
+  Table table{{"adapter", "shot", "nll", "target_tokens", "correct", of_choices ? "chosen" : "generation"},
+              {}};
   const std::int64_t k = scores.bank.shots;
   for (std::size_t a = 0; a < scores.bank.adapters.size(); ++a) {
     for (std::int64_t s = 0; s < k; ++s) {
       const std::size_t i = a * k + s;
       table.rows.push_back({scores.bank.adapters[a], s, finite(scores.bank.nll[i]), scores.target_tokens[s],
-                            scores.bank.correct[i] != 0, scores.generations[i]});
+                            scores.bank.correct[i] != 0,
+                            of_choices ? json(scores.chosen[i]) : json(scores.generations[i])});
     }
   }
   return table;
@@ -148,6 +151,12 @@ Shown training(const RunDirectory& run) {
   return steps_of(run, "training.h5");
 }
 
+/// Of a system's verdicts in a table [S, I].
+double share_of(const std::vector<std::uint8_t>& verdicts, std::size_t system, std::int64_t items) {
+  const auto begin = verdicts.begin() + static_cast<std::ptrdiff_t>(system) * items;
+  return static_cast<double>(std::count(begin, begin + items, 1)) / static_cast<double>(items);
+}
+
 Shown evaluation(const RunDirectory& run) {
   require_file(run, "evaluate.h5", "evaluate");
   const StoredEvaluation result = read_evaluation_result(run);
@@ -156,11 +165,31 @@ Shown evaluation(const RunDirectory& run) {
   const Comparison against_others = compare_systems(answers);
   Table table{
       {"system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"}, {}};
+  if (result.choices) table.columns.insert(table.columns.end(), {"acc_norm", "acc_bytes"});
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
     const std::size_t place = answers.place_of(result.systems[s]);
     table.rows.push_back({result.systems[s], result.correct_of(s), result.items, result.accuracy(s),
                           result.standard_error(s), or_null(result.nothing_found(s)), chance,
                           against_others.best[place], worse_systems(answers, against_others, place)});
+    if (!result.choices) continue;
+    for (const auto* verdicts : {&result.choices->correct_norm, &result.choices->correct_bytes})
+      table.rows.back().push_back(share_of(*verdicts, s, result.items));
+  }
+  return table;
+}
+
+/// Choices count from 0.
+Table chosen_items(const StoredEvaluation& result) {
+  Table table{{"system", "item", "correct", "chosen", "gold", "correct_norm", "correct_bytes", "logprobs"},
+              {}};
+  const StoredChoices& choices = *result.choices;
+  for (std::size_t s = 0; s < result.systems.size(); ++s) {
+    for (std::int64_t item = 0; item < result.items; ++item) {
+      const std::size_t i = s * result.items + item;
+      table.rows.push_back({result.systems[s], item, result.correct[i] != 0, choices.chosen[i],
+                            choices.right[item], choices.correct_norm[i] != 0, choices.correct_bytes[i] != 0,
+                            choices.logprobs[i]});
+    }
   }
   return table;
 }
@@ -180,12 +209,13 @@ Shown items(const RunDirectory& run) {
   if (result.golds.empty())
     fail_data("{}: written by a version that kept no answers: `rocket evaluate CONFIG --fresh` adds them",
               run.file("evaluate.h5").string());
-  Table table{{"system", "item", "correct", "gold", "generation", "extracted"}, {}};
+  if (result.choices) return chosen_items(result);
+  Table table{{"system", "item", "correct", "chosen", "gold", "generation", "extracted"}, {}};
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
     for (std::int64_t item = 0; item < result.items; ++item) {
       const std::size_t i = s * result.items + item;
-      table.rows.push_back({result.systems[s], item, result.correct[i] != 0, result.golds[item],
-                            result.generations[i], or_null(result.extracted[i])});
+      table.rows.push_back({result.systems[s], item, result.correct[i] != 0, or_null(result.extracted[i]),
+                            result.golds[item], result.generations[i], or_null(result.extracted[i])});
     }
   }
   return table;

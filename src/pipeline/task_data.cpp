@@ -1,9 +1,11 @@
 #include "pipeline/task_data.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "evaluation/sandbox.h"
 #include "model/device.h"
 #include "pipeline/long_texts.h"
@@ -14,46 +16,97 @@ namespace rocket {
 
 namespace {
 
-Question checked_question(Record record, const AnswerExtractor& extractor) {
+/// A shot that a model can be scored on.
+void check_target(const Record& shot) {
+  if (fold_white_space(to_utf8_lossy(shot.target())).empty())
+    fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot));
+}
+
+Question checked_question(Record record, const AnswerReader& reader) {
   if (!record.answer)
     fail_data("{}: no 'answer': exact match needs the gold value of every shot and evaluation item",
               place(record));
-  if (extractor.kind() == AnswerKind::code && record.tests.empty())
+  if (reader.runs_programs() && record.tests.empty())
     fail_data("{}: no 'tests': a code task needs a list of Python statements", place(record));
-  std::string gold = in_context(place(record), [&] { return extractor.gold(*record.answer); });
-  const bool whole = extractor.takes_whole(*record.answer);
-  return {std::move(record), std::move(gold), whole};
+  const std::string answer = *record.answer;
+  if (reader.ranks_choices()) return {std::move(record), answer};
+  std::string gold = in_context(place(record), [&] { return reader.gold(answer); });
+  return {std::move(record), std::move(gold), reader.takes_whole(answer)};
 }
 
 /// Of these fields nothing is said.
 using Unused = std::vector<std::string>;
 
-void say(const ReadingNotes& notes, const fs::path& file, const Unused& unused) {
-  const std::string setting = fmt::format("{}: task.fields", file.string());
+/// As for_each_task_record; warns of what ReadingNotes says.
+void read_and_warn(const RunConfig& config, const std::string& file, const Unused& unused,
+                   const std::function<void(Record&&, JsonValue&&)>& use) {
+  ReadingNotes notes(config.task.fields);
+  for_each_task_record(config, file, use, &notes);
+  const std::string setting = fmt::format("{}: task.fields", file);
   for (const std::string& note : notes.warnings(setting, unused)) log::warn("{}", note);
 }
 
-std::vector<Record> read_task_records(const fs::path& file, const RunConfig& config, const Unused& unused) {
-  ReadingNotes notes(config.task.fields);
-  std::vector<Record> records = read_records(file, config.task.fields, task_turns(config), &notes);
-  say(notes, file, unused);
-  return records;
-}
+/// What stands in front of the questions of a task.
+class Lead {
+ public:
+  explicit Lead(const RunConfig& config, std::string examples = "")
+      : form_(task_form(config)), template_(prompt_template(config)), examples_(std::move(examples)) {}
 
-std::vector<Question> read_questions(const fs::path& file, const RunConfig& config,
-                                     const AnswerExtractor& extractor, std::optional<std::int64_t> at_most,
-                                     const Unused& unused = {}) {
+  void put_before(Record& record, const JsonValue& object) const {
+    const std::string text = form_.description(object, place(record)) + examples_;
+    if (!text.empty()) record.prompt = text + prompt_text(record, template_);
+  }
+
+ private:
+  TaskForm form_;
+  PromptTemplate template_;
+  std::string examples_;
+};
+
+std::vector<Question> read_questions(const std::string& file, const RunConfig& config,
+                                     const AnswerReader& reader, const Lead& lead,
+                                     std::optional<std::int64_t> at_most, const Unused& unused = {}) {
   std::vector<Question> questions;
   TurnCounts left_out;
-  for (Record& record : read_task_records(file, config, unused)) {
-    if (at_most && static_cast<std::int64_t>(questions.size()) == *at_most) break;
+  read_and_warn(config, file, unused, [&](Record&& record, JsonValue&& object) {
+    if (at_most && static_cast<std::int64_t>(questions.size()) == *at_most) return;
     left_out += record.turns;
-    questions.push_back(checked_question(std::move(record), extractor));
-  }
-  if (questions.empty()) fail_data("{}: no records", file.string());
+    lead.put_before(record, object);
+    questions.push_back(checked_question(std::move(record), reader));
+  });
+  if (questions.empty()) fail_data("{}: no records", file);
   if (const std::string text = left_out.describe("task.turns", config.task.turns); !text.empty())
-    log::info("{}: {}", file.string(), text);
+    log::info("{}: {}", file, text);
   return questions;
+}
+
+/// An example of a prompt: the question of a shot with its answer.
+std::string example_text(const Record& shot, const PromptTemplate& prompt) {
+  const std::string answer =
+      shot.right_choice ? shot.delimiter + shot.choices[*shot.right_choice] : shot.target();
+  return prompt_text(shot, prompt) + answer + "\n\n";
+}
+
+/// The places of the task.fewshot examples among the first K shots.
+std::vector<std::int64_t> example_places(const RunConfig::Task& task) {
+  std::vector<std::int64_t> places(static_cast<std::size_t>(task.k));
+  std::iota(places.begin(), places.end(), 0);
+  if (task.fewshot_draw.seed) places = permutation(task.k, *task.fewshot_draw.seed, stream("task.fewshot"));
+  places.resize(static_cast<std::size_t>(task.fewshot));
+  return places;
+}
+
+/// task.fewshot of the shots, in front of every item.
+std::string examples(const RunConfig& config) {
+  if (config.task.fewshot == 0) return "";
+  const std::vector<Record> shots = read_shot_records(config);
+  check_shot_count(config, shots.size());
+  std::string text;
+  for (const std::int64_t i : example_places(config.task)) {
+    check_target(shots[static_cast<std::size_t>(i)]);
+    text += example_text(shots[static_cast<std::size_t>(i)], prompt_template(config));
+  }
+  return text;
 }
 
 TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, const std::string& folder) {
@@ -83,11 +136,25 @@ Turns task_turns(const RunConfig& config) {
   return turns_setting(config.task.turns, true);
 }
 
-AnswerExtractor ready_extractor(const RunConfig& config) {
-  AnswerExtractor extractor = answer_extractor(config);
-  if (extractor.kind() == AnswerKind::code)
-    log::info("code tasks: programs run in {}", described(Sandbox::usable(extractor.packages())));
-  return extractor;
+AnswerReader ready_reader(const RunConfig& config) {
+  AnswerReader reader = answer_reader(config);
+  if (reader.runs_programs())
+    log::info("code tasks: programs run in {}", described(Sandbox::usable(reader.packages())));
+  return reader;
+}
+
+void for_each_task_record(const RunConfig& config, const std::string& file,
+                          const std::function<void(Record&&, JsonValue&&)>& use, ReadingNotes* notes) {
+  const TaskForm form = task_form(config);
+  const bool shots = file == config.task.shots;
+  RecordReader reader(file, config.task.fields, task_turns(config), notes,
+                      {form.writes_prompts(), form.paths()});
+  while (reader.advance()) {
+    JsonValue object;
+    Record record = reader.read(object);
+    form.fill(record, object, shots);
+    use(std::move(record), std::move(object));
+  }
 }
 
 void check_shot_count(const RunConfig& config, std::size_t found) {
@@ -96,45 +163,41 @@ void check_shot_count(const RunConfig& config, std::size_t found) {
             found == 0 ? "" : fmt::format(" (to use them all: --set task.k={})", found));
 }
 
-std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor) {
-  std::vector<Question> shots = read_questions(config.task.shots, config, extractor, config.task.k);
+std::vector<Question> read_shots(const RunConfig& config, const AnswerReader& reader) {
+  std::vector<Question> shots =
+      read_questions(config.task.shots, config, reader, Lead(config), config.task.k);
   check_shot_count(config, shots.size());
-  for (const Question& shot : shots) {
-    if (fold_white_space(shot.record.target()).empty())
-      fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on",
-                place(shot.record));
-  }
+  for (const Question& shot : shots) check_target(shot.record);
   return shots;
 }
 
 std::vector<Record> read_shot_records(const RunConfig& config) {
-  return read_task_records(config.task.shots, config, {});
+  std::vector<Record> records;
+  read_and_warn(config, config.task.shots, {},
+                [&](Record&& record, JsonValue&&) { records.push_back(std::move(record)); });
+  return records;
 }
 
-std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor) {
+std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerReader& reader) {
   std::vector<OpenShot> shots;
-  ReadingNotes notes(config.task.fields);
-  RecordReader reader(config.task.shots, config.task.fields, task_turns(config), &notes);
-  while (reader.advance()) {
-    JsonValue object;
-    Record record = reader.read(object);
-    shots.push_back({checked_question(std::move(record), extractor), std::move(object)});
-  }
-  say(notes, config.task.shots, {"output", "rationale"});
+  const Lead lead(config);
+  read_and_warn(config, config.task.shots, {"output", "rationale"}, [&](Record&& record, JsonValue&& object) {
+    lead.put_before(record, object);
+    shots.push_back({checked_question(std::move(record), reader), std::move(object)});
+  });
   return shots;
 }
 
-std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor) {
-  return read_questions(config.task.evaluation, config, extractor, config.task.limit,
-                        {"output", "rationale"});
+std::vector<Question> read_evaluation(const RunConfig& config, const AnswerReader& reader) {
+  return read_questions(config.task.evaluation, config, reader, Lead(config, examples(config)),
+                        config.task.limit, {"output", "rationale"});
 }
 
-Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+Judgement judge(const AnswerReader& reader, const std::vector<const Question*>& questions,
                 const std::vector<std::string>& generations) {
   Judgement judgement;
-  for (const std::string& generation : generations)
-    judgement.extracted.push_back(extractor.extract(generation));
-  if (extractor.kind() != AnswerKind::code) {
+  for (const std::string& generation : generations) judgement.extracted.push_back(reader.extract(generation));
+  if (!reader.runs_programs()) {
     for (std::size_t i = 0; i < generations.size(); ++i)
       judgement.correct.push_back(judgement.extracted[i] == questions[i]->gold);
     return judgement;
@@ -142,13 +205,15 @@ Judgement judge(const AnswerExtractor& extractor, const std::vector<const Questi
   std::vector<ProgramWithTests> programs;
   for (std::size_t i = 0; i < generations.size(); ++i)
     programs.push_back({judgement.extracted[i].value_or(""), questions[i]->record.tests});
-  for (const bool passed : Sandbox::usable(extractor.packages()).pass_tests(programs))
+  for (const bool passed : Sandbox::usable(reader.packages()).pass_tests(programs))
     judgement.correct.push_back(passed);
   return judgement;
 }
 
 BaseText::BaseText(const RunConfig& config)
-    : model_(read_decoder_config(config.base.path)), tokenizer_(load_tokenizer(config.base.path)) {
+    : model_(read_decoder_config(config.base.path)),
+      tokenizer_(load_tokenizer(config.base.path)),
+      stop_(std::make_unique<StopStrings>(*tokenizer_, config.task.stop)) {
   maker_ = std::make_unique<ExampleMaker>(*tokenizer_, prompt_template(config),
                                           end_of_sequence(*tokenizer_, model_, config.base.path));
 }
@@ -160,6 +225,8 @@ GenerateOptions BaseText::generate_options(const RunConfig& config) const {
   for (const auto& ids : {model_.generation_eos_ids, model_.eos_ids})
     options.stop_ids.insert(options.stop_ids.end(), ids.begin(), ids.end());
   if (tokenizer_->eos()) options.stop_ids.push_back(*tokenizer_->eos());
+  if (!stop_->empty())
+    options.ends = [stop = stop_.get()](std::span<const TokenId> ids) { return stop->reached(ids); };
   return options;
 }
 
@@ -172,7 +239,7 @@ void BaseText::check_ids(const std::vector<TokenId>& ids, const Record& record) 
 }
 
 ShotTokens BaseText::shot(const Record& record) const {
-  ShotTokens tokens{example(record), prompt(record)};
+  ShotTokens tokens{example(record), prompt(record), choices(record)};
   if (static_cast<std::int64_t>(tokens.example.ids.size()) > model_.max_positions)
     fail_data(
         "{}: {} tokens, but the base has {} positions (scoring never truncates): shorten or remove this shot",
@@ -195,9 +262,29 @@ std::vector<TokenId> BaseText::prompt(const Record& record) const {
   return ids;
 }
 
+ChoiceTokens BaseText::choices(const Record& record) const {
+  if (record.choices.empty()) return {};
+  ChoiceTokens tokens = maker_->choices(record);
+  if (tokens.prompt.empty())
+    fail_data("{}: the prompt is empty: choices are scored behind one", place(record));
+  check_ids(tokens.prompt, record);
+  for (std::size_t i = 0; i < tokens.continuations.size(); ++i) {
+    const std::vector<TokenId>& choice = tokens.continuations[i];
+    check_ids(choice, record);
+    if (choice.empty())
+      fail_data("{}: choice {} (from 0) adds no token to the prompt: nothing of it can be scored",
+                place(record), i);
+    const std::size_t length = tokens.prompt.size() + choice.size();
+    if (static_cast<std::int64_t>(length) > model_.max_positions)
+      fail_data("{}: prompt and choice {} (from 0) have {} tokens, but the base has {} positions",
+                place(record), i, length, model_.max_positions);
+  }
+  return tokens;
+}
+
 std::string BaseText::generation(const std::vector<TokenId>& ids) const {
   std::string text;
-  for (const char c : tokenizer_->decode(ids, true)) {
+  for (const char c : stop_->text(ids)) {
     if (c == '\0')
       text += "\uFFFD";
     else

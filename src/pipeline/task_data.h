@@ -1,6 +1,7 @@
 // The task's records, checked, and what the base and the encoder make of them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +11,12 @@
 #include "model/decoder.h"
 #include "model/generate.h"
 #include "model/text_embedder.h"
-#include "scoring/answer.h"
+#include "scoring/answer_reader.h"
 #include "scoring/bank_scorer.h"
+#include "scoring/choices.h"
 #include "text/example.h"
 #include "text/record.h"
+#include "text/stop_strings.h"
 
 namespace rocket {
 
@@ -23,10 +26,17 @@ std::string place(const Record& record);
 /// Which question of a chat is asked.
 Turns task_turns(const RunConfig& config);
 
+/// Calls `use` for each record of the shots file or the evaluation file, as the task asks it (task_form.h)
+/// and without description and examples, and with the object that it was read from. Throws data (65) as
+/// RecordReader and TaskForm do.
+void for_each_task_record(const RunConfig& config, const std::string& file,
+                          const std::function<void(Record&&, JsonValue&&)>& use,
+                          ReadingNotes* notes = nullptr);
+
 /// A record with the gold value of its answer in canonical form.
 struct Question {
   Record record;
-  std::string gold;
+  std::string gold;            // of choices the text of the right one
   bool gold_is_whole = false;  // task.pattern matches nothing in the answer, which is taken as it is
 };
 
@@ -35,14 +45,14 @@ std::string note_on_golds(const std::vector<Question>& questions, const std::str
 
 /// How answers are read off generations. Where they are programs, checks that they can be run here, and logs
 /// how.
-AnswerExtractor ready_extractor(const RunConfig& config);
+AnswerReader ready_reader(const RunConfig& config);
 
 /// All records of the shots file; warns of what ReadingNotes says of it.
 std::vector<Record> read_shot_records(const RunConfig& config);
 
 /// The first task.k shots. Throws data (65): fewer shots than k, a shot without answer, target or (code)
 /// tests.
-std::vector<Question> read_shots(const RunConfig& config, const AnswerExtractor& extractor);
+std::vector<Question> read_shots(const RunConfig& config, const AnswerReader& reader);
 
 /// Throws data (65), with the setting that helps, where the shots file holds fewer than task.k.
 void check_shot_count(const RunConfig& config, std::size_t found);
@@ -54,10 +64,10 @@ struct OpenShot {
 };
 
 /// All records of the shots file. Throws data (65): a shot without answer or (code) tests.
-std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerExtractor& extractor);
+std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerReader& reader);
 
-/// The evaluation items, the first task.limit of them; same errors.
-std::vector<Question> read_evaluation(const RunConfig& config, const AnswerExtractor& extractor);
+/// The evaluation items, the first task.limit of them, behind task.fewshot examples; same errors.
+std::vector<Question> read_evaluation(const RunConfig& config, const AnswerReader& reader);
 
 /// Of generations, one entry each.
 struct Judgement {
@@ -66,7 +76,7 @@ struct Judgement {
 };
 
 /// Extracts the answers and compares them with the golds; `code` programs run in the sandbox, all at once.
-Judgement judge(const AnswerExtractor& extractor, const std::vector<const Question*>& questions,
+Judgement judge(const AnswerReader& reader, const std::vector<const Question*>& questions,
                 const std::vector<std::string>& generations);
 
 /// The base of the configuration, on this rank's device.
@@ -82,9 +92,13 @@ class BaseText {
   GenerateOptions generate_options(const RunConfig& config) const;
   /// Throws data (65) naming the record if it does not fit the model's positions.
   ShotTokens shot(const Record& record) const;
-  /// New ids as text: decoded alone, specials skipped; U+0000 becomes U+FFFD, so that HDF5 can hold it.
+  /// New ids as text: decoded alone, specials skipped, cut in front of the first string of task.stop; U+0000
+  /// becomes U+FFFD, so that HDF5 can hold it.
   std::string generation(const std::vector<TokenId>& ids) const;
   std::vector<TokenId> prompt(const Record& record) const;
+  /// Throws data (65) naming the record if it does not fit the model's positions, or where nothing of a
+  /// choice or of the prompt is left to score.
+  ChoiceTokens choices(const Record& record) const;
   Example example(const Record& record) const;
 
  private:
@@ -94,6 +108,7 @@ class BaseText {
 
   DecoderConfig model_;
   std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<StopStrings> stop_;
   std::unique_ptr<ExampleMaker> maker_;
 };
 

@@ -26,6 +26,8 @@ class AnswerReader {
 
   bool ranks_choices() const { return !extractor_; }
   bool runs_programs() const { return extractor_ && extractor_->kind() == AnswerKind::code; }
+  /// Of a task that runs programs: Python packages that they may import.
+  const std::vector<std::string>& packages() const { return extractor_->packages(); }
   /// How many answers a question offers (chance.h).
   std::int64_t offered(std::string_view question, std::string_view gold) const;
 

@@ -64,8 +64,8 @@ training: {learning_rate: 1e-3, clip: 2, balance_coefficient: .5}
 evaluation: {rivals: []}
 )");
   EXPECT_EQ(c.seed, 9223372036854775807u);
-  EXPECT_EQ(c.bank.adapters.folders, (std::vector<std::string>{"a", "b c"}));
-  EXPECT_EQ(c.bank.adapters.folder, "");
+  EXPECT_EQ(c.bank.adapters.list, (std::vector<std::string>{"a", "b c"}));
+  EXPECT_EQ(c.bank.adapters.one, "");
   EXPECT_EQ(c.bank.memory.bytes, 512 << 20);
   EXPECT_EQ(c.bank.exclude, (std::vector<std::string>{"1", "x"}));
   EXPECT_EQ(c.task.pattern, "(\\d+)");

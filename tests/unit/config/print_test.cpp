@@ -35,7 +35,7 @@ TEST_F(Print, ResolvedFormLoadsAsTheSame) {
   config.run = "runs/${HOME}/a: b";
   config.seed = 9223372036854775807u;
   config.base.path = "no";
-  config.bank.adapters.folders = {"a, b", "[c]", "1", "x/y"};
+  config.bank.adapters.list = {"a, b", "[c]", "1", "x/y"};
   config.bank.memory.bytes = 1'500'000'001;
   config.task.pattern = "\"(\\d+)\"\n\t$";
   config.task.name = "\xc3\xa9\xf0\x9f\x98\x80 # '";

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <fstream>
 #include <set>
 
 #include "config/run_config.h"
@@ -44,6 +45,17 @@ TEST(Shipped, PaperConfigurationsLoad) {
     const RunConfig config = load_config(file, {});
     EXPECT_EQ(config.base.path, "somewhere");
     EXPECT_EQ(config.corpus.records, std::vector<std::string>{"somewhere/*.jsonl"});
+  }
+}
+
+TEST(Shipped, TaskFilesLoadUnderTheirNames) {
+  for (const fs::path& file : files_in("configs/tasks")) {
+    SCOPED_TRACE(file.string());
+    const std::string plain = testing::TempDir() + "rocket_shipped_task.yaml";
+    std::ofstream(plain) << "run: r\ntask: {use: " << file.string() << "}\n";
+    const RunConfig config = load_config(plain, {});
+    EXPECT_TRUE(config.task.prompt && config.task.gold);
+    EXPECT_EQ(config.task.name, file.stem().string());
   }
 }
 
