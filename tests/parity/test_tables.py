@@ -15,7 +15,7 @@ ROWS = {
     "training": ["step", "epoch", "loss", "learning_rate", "gradient_norm", "target_tokens", "seconds"],
     "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"],
     "comparison": ["a", "b", "difference", "low", "high", "a_only", "b_only", "p", "p_holm", "beyond_chance", "a_best", "b_best"],
-    "items": ["system", "item", "correct", "gold", "generation", "extracted"],
+    "items": ["system", "item", "correct", "chosen", "gold", "generation", "extracted"],
     "jobs": ["job", "state", "parts_done", "parts_total", "seconds"],
 }
 OBJECTS = {

@@ -1,0 +1,238 @@
+"""Choices and generations against lm-evaluation-harness 0.4.13, item by item: its own task definition, its HF model in
+float32. tests/parity/make_harness installs it into .deps/harness.
+
+ROCKET_HARNESS_ITEMS=500 compares so many items of each task (default 30); ROCKET_HARNESS_MODEL=DIR adds a real model, e.g.
+that of make_smollm2."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import LAB, ROOT
+
+HARNESS = Path(os.environ.get("ROCKET_HARNESS", ROOT / ".deps/harness"))
+FORMS = ROOT.parent / "shared" / "data" / "forms"
+GSM8K = ROOT.parent / "shared" / "data" / "gsm8k"
+ITEMS = int(os.environ.get("ROCKET_HARNESS_ITEMS", 30))
+MODEL = os.environ.get("ROCKET_HARNESS_MODEL")
+NEAR_TIE = 1e-5  # in log-likelihood
+
+if not HARNESS.exists():
+    pytest.skip(f"{HARNESS} does not exist; tests/parity/make_harness makes it", allow_module_level=True)
+if not FORMS.exists():
+    pytest.skip(f"{FORMS} does not exist", allow_module_level=True)
+sys.path.append(str(HARNESS))
+os.environ.update(HF_DATASETS_OFFLINE="1", HF_EVALUATE_OFFLINE="1")
+lm_eval = pytest.importorskip("lm_eval")
+
+import torch  # noqa: E402
+from lm_eval.api.task import ConfigurableTask  # noqa: E402
+from lm_eval.models.huggingface import HFLM  # noqa: E402
+from peft import LoraConfig, get_peft_model  # noqa: E402
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: E402
+
+# name: items, shots, and the task as lm-evaluation-harness's own files have it
+CHOICES = {
+    "arc_easy": ("arc_easy.test", "arc_easy.train",
+                 {"doc_to_text": "Question: {{question}}\nAnswer:", "doc_to_target": "{{choices.label.index(answerKey)}}",
+                  "doc_to_choice": "{{choices.text}}"}),
+    "arc_challenge": ("arc_challenge.test", "arc_challenge.train",
+                      {"doc_to_text": "Question: {{question}}\nAnswer:", "doc_to_target": "{{choices.label.index(answerKey)}}",
+                       "doc_to_choice": "{{choices.text}}"}),
+    "openbookqa": ("openbookqa.test", "openbookqa.test",
+                   {"doc_to_text": "question", "doc_to_target": "{{choices.label.index(answerKey.lstrip())}}",
+                    "doc_to_choice": "{{choices.text}}"}),
+    "piqa": ("piqa.validation", "piqa.validation",
+             {"doc_to_text": "Question: {{goal}}\nAnswer:", "doc_to_target": "label", "doc_to_choice": "{{[sol1, sol2]}}"}),
+}
+# Forms of tokenizers, with the tokens that begin and end a text.
+TOKENIZERS = {"llama2_like": ("<s>", "</s>"), "llama3_like": ("<|begin_of_text|>", "</s>"), "mistral_like": ("<s>", "</s>"),
+              "qwen2_like": (None, "<|endoftext|>")}
+
+
+def write_lines(path, source, first, count):
+    """Lines of a file of ../shared, JSONL; fewer where it has fewer."""
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)[first : first + count]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def lab_base(folder):
+    """The lab's base with positions enough for real questions behind five examples."""
+    shutil.copytree(ROOT / LAB / "base", folder / "base")
+    config = json.loads((folder / "base/config.json").read_text())
+    config["max_position_embeddings"] = 4096
+    (folder / "base/config.json").write_text(json.dumps(config))
+    return folder / "base", [ROOT / LAB / "bank/home", ROOT / LAB / "bank/tool"]
+
+
+def random_base(folder, name):
+    """A random Llama with a tokenizer of this form, and an adapter for it."""
+    base, source = folder / "base", ROOT / "tests/data/tokenizers" / name
+    shutil.copytree(source, base)
+    begin, end = TOKENIZERS[name]
+    (base / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": begin, "eos_token": end, "pad_token": end}))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+                                         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=4096,
+                                         initializer_range=0.15, bos_token_id=tokenizer.bos_token_id,
+                                         eos_token_id=tokenizer.eos_token_id))
+    model.save_pretrained(base)
+    adapter = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
+    adapter.save_pretrained(folder / "bank/random")
+    return base, [folder / "bank/random"]
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory):
+    made = {"lab": lab_base(tmp_path_factory.mktemp("lab"))}
+    for name in TOKENIZERS:
+        made[name] = random_base(tmp_path_factory.mktemp(name), name)
+    return made
+
+
+def rocket_items(rocket, folder, base, bank, task, **settings):
+    """What rocket's evaluation of the base says of each item."""
+    config = {
+        "run": str(folder / "run"), "device": "cpu",
+        "base": {"path": str(base)}, "bank": {"adapters": [str(path) for path in bank]},
+        "task": task,
+        "corpus": {"records": [str(LAB / "corpus.jsonl")], "limit": 5}, "encoder": {"path": str(LAB / "encoder")},
+        "experts": {"names": [Path(bank[0]).name]}, "mixture": {"top_k": 1}, "selection": {"policy": "none"},
+        "training": {"epochs": 0}, "evaluation": {"rivals": ["base"]}, **settings}
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(config))  # JSON is YAML
+    rocket("run", path, "--quiet")
+    return [item for item in rocket.table(folder / "run", "items") if item["system"] == "base"]
+
+
+def harness_samples(base, items, shots, fewshot, definition, new_tokens=None):
+    """What lm-evaluation-harness says of each item: its samples in the order of the items."""
+    task = ConfigurableTask(config={
+        "task": "compared", "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"train": str(shots), "test": str(items)}},
+        "fewshot_split": "train", "test_split": "test", "fewshot_config": {"sampler": "first_n"}, "num_fewshot": fewshot,
+        **definition})
+    model = HFLM(pretrained=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval(),
+                 tokenizer=AutoTokenizer.from_pretrained(base), batch_size=8, device="cpu",
+                 **({} if new_tokens is None else {"max_length": 4096}))
+    result = lm_eval.evaluate(lm=model, task_dict={"compared": task}, log_samples=True, bootstrap_iters=0)
+    return sorted(result["samples"]["compared"], key=lambda sample: sample["doc_id"])
+
+
+def norm(logprobs, choices, length):
+    return int(np.argmax(np.array(logprobs) / [length(choice) for choice in choices]))
+
+
+def choices_of(doc):
+    return [doc["sol1"], doc["sol2"]] if "sol1" in doc else doc["choices"]["text"]
+
+
+def is_near_tie(values):
+    best = sorted(values, reverse=True)
+    return best[0] - best[1] < NEAR_TIE * max(1.0, abs(best[0]))
+
+
+def compare_choices(found, samples, measure, what):
+    assert len(found) == len(samples) > 0
+    near, differences, worst = 0, [], 0.0
+    for item, sample in zip(found, samples):
+        expected = [float(response[0][0]) for response in sample["resps"]]
+        choices = choices_of(sample["doc"])
+        worst = max(worst, float(np.abs(np.subtract(item["logprobs"], expected)).max()))
+        by_character = np.array(expected) / [len(choice) for choice in choices]
+        by_byte = np.array(expected) / [len(choice.encode()) for choice in choices]
+        if is_near_tie(expected) or is_near_tie(by_character) or is_near_tie(by_byte):
+            near += 1
+            continue
+        said = (item["chosen"], item["correct"], item["correct_norm"], item["correct_bytes"], item["gold"])
+        theirs = (int(np.argmax(expected)), sample["acc"] == 1, sample["acc_norm"] == 1, sample["acc_bytes"] == 1,
+                  int(sample["target"]))
+        if said != theirs:
+            differences.append((item["item"], said, theirs, item["logprobs"], expected))
+    print(what, "differences:", differences[:5])
+    measure(f"{what}: {len(found)} items, {near} near ties: that differ", len(differences), 0)
+    measure(f"{what}: near ties, share", near / len(found), 0.05)
+    measure(f"{what}: largest difference of a log-likelihood", worst, 2e-3)
+
+
+@pytest.mark.parametrize("fewshot", [0, 5])
+@pytest.mark.parametrize("task", CHOICES)
+@pytest.mark.parametrize("base", ["lab", "real"])
+def test_choices_are_those_of_the_harness(base, task, fewshot, rocket, bases, tmp_path, measure):
+    if base == "real":
+        if not MODEL:
+            pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
+        path, bank = MODEL, [make_adapter(MODEL, tmp_path)]
+    else:
+        path, bank = bases[base]
+    compare_task(task, fewshot, path, bank, rocket, tmp_path, measure, ITEMS, base)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_every_form_of_tokenizer_splits_as_the_harness_does(tokenizer, rocket, bases, tmp_path, measure):
+    path, bank = bases[tokenizer]
+    compare_task("piqa", 1, path, bank, rocket, tmp_path, measure, ITEMS, tokenizer)
+
+
+def compare_task(task, fewshot, path, bank, rocket, folder, measure, count, name):
+    source, shot_source, definition = CHOICES[task]
+    first = 0 if source != shot_source else 10
+    items = write_lines(folder / "items.jsonl", FORMS / f"{source}.jsonl", first, count)
+    shots = write_lines(folder / "shots.jsonl", FORMS / f"{shot_source}.jsonl", 0, 10)
+    found = rocket_items(rocket, folder, path, bank, {
+        "use": f"configs/tasks/{task}.yaml", "evaluation": str(items), "shots": str(shots), "k": 10, "fewshot": fewshot})
+    metrics = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm", "acc_bytes")]
+    samples = harness_samples(path, items, shots, fewshot,
+                              {"output_type": "multiple_choice", "metric_list": metrics, **definition})
+    compare_choices(found, samples, measure, f"{task}, {fewshot} shots, {name}")
+
+
+def make_adapter(base, folder):
+    """A PEFT adapter of random weights: the chain wants a bank."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)).save_pretrained(folder / "bank/one")
+    return folder / "bank/one"
+
+
+GSM8K_TASK = {
+    "output_type": "generate_until", "doc_to_text": "Question: {{question}}\nAnswer:", "doc_to_target": "{{answer}}",
+    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True, "ignore_case": True,
+                     "ignore_punctuation": False, "regexes_to_ignore": [",", "\\$", "(?s).*#### ", "\\.$"]}]}
+GSM8K_FILTERS = {
+    "gsm8k": {"function": "regex", "regex_pattern": "#### (\\-?[0-9\\.\\,]+)"},
+    "gsm8k_flexible": {"function": "regex", "group_select": -1, "regex_pattern": "(-?[$0-9.,]{2,})|(-?[0-9]+)"},
+}
+# The harness's own, and some that a tiny model writes.
+STOPS = ["Question:", "</s>", "<|im_end|>", "\n\n", " the b"]
+
+
+@pytest.mark.parametrize("task", GSM8K_FILTERS)
+@pytest.mark.parametrize("base", ["lab", "real"])
+def test_generations_and_what_is_found_in_them(base, task, rocket, bases, tmp_path, measure):
+    if base == "real" and not MODEL:
+        pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
+    path, bank = bases["lab"] if base == "lab" else (MODEL, [make_adapter(MODEL, tmp_path)])
+    count, new_tokens, stops = (min(ITEMS, 200), 32, STOPS) if base == "lab" else (min(ITEMS, 200), 256, STOPS[:3])
+    items = write_lines(tmp_path / "items.jsonl", GSM8K / "test.jsonl", 0, count)
+    shots = write_lines(tmp_path / "shots.jsonl", GSM8K / "train.jsonl", 0, 5)
+    found = rocket_items(rocket, tmp_path, path, bank, {
+        "use": f"configs/tasks/{task}.yaml", "evaluation": str(items), "shots": str(shots), "k": 5, "stop": stops},
+        scoring={"max_new_tokens": new_tokens})
+    samples = harness_samples(path, items, shots, 5, {
+        **GSM8K_TASK, "generation_kwargs": {"until": list(stops), "do_sample": False, "max_gen_toks": new_tokens},
+        "filter_list": [{"name": "one", "filter": [GSM8K_FILTERS[task], {"function": "take_first"}]}]}, new_tokens)
+    assert len(found) == len(samples) > 0
+    texts = [(item["generation"], sample["resps"][0][0]) for item, sample in zip(found, samples)]
+    print([pair for pair in texts if pair[0] != pair[1]][:3])
+    measure(f"{task}, {base}: generations of {len(texts)} that differ", sum(a != b for a, b in texts), 0)
+    verdicts = [(item["correct"], sample["exact_match"] == 1) for item, sample in zip(found, samples)]
+    measure(f"{task}, {base}: verdicts on {len(verdicts)} that differ", sum(a != b for a, b in verdicts), 0)
+    nothing = [(item["extracted"] is None, sample["filtered_resps"][0] == "[invalid]") for item, sample in zip(found, samples)]
+    measure(f"{task}, {base}: nothing found, of {len(nothing)} that differ", sum(a != b for a, b in nothing), 0)
