@@ -1,5 +1,5 @@
 // How often the intervals of statistics/comparison.h hold the truth, beside others that were tried, and how
-// often its tests find a difference where there is none. bench_statistics [WORLDS]. README.md beside this
+// often its tests find a difference where there is none. bench_statistics [WORLDS [PART]]. README.md beside this
 // file.
 #include <fmt/format.h>
 
@@ -236,7 +236,7 @@ void families(Dice& dice, std::int64_t systems, std::int64_t items, int worlds) 
   std::fflush(stdout);
 }
 
-void measure(int worlds) {
+void all_of_one_run() {
   fmt::print(
       "One run: coverage of nominal 95 % (mean width), exact over all outcomes\n\n"
       "| items | only a, only b right | percentile | BCa | studentised | ours "
@@ -246,6 +246,9 @@ void measure(int worlds) {
     for (const auto& [a, b] :
          {std::pair(0.03, 0.03), {0.04, 0.02}, {0.05, 0.02}, {0.07, 0.02}, {0.15, 0.15}, {0.2, 0.1}})
       one_run(items, a, b);
+}
+
+void all_of_several_runs(int worlds) {
   fmt::print(
       "\nSeveral runs, two systems that are equal on average, {} worlds: coverage (mean width), then how "
       "often a "
@@ -254,21 +257,29 @@ void measure(int worlds) {
       "ours | our p | McNemar, runs pooled |\n|---|---|---|---|---|---|---|---|\n",
       worlds);
   Dice dice(20);
-  for (const double luck : {0.0, 0.6})
-    for (const std::int64_t runs : {2, 3, 5})
-      for (const std::int64_t items : {30, 100, 500}) several_runs(dice, runs, items, luck, worlds);
+  for (const std::int64_t items : {30, 100, 500})
+    for (const double luck : {0.0, 0.6})
+      for (const std::int64_t runs : {2, 3, 5}) several_runs(dice, runs, items, luck, worlds);
+}
+
+void all_families(int worlds) {
   fmt::print(
       "\nEqual systems, one run, {} worlds: share with p < 0.05 of one pair, and of any pair after Holm\n\n"
       "| systems | items | one pair | any pair |\n|---|---|---|---|\n",
-      10 * worlds);
+      worlds);
+  Dice dice(21);
   for (const auto& [systems, items] :
        {std::pair<std::int64_t, std::int64_t>(2, 30), {2, 100}, {2, 500}, {4, 100}, {4, 500}, {9, 500}})
-    families(dice, systems, items, 10 * worlds);
+    families(dice, systems, items, worlds);
 }
 
 }  // namespace
 }  // namespace rocket
 
 int main(int argc, char** argv) {
-  rocket::measure(argc > 1 ? std::atoi(argv[1]) : 500);
+  const int worlds = argc > 1 ? std::atoi(argv[1]) : 500;
+  const std::string part = argc > 2 ? argv[2] : "all";
+  if (part == "all" || part == "one") rocket::all_of_one_run();
+  if (part == "all" || part == "several") rocket::all_of_several_runs(worlds);
+  if (part == "all" || part == "families") rocket::all_families(10 * worlds);
 }
