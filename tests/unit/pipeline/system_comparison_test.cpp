@@ -79,7 +79,7 @@ TEST(ComparisonTable, OfAFileOfAnEarlierVersion) {
   std::vector<std::uint8_t> correct(40);
   std::fill(correct.begin() + 20, correct.end(), 1);
   H5Writer file(root / "evaluate.h5");
-  file.write_strings("system", {"base", "expert"}, {2});
+  file.write_strings("system", std::vector<std::string>{"base", "expert"}, {2});
   file.write("item", std::vector<std::int64_t>(20));
   file.write("correct", correct, {2, 20});
   file.write_strings("generation", std::vector<std::string>(40, "A"), {2, 20});
