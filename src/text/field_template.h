@@ -15,8 +15,8 @@ namespace rocket {
 /// there is none, or it is null.
 const JsonValue* find_field(const JsonValue& object, std::string_view path);
 
-/// The same with "text[0]" written as "text.0" and without "[*]": as find_path and the readers of columns take
-/// it.
+/// The same with "text[0]" written as "text.0" and without "[*]": as find_path and the readers of columns
+/// take it.
 std::string plain_path(std::string_view path);
 
 /// The field as a text: a string, a number as it is written, "true" or "false". Throws data (65)

@@ -81,8 +81,8 @@ TEST_F(ChoicesOfLab, ReadTheirPromptOnce) {
   std::int64_t rows = 0;
   choice_logprobs(
       decoder_, std::span(&question, 1), [&] { return std::make_unique<RowCounter>(rows); }, 8192);
-  // The prompt once, its last token again for each choice but the first, and the choices; and, since the end of
-  // the last layer is computed for the rows alone that are asked for, those of the 7 tokens of choices.
+  // The prompt once, its last token again for each choice but the first, and the choices; and, since the end
+  // of the last layer is computed for the rows alone that are asked for, those of the 7 tokens of choices.
   EXPECT_EQ(rows, static_cast<std::int64_t>(prompt.size()) + 3 + 7 + 7);
 }
 
