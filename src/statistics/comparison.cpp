@@ -123,8 +123,9 @@ std::vector<double> Resamples::best() const {
     const auto equals =
         static_cast<double>(std::ranges::count_if(shares, [&](double x) { return x >= limit; }));
     for (std::size_t s = 0; s < systems_; ++s)
-      if (shares[s] >= limit) best[s] += 1 / equals / static_cast<double>(lean_.size());
+      if (shares[s] >= limit) best[s] += 1 / equals;
   }
+  for (double& share : best) share /= static_cast<double>(lean_.size());
   return best;
 }
 
