@@ -145,7 +145,7 @@ def compare_choices(found, samples, measure, what):
     for item, sample in zip(found, samples):
         expected = [float(response[0][0]) for response in sample["resps"]]
         choices = choices_of(sample["doc"])
-        worst = max(worst, float(np.abs(np.subtract(item["logprobs"], expected)).max()))
+        worst = max(worst, float((np.abs(np.subtract(item["logprobs"], expected)) / np.maximum(1, np.abs(expected))).max()))
         by_character = np.array(expected) / [len(choice) for choice in choices]
         by_byte = np.array(expected) / [len(choice.encode()) for choice in choices]
         if is_near_tie(expected) or is_near_tie(by_character) or is_near_tie(by_byte):
@@ -159,7 +159,7 @@ def compare_choices(found, samples, measure, what):
     print(what, "differences:", differences[:5])
     measure(f"{what}: {len(found)} items, {near} near ties: that differ", len(differences), 0)
     measure(f"{what}: near ties, share", near / len(found), 0.05)
-    measure(f"{what}: largest difference of a log-likelihood", worst, 2e-3)
+    measure(f"{what}: largest relative difference of a log-likelihood", worst, 1e-5)
 
 
 # Every task with and without examples, or half of them: CI has two minutes.
