@@ -105,7 +105,7 @@ struct GpuStoreRows {
 /// The experts of modules that read one input, side by side: expert e has the ranks [first[e], first[e + 1]),
 /// module m the experts [module[m], module[m + 1]). A launch carries it along.
 struct GpuExperts {
-  static constexpr int kMostExperts = 128, kMostModules = 8;
+  static constexpr int kMostExperts = 128, kMostModules = 8, kMostOfModule = 32;
   int modules = 0;
   int module[kMostModules + 1] = {};
   int first[kMostExperts + 1] = {};

@@ -110,17 +110,20 @@ ROCKET_ON_BOTH void nll_row(const GpuNll& a, std::int64_t row, const Block& bloc
   float mine = -INFINITY;
   for (std::int64_t i = block.first; i < a.width; i += block.step) mine = fmaxf(mine, logits[i]);
   const float most = block.most(mine);
-  float of_target = 0, total = 0;  // one thread sees the target
+  float of_target = 0, others = 0;  // one thread sees the target
   for (std::int64_t i = block.first; i < a.width; i += block.step) {
-    total += expf(logits[i] - most);
-    if (i == a.targets[row]) of_target = logits[i];
+    if (i == a.targets[row])
+      of_target = logits[i];
+    else
+      others += expf(logits[i] - most);
   }
-  const float sum = block.sum(total), nll = most + logf(sum) - block.sum(of_target);
-  if (block.first == 0) a.nll[row] = nll;
+  // Apart from the others: a target of nearly all the probability keeps its digits.
+  const float below = block.sum(of_target) - most, rest = block.sum(others), sum = expf(below) + rest;
+  if (block.first == 0) a.nll[row] = log1pf(sum - 1) - below;
   if (a.gradient == nullptr) return;
   T* gradient = static_cast<T*>(a.gradient) + row * a.width;
   for (std::int64_t i = block.first; i < a.width; i += block.step)
-    narrow_into(expf(logits[i] - most) / sum - (i == a.targets[row] ? 1.0f : 0.0f), gradient[i]);
+    narrow_into(i == a.targets[row] ? -rest / sum : expf(logits[i] - most) / sum, gradient[i]);
 }
 
 template <class T, class Block>
@@ -295,39 +298,42 @@ ROCKET_ON_BOTH float gate_gradient(const GpuGateBackward& a, std::int64_t row, i
   return sum * scale;
 }
 
+/// sum of weights[j] * (values[i] - values[j]): a difference from the mean that loses no digits where one
+/// weight is nearly 1.
+ROCKET_ON_BOTH inline float above_mean(const float* weights, const float* values, int count, int i) {
+  float total = 0;
+  for (int j = 0; j < count; ++j) total += weights[j] * (values[i] - values[j]);
+  return total;
+}
+
 /// The gradients of one module's logits for one row.
 template <class T>
 ROCKET_ON_BOTH void gate_backward_module(const GpuGateBackward& a, std::int64_t row, int module) {
-  const int all = a.experts.experts(), first = a.experts.module[module], end = a.experts.module[module + 1],
-            count = end - first;
-  float* dlogits = a.dlogits + row * all;
-  for (int e = first; e < end; ++e) {
-    const float dgate = gate_gradient<T>(a, row, e);
-    if (a.gates != nullptr) dlogits[e] = dgate;
-  }
+  const int all = a.experts.experts(), first = a.experts.module[module],
+            count = a.experts.module[module + 1] - first;
+  float dgates[GpuExperts::kMostOfModule], dp[GpuExperts::kMostOfModule];
+  for (int e = 0; e < count; ++e) dgates[e] = gate_gradient<T>(a, row, first + e);
   if (a.gates == nullptr) return;
-  const float *p = a.p + row * all, *gates = a.gates + row * all;
-  const bool renormalised = a.rule.renormalised(count);
-  float mean_chosen = 0, mean_loss = 0, choices = 0;
-  for (int e = first; e < end && a.choices != nullptr; ++e) choices += static_cast<float>(a.choices[e]);
+  const float *p = a.p + row * all + first, *gates = a.gates + row * all + first;
+  float choices = 0;
+  for (int e = 0; e < count && a.choices != nullptr; ++e) choices += static_cast<float>(a.choices[first + e]);
   const float balance =
       a.balance * static_cast<float>(count) / static_cast<float>(a.rows) / fmaxf(choices, 1);
-  const auto dp = [&](int e) {
-    return a.choices != nullptr ? balance * static_cast<float>(a.choices[e]) : 0.0f;
-  };
-  for (int e = first; e < end; ++e) {
-    mean_chosen += gates[e] * dlogits[e];
-    mean_loss += p[e] * dp(e);
-  }
+  for (int e = 0; e < count; ++e)
+    dp[e] = a.choices != nullptr ? balance * static_cast<float>(a.choices[first + e]) : 0.0f;
   const float z = count > 1 ? a.z * a.log_sum[row * a.experts.modules + module] : 0;
-  for (int e = first; e < end; ++e) {
-    float d =
-        renormalised ? gates[e] * (dlogits[e] - mean_chosen) : gates[e] * dlogits[e] - p[e] * mean_chosen;
-    d += p[e] * (dp(e) - mean_loss);
-    d += z * p[e];
-    dlogits[e] = d;
+  const bool renormalised = a.rule.renormalised(count);
+  for (int e = 0; e < count; ++e) {
+    float d = z * p[e] + p[e] * above_mean(p, dp, count, e);
+    if (renormalised) {  // a softmax over those that are chosen
+      d += gates[e] * above_mean(gates, dgates, count, e);
+    } else {  // the gate is the p of the one that is chosen
+      for (int j = 0; j < count; ++j)
+        d += j == e ? 0 : p[j] * (gates[e] * dgates[e]) - p[e] * (gates[j] * dgates[j]);
+    }
+    a.dlogits[row * all + first + e] = d;
     if (a.dlogits_parts == nullptr) continue;
-    GpuBfloat16* parts = static_cast<GpuBfloat16*>(a.dlogits_parts) + row * 2 * all;
+    GpuBfloat16* parts = static_cast<GpuBfloat16*>(a.dlogits_parts) + row * 2 * all + first;
     narrow_into(d, parts[e]);
     narrow_into(d - widened(parts[e]), parts[all + e]);
   }

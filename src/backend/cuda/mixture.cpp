@@ -12,9 +12,12 @@ namespace {
 
 /// Parameters are float32, and a launch carries the experts along.
 bool steps_know(const MixtureView& layer, const at::Tensor& x_TI) {
-  return steps_take({x_TI}) && layer.a_RI.scalar_type() == at::kFloat &&
-         layer.columns.experts() <= GpuExperts::kMostExperts &&
-         layer.columns.module_count() <= GpuExperts::kMostModules;
+  const ExpertColumns& columns = layer.columns;
+  bool few =
+      columns.experts() <= GpuExperts::kMostExperts && columns.module_count() <= GpuExperts::kMostModules;
+  for (std::int64_t m = 0; m < columns.module_count(); ++m)
+    few = few && columns.experts_of(m) <= GpuExperts::kMostOfModule;
+  return few && steps_take({x_TI}) && layer.a_RI.scalar_type() == at::kFloat;
 }
 
 GpuExperts gpu_experts(const ExpertColumns& columns) {
