@@ -23,6 +23,21 @@ fs::path write_copy(const fs::path& original, const std::string& text, const fs:
   return copy;
 }
 
+/// A configuration as its copy holds it: the file that task.use names is copied into `folder`, too.
+std::string text_of_copy(const fs::path& config, const fs::path& folder) {
+  const YAML::Node root = parse_yaml_file(config);
+  const YAML::Node use =
+      root.IsMap() && root["task"] && root["task"].IsMap() ? root["task"]["use"] : YAML::Node();
+  if (!use || !use.IsScalar()) return read_file(config);
+  const fs::path used = expand_variables(use.Scalar()).text;
+  const fs::path copy = write_copy(used, read_file(used), folder);
+  YAML::Node changed = YAML::Clone(root);
+  changed["task"]["use"] = escape_variables(copy.string());
+  std::string text = fmt::format("# A copy of {}, whose task is a copy as well.\n", config.string());
+  for (const auto& pair : changed) text += fmt::format("{}: {}\n", pair.first.Scalar(), to_flow(pair.second));
+  return text;
+}
+
 bool same_points(const Sweep& a, const Sweep& b) {
   return std::ranges::equal(a.points, b.points, {}, &SweepPoint::name, &SweepPoint::name);
 }
@@ -33,7 +48,7 @@ fs::path snapshot_sweep(const fs::path& file, const fs::path& folder) {
   const Sweep sweep = load_sweep(file);
   parse_yaml_file(sweep.config);  // says what is wrong with it
   make_folders(folder);
-  const fs::path config = write_copy(sweep.config, read_file(sweep.config), folder);
+  const fs::path config = write_copy(sweep.config, text_of_copy(sweep.config, folder), folder);
   std::string text = fmt::format("# A copy of {}, whose configuration is a copy as well.\n", file.string());
   for (const auto& pair : parse_yaml_file(file)) {
     const std::string key = pair.first.Scalar();

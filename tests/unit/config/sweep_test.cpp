@@ -163,6 +163,19 @@ TEST_F(SweepTest, ASnapshotDoesNotChangeWithItsOriginals) {
   EXPECT_NE(snapshot_sweep(folder_ / "s.yaml", folder_ / "a folder"), copy);
 }
 
+TEST_F(SweepTest, ASnapshotHoldsTheTaskThatItsConfigurationUses) {
+  const std::string task = write("task.yaml", "name: one\nprompt: \"{question}?\"\ndelimiter: \": #\"\n");
+  load("grid: {seed: [0]}\n");
+  write("base.yaml", fmt::format("run: unused\ntask: {{use: '{}', k: 7}}\nseed: 3\n", task));
+  const Sweep after = load_sweep(snapshot_sweep(folder_ / "s.yaml", folder_ / "a folder"));
+  write("task.yaml", "name: another\n");
+  const RunConfig point = load_point(after, after.points[0]);
+  EXPECT_EQ(point.task.name, "one");
+  EXPECT_EQ(point.task.prompt, "{question}?");
+  EXPECT_EQ(point.task.delimiter, ": #");
+  EXPECT_EQ(point.task.k, 7);
+}
+
 TEST_F(SweepTest, ASnapshotOfNothingIsRefused) {
   const std::string sweep = write("s.yaml", "config: nowhere.yaml\nruns: out\ngrid: {seed: [0]}\n");
   EXPECT_THROW(snapshot_sweep(sweep, folder_ / "copies"), Error);
