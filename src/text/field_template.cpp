@@ -13,7 +13,7 @@ namespace {
 
 using Kind = JsonValue::Kind;
 
-std::string keys_of(const JsonValue& object) {
+std::string names_of_fields(const JsonValue& object) {
   return object.keys.empty() ? "none" : fmt::format("{}", fmt::join(object.keys, ", "));
 }
 
@@ -57,7 +57,7 @@ const JsonValue* find_field(const JsonValue& object, std::string_view path) {
 std::string field_text(const JsonValue& object, std::string_view path, std::string_view place,
                        std::string_view setting) {
   const JsonValue* found = find_field(object, path);
-  if (!found) fail_data("{}: {}: no field '{}'; there are: {}", place, setting, path, keys_of(object));
+  if (!found) fail_data("{}: {}: no field '{}'; there are: {}", place, setting, path, names_of_fields(object));
   if (found->kind == Kind::array || found->kind == Kind::object)
     fail_data("{}: {}: field '{}': expected a string, a number or a boolean, got {}", place, setting, path,
               name_of(found->kind));

@@ -31,7 +31,7 @@ std::optional<std::size_t> place_of(const std::vector<std::string>& texts, std::
   return static_cast<std::size_t>(found - texts.begin());
 }
 
-std::string quoted(const std::vector<std::string>& texts) {
+std::string in_quotes(const std::vector<std::string>& texts) {
   return fmt::format("'{}'", fmt::join(texts, "', '"));
 }
 
@@ -138,7 +138,7 @@ std::size_t TaskForm::right_choice(const JsonValue& object, const std::vector<st
       fail_data("{}: task.labels: {} labels for {} choices", place, labels.size(), choices.size());
     auto found = place_of(labels, gold);
     if (!found) found = place_of(labels, fold_white_space(gold));
-    if (!found) fail_data("{}: task.gold: '{}' is none of the labels {}", place, gold, quoted(labels));
+    if (!found) fail_data("{}: task.gold: '{}' is none of the labels {}", place, gold, in_quotes(labels));
     return *found;
   }
   const Kind kind = find_field(object, *fields_.gold)->kind;
@@ -161,7 +161,7 @@ std::size_t TaskForm::right_choice(const JsonValue& object, const std::vector<st
   if (text) return *text;
   if (is_index) return *index;
   fail_data("{}: task.gold: '{}' is neither an index from 0 nor one of the choices {}", place, gold,
-            quoted(choices));
+            in_quotes(choices));
 }
 
 }  // namespace rocket
