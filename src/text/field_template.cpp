@@ -57,7 +57,8 @@ const JsonValue* find_field(const JsonValue& object, std::string_view path) {
 std::string field_text(const JsonValue& object, std::string_view path, std::string_view place,
                        std::string_view setting) {
   const JsonValue* found = find_field(object, path);
-  if (!found) fail_data("{}: {}: no field '{}'; there are: {}", place, setting, path, names_of_fields(object));
+  if (!found)
+    fail_data("{}: {}: no field '{}'; there are: {}", place, setting, path, names_of_fields(object));
   if (found->kind == Kind::array || found->kind == Kind::object)
     fail_data("{}: {}: field '{}': expected a string, a number or a boolean, got {}", place, setting, path,
               name_of(found->kind));

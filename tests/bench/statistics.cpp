@@ -1,6 +1,6 @@
 // How often the intervals of statistics/comparison.h hold the truth, beside others that were tried, and how
-// often its tests find a difference where there is none. bench_statistics [WORLDS [PART]]. README.md beside this
-// file.
+// often its tests find a difference where there is none. bench_statistics [WORLDS [PART]]. README.md beside
+// this file.
 #include <fmt/format.h>
 
 #include <algorithm>
