@@ -42,7 +42,7 @@ struct Findings {
   std::string sandbox;  // of a code task
   std::int64_t base_parameters = 0, encoder_parameters = 0;
   at::Device device{at::kCPU};
-  std::int64_t cache_bytes = 0;  // keys and values at most
+  std::int64_t cache_bytes = 0;  // keys and values of the largest batch
   DecoderConfig base;
   std::vector<AdapterFacts> bank;
   std::string turns_left_out;  // of the corpus' chats
@@ -258,12 +258,13 @@ std::string about_bank(const Session& session, const Findings& f) {
 /// Bytes of the base and of the keys and values of a full batch.
 std::string about_base(const Session& session, const Findings& f) {
   const RunConfig& config = session.config;
-  return fmt::format("base: {} parameters, {} as {}; keys and values at most {}; device: {}; ranks: {}\n",
+  return fmt::format("base: {} parameters, {} as {}; keys and values of a batch: {}; device: {}; ranks: {}\n",
                      f.base_parameters, size_text(base_bytes(config, f)), config.base.dtype,
                      size_text(f.cache_bytes), f.device.str(), session.comm.size());
 }
 
-/// What a training step takes on each rank's device, with the largest adapters of the bank as experts.
+/// What a training step takes on each rank's device, with the largest adapters of the bank as experts. An
+/// estimate: logits, routers and what an allocator rounds up are not in it, up to 8 % on the emulated device.
 std::string about_training(const RunConfig& config, const Findings& f) {
   std::int64_t largest = 0;
   for (const AdapterFacts& adapter : f.bank) largest = std::max(largest, adapter.bytes);
@@ -278,7 +279,7 @@ std::string about_training(const RunConfig& config, const Findings& f) {
   const bool recompute = config.training.recompute == "layer";
   const TrainingMemory memory = memory_with(recompute);
   std::string text = fmt::format(
-      "training: at most {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch {}",
+      "training: about {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch {}",
       size_text(memory.all()), size_text(memory.base), size_text(memory.mixture),
       config.training.micro_batch_tokens, size_text(memory.activations));
   if (!recompute)
