@@ -119,7 +119,7 @@ ROCKET_ON_BOTH void nll_row(const GpuNll& a, std::int64_t row, const Block& bloc
   }
   // Apart from the others: a target of nearly all the probability keeps its digits.
   const float below = block.sum(of_target) - most, rest = block.sum(others), sum = expf(below) + rest;
-  if (block.first == 0) a.nll[row] = log1pf(sum - 1) - below;
+  if (block.first == 0) a.nll[row] = log1pf(expm1f(below) + rest) - below;
   if (a.gradient == nullptr) return;
   T* gradient = static_cast<T*>(a.gradient) + row * a.width;
   for (std::int64_t i = block.first; i < a.width; i += block.step)
