@@ -1,31 +1,26 @@
 // The expert and its rivals on the evaluation items.
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <span>
 
-#include "adapters/bank_delta.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "jobs.h"
-#include "moe/mixture_delta.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
+#include "scoring/choices.h"
+#include "scoring/system_scorer.h"
 
 namespace rocket {
 
 namespace {
 
-constexpr std::int64_t items_per_unit = 50;
+/// Of all systems together: enough for full batches, few enough for the units to go round many ranks.
+constexpr std::int64_t answers_per_unit = 64;
 
-/// What is evaluated: the base, one adapter (of the bank or merged), or the trained mixture.
-struct System {
-  std::string name;
-  std::shared_ptr<const LoraAdapter> adapter;  // null: the base, or the mixture
-  const Mixture* mixture = nullptr;
-};
+using Answers = std::vector<std::vector<SystemAnswer>>;  // [system][question]
 
 class Contest {
  public:
@@ -38,17 +33,17 @@ class Contest {
         mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
         generate_(text_.generate_options(config_)) {
     for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
-    systems_.push_back({"expert", nullptr, &mixture_});
+    add("expert", {nullptr, &mixture_});
   }
 
-  std::int64_t units() const { return static_cast<std::int64_t>(systems_.size()) * item_blocks(); }
-  std::int64_t system_of(std::int64_t unit) const { return unit / item_blocks(); }
-  std::int64_t first_item(std::int64_t unit) const { return unit % item_blocks() * items_per_unit; }
+  std::int64_t units() const { return (items() + items_per_unit() - 1) / items_per_unit(); }
+  std::int64_t first_item(std::int64_t unit) const { return unit * items_per_unit(); }
   std::int64_t items_of(std::int64_t unit) const {
-    return std::min(items_per_unit, items() - first_item(unit));
+    return std::min(items_per_unit(), items() - first_item(unit));
   }
   std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
   const std::vector<Question>& questions() const { return items_; }
+  std::int64_t system_count() const { return static_cast<std::int64_t>(systems_.size()); }
   bool ranks_choices() const { return reader_.ranks_choices(); }
   /// How many answers an item offers; 0: not known.
   std::int64_t offered(const Question& item) const {
@@ -56,20 +51,21 @@ class Contest {
     return reader_.offered(item.record.instruction + "\n" + item.record.input, item.gold);
   }
   std::int64_t most_choices() const;
-  const std::vector<System>& systems() const { return systems_; }
+  const std::vector<std::string>& names() const { return names_; }
   void compute(std::int64_t unit, H5Writer& part) const;
 
  private:
-  std::int64_t item_blocks() const { return (items() + items_per_unit - 1) / items_per_unit; }
-  void add_rival(const Session& session, const std::string& rival);
+  std::int64_t items_per_unit() const { return (answers_per_unit + system_count() - 1) / system_count(); }
+  void add(const std::string& name, ModelSystem system);
   void add_adapter(const std::string& system, const std::string& name);
-  std::unique_ptr<LinearDelta> delta(const System& system, std::int64_t rows) const;
+  void add_rival(const Session& session, const std::string& rival);
   std::span<const Question> questions_of(std::int64_t unit) const {
     return std::span(items_).subspan(first_item(unit), items_of(unit));
   }
-  void generate_answers(const System& system, std::span<const Question> questions, H5Writer& part) const;
-  void rank_choices(const System& system, std::span<const Question> questions, H5Writer& part) const;
-  void check_logprobs(const System& system, const Question& question,
+  std::vector<QuestionTokens> tokens_of(std::span<const Question> questions) const;
+  void write_generations(std::span<const Question> questions, const Answers& answers, H5Writer& part) const;
+  void write_choices(std::span<const Question> questions, const Answers& answers, H5Writer& part) const;
+  void check_logprobs(const std::string& system, const Question& question,
                       const std::vector<double>& logprobs) const;
 
   const RunConfig& config_;
@@ -79,19 +75,24 @@ class Contest {
   Decoder decoder_;
   Mixture mixture_;
   GenerateOptions generate_;
-  std::vector<System> systems_;
+  std::vector<std::string> names_;
+  std::vector<ModelSystem> systems_;
 };
 
+void Contest::add(const std::string& name, ModelSystem system) {
+  names_.push_back(name);
+  systems_.push_back(std::move(system));
+}
+
 void Contest::add_adapter(const std::string& system, const std::string& name) {
-  systems_.push_back(
-      {system, std::make_shared<LoraAdapter>(adapter_of_bank(config_, name, decoder_.modules(),
+  add(system, {std::make_shared<LoraAdapter>(adapter_of_bank(config_, name, decoder_.modules(),
                                                              compute_type(config_), decoder_.device()))});
 }
 
 void Contest::add_rival(const Session& session, const std::string& rival) {
   const std::vector<std::string> chosen = read_expert_choice(session.run).experts;
   if (rival == "base") {
-    systems_.push_back({rival, nullptr});
+    add(rival, {});
   } else if (rival == "best_single") {
     add_adapter(rival, best_single(read_scores(session.run).bank));
   } else if (rival == "uniform_merge") {
@@ -101,17 +102,12 @@ void Contest::add_rival(const Session& session, const std::string& rival) {
       experts.push_back(untrained.expert(static_cast<std::int64_t>(i)));
     LoraAdapter merge = uniform_merge(experts, rival);
     merge.convert(compute_type(config_));
-    systems_.push_back({rival, std::make_shared<LoraAdapter>(std::move(merge))});
+    add(rival, {std::make_shared<LoraAdapter>(std::move(merge))});
   } else if (rival == "each_expert") {
     for (const std::string& name : chosen) add_adapter("expert:" + name, name);
   } else {
     fail_internal("no rival is called '{}'", rival);
   }
-}
-
-std::unique_ptr<LinearDelta> Contest::delta(const System& system, std::int64_t rows) const {
-  if (system.mixture) return std::make_unique<MixtureDelta>(*system.mixture);
-  return std::make_unique<BankDelta>(std::vector(rows, system.adapter));
 }
 
 std::int64_t Contest::most_choices() const {
@@ -120,27 +116,48 @@ std::int64_t Contest::most_choices() const {
   return most;
 }
 
-void Contest::compute(std::int64_t unit, H5Writer& part) const {
-  const System& system = systems_[system_of(unit)];
-  if (ranks_choices())
-    rank_choices(system, questions_of(unit), part);
-  else
-    generate_answers(system, questions_of(unit), part);
+std::vector<QuestionTokens> Contest::tokens_of(std::span<const Question> questions) const {
+  std::vector<QuestionTokens> tokens;
+  for (const Question& question : questions) {
+    if (ranks_choices())
+      tokens.push_back({{}, text_.choices(question.record)});
+    else
+      tokens.push_back({text_.prompt(question.record), {}});
+  }
+  return tokens;
 }
 
-void Contest::generate_answers(const System& system, std::span<const Question> questions,
-                               H5Writer& part) const {
-  const auto count = static_cast<std::int64_t>(questions.size());
-  std::vector<std::vector<TokenId>> prompts;
-  std::vector<const Question*> asked;
-  for (const Question& question : questions) {
-    prompts.push_back(text_.prompt(question.record));
-    asked.push_back(&question);
+/// A part holds tables [systems, items of the unit].
+void Contest::compute(std::int64_t unit, H5Writer& part) const {
+  const std::span<const Question> questions = questions_of(unit);
+  const Answers answers = answer_block(decoder_, systems_, tokens_of(questions), generate_);
+  const Shape all = {system_count(), static_cast<std::int64_t>(questions.size())};
+  std::vector<std::int64_t> tokens;
+  std::vector<double> seconds;
+  for (const auto& of_system : answers) {
+    for (const SystemAnswer& answer : of_system) {
+      tokens.push_back(answer.tokens);
+      seconds.push_back(answer.seconds);
+    }
   }
+  part.write("tokens", tokens, all);
+  part.write("seconds", seconds, all);
+  if (ranks_choices())
+    write_choices(questions, answers, part);
+  else
+    write_generations(questions, answers, part);
+}
+
+void Contest::write_generations(std::span<const Question> questions, const Answers& answers,
+                                H5Writer& part) const {
+  std::vector<const Question*> asked;
   std::vector<std::string> generations;
-  for (const auto& ids : generate(
-           decoder_, prompts, [&] { return delta(system, count); }, generate_))
-    generations.push_back(text_.generation(ids));
+  for (const auto& of_system : answers) {
+    for (std::size_t i = 0; i < of_system.size(); ++i) {
+      asked.push_back(&questions[i]);
+      generations.push_back(text_.generation(of_system[i].generated));
+    }
+  }
   const Judgement judgement = judge(reader_, asked, generations);
   std::vector<std::uint8_t> found;
   std::vector<std::string> extracted;
@@ -148,51 +165,49 @@ void Contest::generate_answers(const System& system, std::span<const Question> q
     found.push_back(answer.has_value());
     extracted.push_back(answer.value_or(""));
   }
-  part.write("correct", judgement.correct);
-  part.write("found", found);
-  part.write_strings("extracted", extracted, {count});
-  part.write_strings("generation", generations, {count});
+  const Shape all = {system_count(), static_cast<std::int64_t>(questions.size())};
+  part.write("correct", judgement.correct, all);
+  part.write("found", found, all);
+  part.write_strings("extracted", extracted, all);
+  part.write_strings("generation", generations, all);
 }
 
 /// As `score` checks the nll of shots.
-void Contest::check_logprobs(const System& system, const Question& question,
+void Contest::check_logprobs(const std::string& system, const Question& question,
                              const std::vector<double>& logprobs) const {
   for (const double logprob : logprobs) {
     if (!std::isfinite(logprob))
       fail_data("{}: the log-likelihood of a choice under {} is {}: activations overflow in {}",
-                place(question.record), system.name, logprob, config_.base.dtype);
+                place(question.record), system, logprob, config_.base.dtype);
   }
 }
 
-void Contest::rank_choices(const System& system, std::span<const Question> questions, H5Writer& part) const {
-  std::vector<ChoiceTokens> tokens;
-  std::int64_t sequences = 0;
-  for (const Question& question : questions) {
-    tokens.push_back(text_.choices(question.record));
-    sequences += static_cast<std::int64_t>(question.record.choices.size());
-  }
-  const auto logprobs = choice_logprobs(
-      decoder_, tokens, [&] { return delta(system, sequences); }, config_.scoring.batch_tokens);
+void Contest::write_choices(std::span<const Question> questions, const Answers& answers,
+                            H5Writer& part) const {
   std::vector<std::int64_t> chosen;
   std::vector<std::uint8_t> correct, correct_norm, correct_bytes;
   std::vector<double> table;
   const std::int64_t width = most_choices();
-  for (std::size_t i = 0; i < questions.size(); ++i) {
-    check_logprobs(system, questions[i], logprobs[i]);
-    const auto right = static_cast<std::int64_t>(*questions[i].record.right_choice);
-    const Preference preference = prefer(logprobs[i], questions[i].record.choices);
-    chosen.push_back(preference.by_sum);
-    correct.push_back(preference.by_sum == right);
-    correct_norm.push_back(preference.by_character == right);
-    correct_bytes.push_back(preference.by_byte == right);
-    table.insert(table.end(), logprobs[i].begin(), logprobs[i].end());
-    table.resize((i + 1) * static_cast<std::size_t>(width), std::nan(""));
+  for (std::size_t s = 0; s < answers.size(); ++s) {
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      const std::vector<double>& logprobs = answers[s][i].logprobs;
+      check_logprobs(names_[s], questions[i], logprobs);
+      const auto right = static_cast<std::int64_t>(*questions[i].record.right_choice);
+      const Preference preference = prefer(logprobs, questions[i].record.choices);
+      chosen.push_back(preference.by_sum);
+      correct.push_back(preference.by_sum == right);
+      correct_norm.push_back(preference.by_character == right);
+      correct_bytes.push_back(preference.by_byte == right);
+      table.insert(table.end(), logprobs.begin(), logprobs.end());
+      table.resize(chosen.size() * static_cast<std::size_t>(width), std::nan(""));
+    }
   }
-  part.write("correct", correct);
-  part.write("correct_norm", correct_norm);
-  part.write("correct_bytes", correct_bytes);
-  part.write("chosen", chosen);
-  part.write("logprob", table, {static_cast<std::int64_t>(questions.size()), width});
+  const Shape all = {system_count(), static_cast<std::int64_t>(questions.size())};
+  part.write("correct", correct, all);
+  part.write("correct_norm", correct_norm, all);
+  part.write("correct_bytes", correct_bytes, all);
+  part.write("chosen", chosen, all);
+  part.write("logprob", table, {all[0], all[1], width});
 }
 
 /// Root only.
@@ -204,68 +219,101 @@ void say_what_is_evaluated(const RunConfig& config, const Contest& contest) {
     log::info("evaluate: {}", note);
 }
 
-/// The values of a dataset of all parts, which follow each other in it.
+/// A dataset of evaluate.h5 of shape [systems, items, ...], put together from those of the parts.
 template <class T>
-std::vector<T> gathered(const JobContext& context, const Contest& contest, const std::string& name,
-                        const Shape& row = {}) {
-  std::vector<T> all;
-  for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
-    Shape shape = {contest.items_of(unit)};
-    shape.insert(shape.end(), row.begin(), row.end());
-    const std::vector<T> more = open_part(context, unit).read<T>(name, shape);
-    all.insert(all.end(), more.begin(), more.end());
+class ItemTable {
+ public:
+  /// `row`: the shape behind systems and items.
+  ItemTable(std::string name, const Contest& contest, Shape row = {})
+      : name_(std::move(name)), contest_(contest), row_(std::move(row)) {
+    for (const std::int64_t size : row_) width_ *= size;
+    values_.resize(static_cast<std::size_t>(contest.system_count() * contest.items() * width_));
   }
-  return all;
+
+  void take(const H5Reader& part, std::int64_t unit) {
+    std::vector<T> values = read(part, unit);
+    const std::int64_t count = contest_.items_of(unit) * width_;
+    for (std::int64_t s = 0; s < contest_.system_count(); ++s) {
+      const std::int64_t first = (s * contest_.items() + contest_.first_item(unit)) * width_;
+      std::move(values.begin() + s * count, values.begin() + (s + 1) * count, values_.begin() + first);
+    }
+  }
+
+  void write(H5Writer& out) const {
+    if constexpr (std::is_same_v<T, std::string>)
+      out.write_strings(name_, values_, shape(contest_.items()));
+    else
+      out.write(name_, values_, shape(contest_.items()));
+  }
+
+ private:
+  Shape shape(std::int64_t items) const {
+    Shape shape = {contest_.system_count(), items};
+    shape.insert(shape.end(), row_.begin(), row_.end());
+    return shape;
+  }
+  std::vector<T> read(const H5Reader& part, std::int64_t unit) const {
+    if constexpr (std::is_same_v<T, std::string>)
+      return part.read_strings(name_, shape(contest_.items_of(unit)));
+    else
+      return part.read<T>(name_, shape(contest_.items_of(unit)));
+  }
+
+  std::string name_;
+  const Contest& contest_;
+  Shape row_;
+  std::int64_t width_ = 1;
+  std::vector<T> values_;
+};
+
+/// Each part is opened once.
+template <class... Tables>
+void gather_tables(const JobContext& context, const Contest& contest, H5Writer& out, Tables... tables) {
+  for (std::int64_t unit = 0; unit < contest.units(); ++unit) {
+    const H5Reader part = open_part(context, unit);
+    (tables.take(part, unit), ...);
+  }
+  (tables.write(out), ...);
 }
 
-std::vector<std::string> gathered_strings(const JobContext& context, const Contest& contest,
-                                          const std::string& name) {
-  std::vector<std::string> all;
-  for (std::int64_t unit = 0; unit < contest.units(); ++unit)
-    std::ranges::move(open_part(context, unit).read_strings(name), std::back_inserter(all));
-  return all;
-}
-
-void gather_generations(const JobContext& context, const Contest& contest, const Shape& all, H5Writer& out) {
-  out.write("found", gathered<std::uint8_t>(context, contest, "found"), all);
-  out.write_strings("extracted", gathered_strings(context, contest, "extracted"), all);
-  out.write_strings("generation", gathered_strings(context, contest, "generation"), all);
-}
-
-void gather_choices(const JobContext& context, const Contest& contest, const Shape& all, H5Writer& out) {
-  std::vector<std::int64_t> right;
-  for (const Question& item : contest.questions())
-    right.push_back(static_cast<std::int64_t>(*item.record.right_choice));
-  const std::int64_t choices = contest.most_choices();
-  out.write("right_choice", right);
-  out.write("chosen", gathered<std::int64_t>(context, contest, "chosen"), all);
-  out.write("correct_norm", gathered<std::uint8_t>(context, contest, "correct_norm"), all);
-  out.write("correct_bytes", gathered<std::uint8_t>(context, contest, "correct_bytes"), all);
-  out.write("logprob", gathered<double>(context, contest, "logprob", {choices}), {all[0], all[1], choices});
-}
-
-/// Root only. evaluate.h5 from the parts.
-void gather(const JobContext& context, const Contest& contest) {
-  std::vector<std::string> names, golds;
-  std::vector<std::int64_t> numbers, offered;
-  for (const System& system : contest.systems()) names.push_back(system.name);
+void write_items(const Contest& contest, H5Writer& out) {
+  std::vector<std::string> golds;
+  std::vector<std::int64_t> numbers, offered, right;
   for (const Question& item : contest.questions()) {
     numbers.push_back(static_cast<std::int64_t>(numbers.size()));
     golds.push_back(item.gold);
     offered.push_back(contest.offered(item));
+    if (contest.ranks_choices()) right.push_back(static_cast<std::int64_t>(*item.record.right_choice));
   }
-  const Shape all = {static_cast<std::int64_t>(names.size()), contest.items()};
-  H5Writer out(context.session.run.file("evaluate.h5"));
-  out.write_strings("system", names, {all[0]});
+  out.write_strings("system", contest.names(), {contest.system_count()});
   out.write("item", numbers);
-  out.write_strings("gold", golds, {all[1]});
+  out.write_strings("gold", golds, {contest.items()});
   out.write("answers_offered", offered);
-  out.write("correct", gathered<std::uint8_t>(context, contest, "correct"), all);
+  if (contest.ranks_choices()) out.write("right_choice", right);
+}
+
+/// Root only. The results from the parts.
+void gather(const JobContext& context, const Contest& contest) {
+  H5Writer out(context.session.run.file("evaluate.h5"));
+  write_items(contest, out);
+  using Flags = ItemTable<std::uint8_t>;
+  using Numbers = ItemTable<double>;
+  using Integers = ItemTable<std::int64_t>;
+  using Texts = ItemTable<std::string>;
+  const Flags correct("correct", contest);
+  const Integers tokens("tokens", contest);
   if (contest.ranks_choices())
-    gather_choices(context, contest, all, out);
+    gather_tables(context, contest, out, correct, tokens, Integers("chosen", contest),
+                  Flags("correct_norm", contest), Flags("correct_bytes", contest),
+                  Numbers("logprob", contest, {contest.most_choices()}));
   else
-    gather_generations(context, contest, all, out);
+    gather_tables(context, contest, out, correct, tokens, Flags("found", contest),
+                  Texts("extracted", contest), Texts("generation", contest));
   out.commit();
+  // Times are no function of the inputs, as all in evaluate.h5 is.
+  H5Writer times(context.session.run.file("evaluate_seconds.h5"));
+  gather_tables(context, contest, times, Numbers("seconds", contest));
+  times.commit();
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "pipeline/results.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
+#include "scoring/choices.h"
 #include "selection/heavy_shots.h"
 
 namespace rocket {

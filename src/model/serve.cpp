@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <numeric>
 #include <unordered_set>
@@ -161,6 +162,7 @@ class Worker {
   }
 
   void forward() {
+    const auto start = std::chrono::steady_clock::now();
     const bool only_steps = std::ranges::all_of(active_, &Sequence::read);
     const MarkedWork mark(only_steps ? "step" : "read");
     const PackedRows rows = fresh_rows_of_all();
@@ -178,6 +180,16 @@ class Worker {
     if (!questions.continued.empty())
       answers.push_back(decoder_.best(chosen(questions.continued)).to(at::kDouble));
     take(answers.empty() ? at::empty({0}, at::kDouble) : at::cat(answers).cpu(), questions.scored.size());
+    share_time(rows, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+
+  /// The time of a forward, shared by its rows.
+  void share_time(const PackedRows& rows, double seconds) {
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+      const auto own = static_cast<double>(rows.starts[i + 1] - rows.starts[i]);
+      answers_[static_cast<std::size_t>(active_[i].request)].seconds +=
+          seconds * own / static_cast<double>(rows.tokens());
+    }
   }
 
   PackedRows fresh_rows_of_all() const {
@@ -321,6 +333,8 @@ std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> reque
     Worker(decoder, delta.get(), options, threads, requests, answers)
         .run(cuts[static_cast<std::size_t>(w)], cuts[static_cast<std::size_t>(w) + 1]);
   });
+  // The workers' times ran side by side.
+  for (Answer& answer : answers) answer.seconds /= static_cast<double>(workers);
   return answers;
 }
 

@@ -23,6 +23,7 @@ struct Request {
 struct Answer {
   double nll = 0;                  // mean over the scored ids, natural log
   std::vector<TokenId> generated;  // without the stopping id; lowest id on a tie
+  double seconds = 0;              // its rows' share of the time of all forwards; these add up to that time
 };
 
 /// Whether a generation is over with these ids, which stay in it. Called from several threads at once.
@@ -38,9 +39,10 @@ struct ServeOptions {
 /// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.
 using MakeDelta = std::function<std::unique_ptr<LinearDelta>()>;
 
-/// An answer a request; in float32 on the CPU its bits are a function of the request and its delta alone. A
-/// text that reaches the model's max_positions ends there. Requests of one delta should follow each other.
-/// The workers of a small model run side by side on the threads. Throws data (65) for a request without ids.
+/// An answer a request; in float32 on the CPU its bits (but for the seconds) are a function of the request
+/// and its delta alone. A text that reaches the model's max_positions ends there. Requests of one delta
+/// should follow each other. The workers of a small model run side by side on the threads. Throws data (65)
+/// for a request without ids.
 std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests,
                           const MakeDelta& make_delta, const ServeOptions& options);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -193,6 +194,7 @@ StoredEvaluation read_evaluation_result(const RunDirectory& run) {
   result.correct = file.read<std::uint8_t>("correct", {systems, result.items});
   const bool of_choices = file.has("chosen");
   if (!of_choices) result.generations = file.read_strings("generation");
+  if (file.has("tokens")) result.tokens = file.read<std::int64_t>("tokens", {systems, result.items});
   if (!file.has("gold")) return result;
   result.golds = file.read_strings("gold");
   result.offered = file.read<std::int64_t>("answers_offered", {result.items});
@@ -205,6 +207,17 @@ StoredEvaluation read_evaluation_result(const RunDirectory& run) {
   for (std::size_t i = 0; i < found.size(); ++i)
     result.extracted.push_back(found[i] ? std::optional(extracted.at(i)) : std::nullopt);
   return result;
+}
+
+std::vector<double> read_evaluation_seconds(const RunDirectory& run, const StoredEvaluation& result) {
+  return open_result(run, "evaluate_seconds.h5")
+      .read<double>("seconds", {static_cast<std::int64_t>(result.systems.size()), result.items});
+}
+
+std::optional<std::int64_t> StoredEvaluation::tokens_of(std::size_t system) const {
+  if (tokens.empty()) return std::nullopt;
+  const auto begin = tokens.begin() + static_cast<std::ptrdiff_t>(system) * items;
+  return std::accumulate(begin, begin + items, std::int64_t{0});
 }
 
 std::int64_t StoredEvaluation::correct_of(std::size_t system) const {

@@ -58,11 +58,15 @@ struct StoredEvaluation {
   std::vector<std::string> generations;  // [S, I]; empty where there are choices
   std::optional<StoredChoices> choices;
   /// Empty in a file that an earlier version wrote.
+  std::vector<std::int64_t> tokens;  // [S, I] the prompt once, and what is generated or all choices
+  /// Empty in a file that an earlier version wrote.
   std::vector<std::string> golds;                     // [I]
   std::vector<std::int64_t> offered;                  // [I] answers to choose from; 0: not known
   std::vector<std::optional<std::string>> extracted;  // [S, I]; nullopt: nothing was found
 
   std::int64_t correct_of(std::size_t system) const;
+  /// Of all items; nullopt in a file of an earlier version.
+  std::optional<std::int64_t> tokens_of(std::size_t system) const;
   double accuracy(std::size_t system) const;
   /// Binomial, of the accuracy.
   double standard_error(std::size_t system) const;
@@ -71,6 +75,9 @@ struct StoredEvaluation {
   std::optional<std::int64_t> nothing_found(std::size_t system) const;
 };
 StoredEvaluation read_evaluation_result(const RunDirectory& run);
+
+/// evaluate_seconds.h5 [S, I]: the share of each answer in the time of the batches that it was part of.
+std::vector<double> read_evaluation_seconds(const RunDirectory& run, const StoredEvaluation& result);
 
 /// An adapter of the configured bank by its name there.
 LoraAdapter adapter_of_bank(const RunConfig& config, const std::string& name, std::span<const Module> modules,

@@ -163,14 +163,16 @@ Shown evaluation(const RunDirectory& run) {
   const json chance = or_null(chance_level(result.offered));
   const PairedAnswers answers = paired_answers({{run.root().string(), result}});
   const Comparison against_others = compare_systems(answers);
-  Table table{
-      {"system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"}, {}};
+  Table table{{"system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best",
+               "better_than", "tokens"},
+              {}};
   if (result.choices) table.columns.insert(table.columns.end(), {"acc_norm", "acc_bytes"});
   for (std::size_t s = 0; s < result.systems.size(); ++s) {
     const std::size_t place = answers.place_of(result.systems[s]);
     table.rows.push_back({result.systems[s], result.correct_of(s), result.items, result.accuracy(s),
                           result.standard_error(s), or_null(result.nothing_found(s)), chance,
-                          against_others.best[place], worse_systems(answers, against_others, place)});
+                          against_others.best[place], worse_systems(answers, against_others, place),
+                          or_null(result.tokens_of(s))});
     if (!result.choices) continue;
     for (const auto* verdicts : {&result.choices->correct_norm, &result.choices->correct_bytes})
       table.rows.back().push_back(share_of(*verdicts, s, result.items));
@@ -221,6 +223,24 @@ Shown items(const RunDirectory& run) {
   return table;
 }
 
+/// What every system's answer to every item took.
+Shown costs(const RunDirectory& run) {
+  require_file(run, "evaluate.h5", "evaluate");
+  const StoredEvaluation result = read_evaluation_result(run);
+  if (result.tokens.empty())
+    fail_data("{}: written by a version that kept no costs: `rocket evaluate CONFIG --fresh` adds them",
+              run.file("evaluate.h5").string());
+  const std::vector<double> seconds = read_evaluation_seconds(run, result);
+  Table table{{"system", "item", "tokens", "seconds"}, {}};
+  for (std::size_t s = 0; s < result.systems.size(); ++s) {
+    for (std::int64_t item = 0; item < result.items; ++item) {
+      const std::size_t i = s * result.items + item;
+      table.rows.push_back({result.systems[s], item, result.tokens[i], seconds[i]});
+    }
+  }
+  return table;
+}
+
 /// What a job that is not done has committed: its newest checkpoint's step, or how many units.
 std::int64_t committed_parts(const RunDirectory& run, const JobSpec& spec) {
   for (const std::string& output : spec.outputs) {
@@ -265,6 +285,7 @@ const std::vector<std::pair<std::string, TableMaker>>& makers() {
                                                                       {"evaluation", evaluation},
                                                                       {"comparison", comparison},
                                                                       {"items", items},
+                                                                      {"costs", costs},
                                                                       {"jobs", jobs},
                                                                       {"adapter_training", adapter_training}};
   return all;

@@ -13,7 +13,6 @@
 #include "model/text_embedder.h"
 #include "scoring/answer_reader.h"
 #include "scoring/bank_scorer.h"
-#include "scoring/choices.h"
 #include "text/example.h"
 #include "text/record.h"
 #include "text/stop_strings.h"

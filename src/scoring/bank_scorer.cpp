@@ -66,7 +66,7 @@ struct Work {
 
 void add_choices(Work& work, Item item, const ShotTokens& shot) {
   item.choice = true;
-  for (Request& request : choice_requests(shot.choices, 0)) work.add(item, std::move(request));
+  for (Request& request : choice_requests(shot.choices)) work.add(item, std::move(request));
 }
 
 /// `max_new_tokens` 0: only the targets are scored.

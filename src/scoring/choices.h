@@ -1,4 +1,4 @@
-// Choices of questions by the log-likelihood that a model gives them behind the prompt.
+// Choices of a question by the log-likelihood that a model gives them behind the prompt.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,11 @@
 
 namespace rocket {
 
-/// The requests that score the choices of one question, in their order; of one group they share the prompt.
-std::vector<Request> choice_requests(const ChoiceTokens& tokens, std::int64_t group);
+/// The requests that score the choices of one question, in their order; in one group they share the prompt.
+std::vector<Request> choice_requests(const ChoiceTokens& tokens);
 
 /// The sum over the tokens that a request scores; natural log.
 double logprob_of(const Request& request, const Answer& answer);
-
-/// [question][choice]. `make_delta` makes the delta of a worker, which serves as many sequences as there are
-/// choices in all. Batches are a function of the arguments alone.
-std::vector<std::vector<double>> choice_logprobs(const Decoder& decoder,
-                                                 std::span<const ChoiceTokens> questions,
-                                                 const MakeDelta& make_delta, std::int64_t batch_tokens);
 
 /// Which choice a system prefers, the first on a tie: by the sum of log-likelihoods, and by that sum for each
 /// character or byte of the choice's text. As acc, acc_norm and acc_bytes of lm-evaluation-harness 0.4.13.

@@ -87,6 +87,7 @@ class H5Reader {
   /// Of a virtual data set the parts behind it, whose files are not opened here; of any other none.
   std::vector<VirtualPart> parts(const std::string& name) const;
   std::vector<std::string> read_strings(const std::string& name) const;
+  std::vector<std::string> read_strings(const std::string& name, const Shape& expected) const;
   /// Empty if there is none.
   std::string attribute(const std::string& name) const;
 

@@ -174,6 +174,16 @@ struct H5Reader::File {
     }
   }
 
+  /// -1 in `expected` stands for any length.
+  void check_shape(const std::string& name, const Shape& found, const Shape& expected) const {
+    const bool fits =
+        std::equal(found.begin(), found.end(), expected.begin(), expected.end(),
+                   [](std::int64_t length, std::int64_t wanted) { return wanted == -1 || length == wanted; });
+    if (!fits) {
+      fail_set(name, "expected shape {}, got {}", shape_text(expected), shape_text(found));
+    }
+  }
+
   template <class T>
   void check_type(const H5Handle& dataset, const std::string& name) const {
     const H5Handle type(H5Dget_type(dataset.get()), H5Tclose);
@@ -340,13 +350,7 @@ std::vector<T> H5Reader::read(const std::string& name) const {
 
 template <class T>
 std::vector<T> H5Reader::read(const std::string& name, const Shape& expected) const {
-  const Shape found = shape(name);
-  const bool fits =
-      std::equal(found.begin(), found.end(), expected.begin(), expected.end(),
-                 [](std::int64_t length, std::int64_t wanted) { return wanted == -1 || length == wanted; });
-  if (!fits) {
-    file_->fail_set(name, "expected shape {}, got {}", shape_text(expected), shape_text(found));
-  }
+  file_->check_shape(name, shape(name), expected);
   return read<T>(name);
 }
 
@@ -370,6 +374,11 @@ std::vector<VirtualPart> H5Reader::parts(const std::string& name) const {
     parts.push_back({part.file, part.dataset, part.rows.first, part.rows.count});
   }
   return parts;
+}
+
+std::vector<std::string> H5Reader::read_strings(const std::string& name, const Shape& expected) const {
+  file_->check_shape(name, shape(name), expected);
+  return read_strings(name);
 }
 
 std::vector<std::string> H5Reader::read_strings(const std::string& name) const {

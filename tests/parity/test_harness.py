@@ -7,6 +7,7 @@ pairs of task and examples). ROCKET_HARNESS_MODEL=DIR adds a real model, e.g. th
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from conftest import LAB, ROOT
 HARNESS = Path(os.environ.get("ROCKET_HARNESS", ROOT / ".deps/harness"))
 FORMS = ROOT.parent / "shared" / "data" / "forms"
 GSM8K = ROOT.parent / "shared" / "data" / "gsm8k"
+MBPP = ROOT.parent / "shared" / "data" / "mbpp"
 ITEMS = int(os.environ.get("ROCKET_HARNESS_ITEMS", 30))
 MODEL = os.environ.get("ROCKET_HARNESS_MODEL")
 NEAR_TIE = 1e-5  # in log-likelihood
@@ -179,10 +181,11 @@ def test_choices_are_those_of_the_harness(base, task, fewshot, rocket, bases, tm
     compare_task(task, fewshot, path, bank, rocket, tmp_path, measure, ITEMS, base)
 
 
+@pytest.mark.parametrize("task, fewshot", PAIRS if ITEMS > 100 else [("piqa", 1)])
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_every_form_of_tokenizer_splits_as_the_harness_does(tokenizer, rocket, bases, tmp_path, measure):
+def test_every_form_of_tokenizer_splits_as_the_harness_does(tokenizer, task, fewshot, rocket, bases, tmp_path, measure):
     path, bank = bases[tokenizer]
-    compare_task("piqa", 1, path, bank, rocket, tmp_path, measure, ITEMS, tokenizer)
+    compare_task(task, fewshot, path, bank, rocket, tmp_path, measure, ITEMS, tokenizer)
 
 
 def compare_task(task, fewshot, path, bank, rocket, folder, measure, count, name):
@@ -240,3 +243,54 @@ def test_generations_and_what_is_found_in_them(base, task, rocket, bases, tmp_pa
     measure(f"{task}, {base}: verdicts on {len(verdicts)} that differ", sum(a != b for a, b in verdicts), 0)
     nothing = [(item["extracted"] is None, sample["filtered_resps"][0] == "[invalid]") for item, sample in zip(found, samples)]
     measure(f"{task}, {base}: nothing found, of {len(nothing)} that differ", sum(a != b for a, b in nothing), 0)
+
+
+MBPP_TASK = {
+    "output_type": "generate_until",
+    "doc_to_text": "You are an expert Python programmer, and here is your task: {{text}} Your code should pass these tests:\n\n"
+                   "{{test_list[0]}}\n{{test_list[1]}}\n{{test_list[2]}}\n[BEGIN]\n",
+    "doc_to_target": "{% if is_fewshot %}{{code}}\n[DONE]{% else %}{{test_list[0]}}\n{{test_list[1]}}\n"
+                     "{{test_list[2]}}{% endif %}",
+    "target_delimiter": ""}
+
+
+def write_programs(path, first, count, is_fewshot):
+    records = [json.loads(line) for line in (MBPP / "mbpp.jsonl").read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(json.dumps({**{name: record[name] for name in ("text", "code", "test_list")},
+                                        "is_fewshot": is_fewshot}) + "\n" for record in records[first : first + count]))
+    return path
+
+
+def passes(references, predictions):
+    """1 if the program and then the tests run without an error within three seconds, as code_eval of Hugging Face's
+    evaluate has it; that metric itself is fetched from a hub."""
+    program = predictions[0] + "\n" + references[0]
+    try:
+        return float(subprocess.run([sys.executable, "-"], input=program, text=True, capture_output=True, timeout=3).returncode == 0)
+    except subprocess.TimeoutExpired:
+        return 0.0
+
+
+@pytest.mark.parametrize("base", ["lab", "real"])
+def test_programs_and_their_verdicts(base, rocket, bases, tmp_path, measure):
+    if base == "real" and not MODEL:
+        pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
+    path, bank = bases["lab"] if base == "lab" else (MODEL, [make_adapter(MODEL, tmp_path)])
+    count, new_tokens = (min(ITEMS, 200), 16) if base == "lab" else (min(ITEMS, 200), 256)
+    # The examples are the tasks 2, 3 and 4; the test split begins at task 11.
+    items = write_programs(tmp_path / "items.jsonl", 10, count, is_fewshot=False)
+    shots = write_programs(tmp_path / "shots.jsonl", 1, 3, is_fewshot=True)
+    found = rocket_items(rocket, tmp_path, path, bank,
+                         {"use": "configs/tasks/mbpp.yaml", "evaluation": str(items), "shots": str(shots), "k": 3},
+                         scoring={"max_new_tokens": new_tokens})
+    samples = harness_samples(path, items, shots, 3, {
+        **MBPP_TASK, "metric_list": [{"metric": passes, "aggregation": "mean", "higher_is_better": True}],
+        "generation_kwargs": {"until": ["[DONE]"], "do_sample": False, "max_gen_toks": new_tokens}}, new_tokens)
+    assert len(found) == len(samples) > 0
+    texts = [(item["generation"], sample["resps"][0][0]) for item, sample in zip(found, samples)]
+    print([pair for pair in texts if pair[0] != pair[1]][:3])
+    measure(f"mbpp, {base}: generations of {len(texts)} that differ", sum(a != b for a, b in texts), 0)
+    verdicts = [(item["correct"], sample["passes"] == 1) for item, sample in zip(found, samples)]
+    print([(pair, text) for pair, text in zip(verdicts, texts) if pair[0] != pair[1]][:3])
+    measure(f"mbpp, {base}: verdicts on {len(verdicts)}, {sum(b for _, b in verdicts)} right, that differ",
+            sum(a != b for a, b in verdicts), 0)

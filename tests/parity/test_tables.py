@@ -13,9 +13,10 @@ ROWS = {
     "shots": ["adapter", "shot", "nll", "target_tokens", "correct", "generation"],
     "selection": ["record", "similarity", "kept", "dropped_by"],
     "training": ["step", "epoch", "loss", "learning_rate", "gradient_norm", "target_tokens", "seconds"],
-    "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"],
+    "evaluation": ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than", "tokens"],
     "comparison": ["a", "b", "difference", "low", "high", "a_only", "b_only", "p", "p_holm", "beyond_chance", "a_best", "b_best"],
     "items": ["system", "item", "correct", "chosen", "gold", "generation", "extracted"],
+    "costs": ["system", "item", "tokens", "seconds"],
     "jobs": ["job", "state", "parts_done", "parts_total", "seconds"],
 }
 OBJECTS = {

@@ -33,7 +33,8 @@ class Jobs(unittest.TestCase):
 
     def test_results_go_to_stdout_and_all_else_to_stderr(self):
         lines = self.first.stdout.splitlines()
-        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than"])
+        self.assertEqual(lines[0].split(), ["system", "correct", "items", "accuracy", "se", "nothing_found", "chance", "best", "better_than",
+                                            "tokens"])
         self.assertEqual(len(lines), 5)
         self.assertIn("score: done", self.first.stderr)
         self.assertEqual(rocket("run", self.config, "--quiet").stderr, "")
@@ -61,9 +62,10 @@ class Jobs(unittest.TestCase):
                             "exp_mean_nll",
                   "shots": "adapter shot nll target_tokens correct generation", "selection": "record similarity kept dropped_by",
                   "training": "step epoch loss learning_rate gradient_norm target_tokens seconds",
-                  "evaluation": "system correct items accuracy se nothing_found chance best better_than",
+                  "evaluation": "system correct items accuracy se nothing_found chance best better_than tokens",
                   "comparison": "a b difference low high a_only b_only p p_holm beyond_chance a_best b_best",
-                  "items": "system item correct chosen gold generation extracted", "jobs": "job state parts_done parts_total seconds"}
+                  "items": "system item correct chosen gold generation extracted", "costs": "system item tokens seconds",
+                  "jobs": "job state parts_done parts_total seconds"}
         for name, names in fields.items():
             for row in self.table(name):
                 self.assertEqual(list(row), names.split(), name)
@@ -169,6 +171,14 @@ class Jobs(unittest.TestCase):
             self.assertIn("the first 3 items", said)
             rows = json.loads(rocket("inspect", run, "items", "--format", "json").stdout)
             self.assertEqual(rows, [row for row in self.table("items") if row["item"] < 3])
+
+    def test_a_system_costs_what_its_answers_took(self):
+        costs = self.table("costs")
+        for row in self.table("evaluation"):
+            own = [cost for cost in costs if cost["system"] == row["system"]]
+            self.assertEqual([cost["item"] for cost in own], list(range(row["items"])))
+            self.assertEqual(row["tokens"], sum(cost["tokens"] for cost in own))
+            self.assertTrue(all(cost["tokens"] > 0 and cost["seconds"] > 0 for cost in own))
 
     def test_check_counts_the_prompts_of_evaluate(self):
         def tokens(records):

@@ -367,7 +367,8 @@ class State(unittest.TestCase):
                    "select.h5": ("select", ("inspect", "selection")),
                    "selected.jsonl": ("select", ("finetune", "--fresh")),
                    "training.h5": ("finetune", ("inspect", "training"), ("evaluate", "--fresh")),
-                   "evaluate.h5": ("evaluate", ("inspect", "evaluation"), ("run",))}
+                   "evaluate.h5": ("evaluate", ("inspect", "evaluation"), ("run",)),
+                   "evaluate_seconds.h5": ("evaluate", ("inspect", "costs"))}
         for name, (job, *commands) in readers.items():
             run = self.copy(name.replace("/", " "))
             if name == "score.h5":  # else the standings come from experts.json
@@ -384,7 +385,7 @@ class State(unittest.TestCase):
             flip(run / name, keep_time=True)
             flip(run / name, keep_time=False)  # as somebody who edits it
             self.assertRegex(self.rocket(job, run, check=True).stderr, f"{job}: its record says done, but {name} .*not finished")
-            self.assertEqual(differences(self.whole, run, files=(name.split("/")[0].replace("parts", "embed.h5"),)), [], name)
+            self.assertEqual(differences(self.whole, run, files=(name.split("/")[0].replace("parts", "embed.h5").replace("evaluate_seconds", "evaluate"),)), [], name)
 
     def test_an_export_without_one_of_its_files_is_written_again(self):
         run = self.copy("run")

@@ -1,0 +1,71 @@
+#include "scoring/system_scorer.h"
+
+#include "scoring/choices.h"
+
+namespace rocket {
+namespace {
+
+/// What is asked of the model, and which system and question each request is for.
+struct SystemRequests {
+  struct Owner {
+    std::size_t system, question;
+  };
+  std::vector<Request> requests;
+  std::vector<Owner> owners;
+
+  void add(Owner owner, Request request) {
+    request.group = static_cast<std::int64_t>(owner.system);
+    requests.push_back(std::move(request));
+    owners.push_back(owner);
+  }
+};
+
+SystemRequests requests_of(std::size_t systems, std::span<const QuestionTokens> questions,
+                           std::int64_t max_new_tokens) {
+  SystemRequests all;
+  for (std::size_t s = 0; s < systems; ++s) {
+    for (std::size_t q = 0; q < questions.size(); ++q) {
+      const QuestionTokens& question = questions[q];
+      if (question.choices.empty())
+        all.add({s, q}, {.ids = question.prompt,
+                         .prompt = static_cast<std::int64_t>(question.prompt.size()),
+                         .max_new_tokens = max_new_tokens});
+      for (Request& request : choice_requests(question.choices)) all.add({s, q}, std::move(request));
+    }
+  }
+  return all;
+}
+
+std::int64_t tokens_read(const QuestionTokens& question) {
+  std::size_t tokens = question.choices.empty() ? question.prompt.size() : question.choices.prompt.size();
+  for (const auto& continuation : question.choices.continuations) tokens += continuation.size();
+  return static_cast<std::int64_t>(tokens);
+}
+
+}  // namespace
+
+std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
+                                                    std::span<const ModelSystem> systems,
+                                                    std::span<const QuestionTokens> questions,
+                                                    const GenerateOptions& options) {
+  const SystemRequests asked = requests_of(systems.size(), questions, options.max_new_tokens);
+  std::vector<ModelSystem> served;
+  for (const auto& owner : asked.owners) served.push_back(systems[owner.system]);
+  auto answers = serve(
+      decoder, asked.requests, [&] { return std::make_unique<SystemsDelta>(served); }, options.serving());
+  std::vector<std::vector<SystemAnswer>> all(systems.size());
+  for (auto& of_system : all) {
+    for (const QuestionTokens& question : questions) of_system.push_back({.tokens = tokens_read(question)});
+  }
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    SystemAnswer& answer = all[asked.owners[i].system][asked.owners[i].question];
+    answer.seconds += answers[i].seconds;
+    if (asked.requests[i].scored_from >= 0)
+      answer.logprobs.push_back(logprob_of(asked.requests[i], answers[i]));
+    answer.tokens += static_cast<std::int64_t>(answers[i].generated.size());
+    answer.generated = std::move(answers[i].generated);
+  }
+  return all;
+}
+
+}  // namespace rocket
