@@ -24,18 +24,14 @@ class BankDelta : public LinearDelta {
            std::span<at::Tensor> outputs_TO) override;
 
  private:
-  struct Segment {
-    const LoraAdapter* adapter;
-    std::int64_t first_row, rows;
-    std::int64_t number;  // of the adapter
-  };
   /// Null where the adapter leaves all of these modules alone.
   const LowRankInput* prepared(const Backend& backend, const LoraAdapter& adapter,
                                std::span<const std::int64_t> modules);
 
   std::vector<std::shared_ptr<const LoraAdapter>> adapters_;
   std::unordered_map<const LoraAdapter*, std::int64_t> numbers_;
-  std::vector<Segment> segments_;
+  std::vector<const LoraAdapter*> numbered_;
+  std::vector<LowRankSegment> segments_;  // without what a backend has prepared, which each call fills in
   std::optional<ServedRows> served_;
   /// By adapter and first module of a call.
   std::map<std::pair<const LoraAdapter*, std::int64_t>, std::unique_ptr<const LowRankInput>> prepared_;
