@@ -13,17 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Multiplications and additions of a token in the base's linear layers.
-double flops_of_token(const Decoder& decoder) {
-  double sum = 0;
-  for (const Module& m : decoder.modules()) sum += 2.0 * static_cast<double>(m.inputs * m.outputs);
-  return sum;
-}
-
-double flops_of_head(const Decoder& decoder) {
-  return 2.0 * static_cast<double>(decoder.config().hidden * decoder.config().vocabulary);
-}
-
 Json launches_of(const emulated::Counts& counts) {
   Json all = Json::array();
   for (const auto& [launch, count] : counts.work) {
@@ -54,7 +43,7 @@ Json phases_of(const test::NamedShape& shape) {
   const at::Device device = test::gpu();
   const Decoder decoder = Decoder::fresh(shape.config, at::kBFloat16, device);
   const std::int64_t weights = emulated::allocated_bytes(0);
-  const double per_token = flops_of_token(decoder), head = flops_of_head(decoder);
+  const double per_token = test::flops_of_token(decoder), head = test::flops_of_head(decoder);
   Json all = Json::array();
   const auto bank = test::sizes_of_bank(decoder, 2);
   const auto shots = test::sizes_of_shots(32, 200, 56);
