@@ -14,6 +14,7 @@ BankDelta::BankDelta(std::vector<std::shared_ptr<const LoraAdapter>> adapters)
 void BankDelta::arrange(const PackedRows& rows) {
   segments_.clear();
   for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+    if (rows.sequences[s] == kNoSequence) continue;
     const LoraAdapter* adapter = adapters_.at(static_cast<std::size_t>(rows.sequences[s])).get();
     if (adapter == nullptr) continue;
     const std::int64_t number = numbers_.at(adapter), first = rows.starts[s];
@@ -32,7 +33,11 @@ void BankDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span<co
     segment.adapter = prepared(backend, *numbered_[static_cast<std::size_t>(segment.number)], modules);
     if (segment.adapter != nullptr) adapted.push_back(segment);
   }
-  backend.add_low_rank(x_TI, adapted, *served_, outputs_TO, kept_[modules.front()]);
+  std::unique_ptr<LowRankKept>& kept = kept_[modules.front()];
+  const LowRankKept* before = kept.get();
+  backend.add_low_rank(x_TI, adapted, *served_, outputs_TO, kept);
+  if (kept.get() != before) ++launches_.memory;
+  if (kept == nullptr && !adapted.empty()) launches_.fixed = false;
 }
 
 const LowRankInput* BankDelta::prepared(const Backend& backend, const LoraAdapter& adapter,

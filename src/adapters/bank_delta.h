@@ -22,6 +22,7 @@ class BankDelta : public LinearDelta {
   void arrange(const PackedRows& rows) override;
   void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
+  StepLaunches step_launches() const override { return launches_; }
 
  private:
   /// Null where the adapter leaves all of these modules alone.
@@ -33,6 +34,7 @@ class BankDelta : public LinearDelta {
   std::vector<const LoraAdapter*> numbered_;
   std::vector<LowRankSegment> segments_;  // without what a backend has prepared, which each call fills in
   std::optional<ServedRows> served_;
+  StepLaunches launches_{.fixed = true};
   /// By adapter and first module of a call.
   std::map<std::pair<const LoraAdapter*, std::int64_t>, std::unique_ptr<const LowRankInput>> prepared_;
   std::unordered_map<std::int64_t, std::unique_ptr<LowRankKept>> kept_;  // by first module of a call

@@ -291,15 +291,26 @@ const at::Tensor& Decoder::weight(std::int64_t module) const {
   return weights_->linears.at(static_cast<std::size_t>(module)).values_OI;
 }
 
-Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
+void Decoder::arrange(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
   check_ids(rows, weights_->config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
   if (cache != nullptr) cache->arrange(rows);
+}
+
+Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
   return {weights_->backend, AttentionRows(rows), weights_->rope.rows(rows), weights_->bias_O, delta, cache};
 }
 
 at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
                            const std::vector<std::int64_t>* asked) const {
+  arrange(rows, delta, cache);
+  at::Tensor hidden_TD = hidden_of_arranged(rows, delta, cache, asked);
+  if (cache != nullptr) cache->advance(rows);
+  return hidden_TD;
+}
+
+at::Tensor Decoder::hidden_of_arranged(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
+                                       const std::vector<std::int64_t>* asked) const {
   const Weights& w = *weights_;
   const Forward forward = begin(rows, delta, cache);
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
@@ -314,13 +325,13 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
     }
     x_TD = w.rest_of_layer(i, x_TD, mixed, forward);
   }
-  if (cache != nullptr) cache->advance(rows);
   return w.backend.rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 
 at::Tensor Decoder::hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
                                         bool recompute_layers) const {
   const Weights& w = *weights_;
+  arrange(rows, delta, nullptr);
   const Forward forward = begin(rows, delta, nullptr);
   const std::int64_t last = w.config.layers - 1;
   const bool read_to_the_end = delta != nullptr && reads_behind_attention(*delta, last);

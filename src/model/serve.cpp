@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
+#include <optional>
 #include <unordered_set>
 
 #include "backend/kv_cache.h"
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "base/work_mark.h"
 #include "model/batches.h"
+#include "model/step_graphs.h"
 
 namespace rocket {
 namespace {
@@ -75,6 +77,10 @@ class Worker {
     line_up(begin, end);
     positions_left_ = positions_of_cache();
     cache_ = decoder_.make_cache(positions_left_);
+    if (has_step_graphs(decoder_, *cache_)) {
+      steps_.emplace(decoder_, delta_, *cache_);
+      positions_left_ -= StepGraphs::positions;
+    }
     while (!waiting_.empty() || !active_.empty()) {
       admit();
       forward();
@@ -163,6 +169,24 @@ class Worker {
   void forward() {
     const bool only_steps = std::ranges::all_of(active_, &Sequence::read);
     const MarkedWork mark(only_steps ? "step" : "read");
+    if (only_steps && steps_)
+      take(steps_->next_ids(step_rows()), 0);
+    else
+      read();
+  }
+
+  StepRows step_rows() const {
+    StepRows rows;
+    for (const Sequence& s : active_) {
+      rows.ids.push_back(s.next);
+      rows.positions.push_back(cached(s));
+      rows.sequences.push_back(s.request);
+    }
+    return rows;
+  }
+
+  /// Rows of texts that are read, and of those that go on beside them.
+  void read() {
     const PackedRows rows = fresh_rows_of_all();
     const Questions questions = ask(rows);
     const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();
@@ -177,7 +201,7 @@ class Worker {
                             .to(at::kDouble));
     if (!questions.continued.empty())
       answers.push_back(decoder_.best(chosen(questions.continued)).to(at::kDouble));
-    take(answers.empty() ? at::empty({0}, at::kDouble) : at::cat(answers).cpu(), questions.scored.size());
+    take(at::cat(answers).cpu(), questions.scored.size());
   }
 
   PackedRows fresh_rows_of_all() const {
@@ -264,6 +288,7 @@ class Worker {
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;
   std::unique_ptr<KvCache> cache_;
+  std::optional<StepGraphs> steps_;  // where the device repeats steps
   std::deque<std::int64_t> waiting_;
   std::vector<Sequence> active_;
   std::int64_t last_ = -1;  // the request that was started last
