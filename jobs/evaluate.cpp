@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <span>
 
 #include "adapters/bank_delta.h"
@@ -36,7 +37,8 @@ class Contest {
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
         mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
-        generate_(text_.generate_options(config_)) {
+        generate_(text_.generate_options(config_)),
+        blocks_together_(blocks_together()) {
     for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
     systems_.push_back({"expert", nullptr, &mixture_});
   }
@@ -57,9 +59,13 @@ class Contest {
   }
   std::int64_t most_choices() const;
   const std::vector<System>& systems() const { return systems_; }
-  void compute(std::int64_t unit, H5Writer& part) const;
+  /// Units of one system and neighbouring items, as many texts as the device should continue together.
+  std::int64_t group_of(std::int64_t unit) const;
+  void prepare(const std::vector<std::int64_t>& units);
+  void compute(std::int64_t unit, H5Writer& part);
 
  private:
+  std::int64_t blocks_together() const;
   std::int64_t item_blocks() const { return (items() + items_per_unit - 1) / items_per_unit; }
   void add_rival(const Session& session, const std::string& rival);
   void add_adapter(const std::string& system, const std::string& name);
@@ -67,7 +73,9 @@ class Contest {
   std::span<const Question> questions_of(std::int64_t unit) const {
     return std::span(items_).subspan(first_item(unit), items_of(unit));
   }
-  void generate_answers(const System& system, std::span<const Question> questions, H5Writer& part) const;
+  std::vector<std::string> generations(const System& system, std::span<const Question> questions) const;
+  void judge_answers(std::span<const Question> questions, const std::vector<std::string>& generations,
+                     H5Writer& part) const;
   void rank_choices(const System& system, std::span<const Question> questions, H5Writer& part) const;
   void check_logprobs(const System& system, const Question& question,
                       const std::vector<double>& logprobs) const;
@@ -79,7 +87,9 @@ class Contest {
   Decoder decoder_;
   Mixture mixture_;
   GenerateOptions generate_;
+  std::int64_t blocks_together_;  // of items
   std::vector<System> systems_;
+  std::map<std::int64_t, std::vector<std::string>> generations_;  // of units that are prepared
 };
 
 void Contest::add_adapter(const std::string& system, const std::string& name) {
@@ -120,27 +130,56 @@ std::int64_t Contest::most_choices() const {
   return most;
 }
 
-void Contest::compute(std::int64_t unit, H5Writer& part) const {
-  const System& system = systems_[system_of(unit)];
-  if (ranks_choices())
-    rank_choices(system, questions_of(unit), part);
-  else
-    generate_answers(system, questions_of(unit), part);
+std::int64_t Contest::blocks_together() const {
+  if (ranks_choices() || decoder_.cache_positions() == 0) return 1;
+  std::size_t longest = 0;
+  for (const Question& item : items_) longest = std::max(longest, text_.prompt(item.record).size());
+  const std::int64_t positions = static_cast<std::int64_t>(longest) + generate_.max_new_tokens;
+  return std::max<std::int64_t>(1, texts_together(decoder_, positions) / items_per_unit);
 }
 
-void Contest::generate_answers(const System& system, std::span<const Question> questions,
-                               H5Writer& part) const {
+std::int64_t Contest::group_of(std::int64_t unit) const {
+  const std::int64_t groups = (item_blocks() + blocks_together_ - 1) / blocks_together_;
+  return system_of(unit) * groups + unit % item_blocks() / blocks_together_;
+}
+
+void Contest::prepare(const std::vector<std::int64_t>& units) {
+  if (ranks_choices()) return;
+  const std::int64_t first = first_item(units.front()),
+                     end = first_item(units.back()) + items_of(units.back());
+  std::vector<std::string> all =
+      generations(systems_[system_of(units.front())], std::span(items_).subspan(first, end - first));
+  auto next = std::make_move_iterator(all.begin());
+  for (const std::int64_t unit : units) {
+    generations_[unit] = {next, next + items_of(unit)};
+    next += items_of(unit);
+  }
+}
+
+void Contest::compute(std::int64_t unit, H5Writer& part) {
+  if (ranks_choices())
+    rank_choices(systems_[system_of(unit)], questions_of(unit), part);
+  else
+    judge_answers(questions_of(unit), generations_.extract(unit).mapped(), part);
+}
+
+std::vector<std::string> Contest::generations(const System& system,
+                                              std::span<const Question> questions) const {
   const auto count = static_cast<std::int64_t>(questions.size());
   std::vector<std::vector<TokenId>> prompts;
-  std::vector<const Question*> asked;
-  for (const Question& question : questions) {
-    prompts.push_back(text_.prompt(question.record));
-    asked.push_back(&question);
-  }
+  for (const Question& question : questions) prompts.push_back(text_.prompt(question.record));
   std::vector<std::string> generations;
   for (const auto& ids : generate(
            decoder_, prompts, [&] { return delta(system, count); }, generate_))
     generations.push_back(text_.generation(ids));
+  return generations;
+}
+
+void Contest::judge_answers(std::span<const Question> questions, const std::vector<std::string>& generations,
+                            H5Writer& part) const {
+  const auto count = static_cast<std::int64_t>(questions.size());
+  std::vector<const Question*> asked;
+  for (const Question& question : questions) asked.push_back(&question);
   const Judgement judgement = judge(reader_, asked, generations);
   std::vector<std::uint8_t> found;
   std::vector<std::string> extracted;
@@ -277,7 +316,9 @@ JobEnd evaluate(JobContext& context) {
   on_root(session.comm, [&] { say_what_is_evaluated(session.config, *contest); });
   const JobEnd end = run_unit_job(
       context, {.units = contest->units(),
-                .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); }});
+                .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); },
+                .group = [&](std::int64_t unit) { return contest->group_of(unit); },
+                .prepare = [&](const std::vector<std::int64_t>& units) { contest->prepare(units); }});
   if (end == JobEnd::finished) on_root(session.comm, [&] { gather(context, *contest); });
   return end;
 }

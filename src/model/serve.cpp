@@ -323,6 +323,12 @@ std::vector<std::int64_t> cuts_of(std::span<const Request> requests, const Decod
 
 }  // namespace
 
+std::int64_t texts_together(const Decoder& decoder, std::int64_t positions_of_text) {
+  constexpr std::int64_t most = 200;  // more would leave too few pieces for the GPUs of a node
+  return std::clamp<std::int64_t>(decoder.cache_positions() / std::max<std::int64_t>(1, positions_of_text), 1,
+                                  most);
+}
+
 std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, LinearDelta* delta,
                           const ServeOptions& options) {
   check(requests);
