@@ -110,10 +110,9 @@ Block CorpusEmbedder::read_block(std::int64_t first, std::int64_t count) {
   }
   Block block{hasher.hex(), static_cast<std::int64_t>(texts.size()), {}, {}};
   if (known_.has(block.hash)) return block;
-  for (const std::string& text : texts) {
-    block.tokens.push_back(tokenizer().tokens(text));
-    block.long_texts.push_back(long_text_number(block.tokens.back().is_long, text));
-  }
+  block.tokens = embedder_.tokens(texts);
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    block.long_texts.push_back(long_text_number(block.tokens[i].is_long, texts[i]));
   return block;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "backend/threads.h"
 #include "formats/model_config.h"
 
 namespace rocket {
@@ -77,7 +78,23 @@ EncoderTokens EncoderTokenizer::tokens(std::string_view text) const {
 TextEmbedder::TextEmbedder(const std::filesystem::path& folder, const EmbedOptions& options,
                            at::Device device)
     : tokenizer_(folder, options.max_length, options.long_texts),
-      encoder_(Encoder::load(folder, read_pooling(folder, options.pooling), options.compute, device)) {
+      encoder_(Encoder::load(folder, read_pooling(folder, options.pooling), options.compute, device)),
+      cores_are_free_(options.cores_are_free) {
+}
+
+std::vector<EncoderTokens> TextEmbedder::tokens(std::span<const std::string> texts) const {
+  std::vector<EncoderTokens> all(texts.size());
+  const auto read = [&](std::int64_t i) {
+    const auto t = static_cast<std::size_t>(i);
+    all[t] = tokenizer_.tokens(texts[t]);
+  };
+  const auto count = static_cast<std::int64_t>(texts.size());
+  if (cores_are_free_) {
+    on_threads(count, read);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) read(i);
+  }
+  return all;
 }
 
 std::vector<float> TextEmbedder::embed(std::vector<EncoderTokens> texts) const {

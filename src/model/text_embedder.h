@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct EmbedOptions {
   std::int64_t max_length = 1024;  // tokens, specials included; the encoder's own limit holds too
   LongTexts long_texts = LongTexts::cut;
   at::ScalarType compute = at::kFloat;
+  bool cores_are_free = false;  // while the encoder computes: all of them tokenise
 };
 
 /// A text as the encoder reads it.
@@ -59,8 +61,9 @@ class TextEmbedder {
 
   std::int64_t dimension() const { return encoder_.config().dimension(); }
 
-  /// Safe also beside embed().
   const EncoderTokenizer& tokenizer() const { return tokenizer_; }
+  /// Of each text. Safe beside embed().
+  std::vector<EncoderTokens> tokens(std::span<const std::string> texts) const;
 
   /// [texts, dimension()] in the order given. The vector of a text of several windows is the mean of their
   /// unit vectors, each with the same weight, normalised. Computed in order of length, so that neighbours in
@@ -71,6 +74,7 @@ class TextEmbedder {
  private:
   EncoderTokenizer tokenizer_;
   Encoder encoder_;
+  bool cores_are_free_;
 };
 
 }  // namespace rocket

@@ -308,12 +308,14 @@ EncoderTokenizer configured_encoder_tokenizer(const RunConfig& config) {
 }
 
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {
+  const at::Device device = choose_device(config.device, rank_on_node);
   return TextEmbedder(config.encoder.path,
                       {.pooling = config.encoder.pooling,
                        .max_length = config.encoder.max_length,
                        .long_texts = long_texts_setting(config.encoder.long_texts),
-                       .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat},
-                      choose_device(config.device, rank_on_node));
+                       .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
+                       .cores_are_free = !device.is_cpu()},
+                      device);
 }
 
 }  // namespace rocket

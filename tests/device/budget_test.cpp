@@ -5,6 +5,7 @@
 
 #include "device/memory.h"
 #include "device/phases.h"
+#include "model/encoder.h"
 #include "training/training_memory.h"
 
 namespace rocket {
@@ -87,6 +88,24 @@ TEST_P(Scoring, KeepsItsBudget) {
 INSTANTIATE_TEST_SUITE_P(Sizes, Scoring,
                          testing::Values(std::pair{1, 2}, std::pair{1, 12}, std::pair{4, 2},
                                          std::pair{4, 12}));
+
+/// Launches and waits of embedding so many texts in one forward.
+std::pair<std::int64_t, std::int64_t> embedding_of(const Encoder& encoder, std::size_t texts) {
+  const std::vector<std::vector<TokenId>> same(texts, std::vector<TokenId>(12, 7));
+  encoder.embed(same, 16384);
+  emulated::forget_counts();
+  encoder.embed(same, 16384);
+  const emulated::Counts counts = emulated::counted_in_all();
+  return {counts.launches, counts.waits};
+}
+
+TEST(Embedding, LaunchesDoNotGrowWithTexts) {
+  const Encoder encoder = Encoder::load("tests/lab/encoder", Pooling::mean, at::kBFloat16, test::gpu());
+  const auto few = embedding_of(encoder, 4), many = embedding_of(encoder, 200);
+  std::cout << "embedding: " << many.first << " launches, " << many.second << " waits a forward\n";
+  EXPECT_EQ(few, many);
+  EXPECT_EQ(many.second, 1);
+}
 
 constexpr double kGiB = 1 << 30;
 

@@ -32,6 +32,7 @@ class CudaBackend : public TorchBackend {
                     const ServedRows& served, std::span<at::Tensor> outputs_TO,
                     std::unique_ptr<LowRankKept>& kept) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
+  at::Tensor mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const override;
   CaptureLaunches graphs() const override { return graphs_(); }
 
  protected:

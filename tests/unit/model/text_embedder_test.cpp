@@ -83,6 +83,16 @@ INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                                          "camembert_mean"),
                          [](const auto& info) { return std::string(info.param); });
 
+TEST(TextEmbedderTest, AllCoresTokeniseAsOneDoes) {
+  const std::string encoder = "tests/data/encoders/bert_dense";
+  std::vector<std::string> texts;
+  for (int i = 0; i < 300; ++i) texts.push_back("text number " + std::to_string(i * i));
+  const TextEmbedder all(encoder, {.cores_are_free = true}, at::kCPU), one(encoder, {}, at::kCPU);
+  const auto found = all.tokens(texts), expected = one.tokens(texts);
+  ASSERT_EQ(found.size(), texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(found[i].windows, expected[i].windows) << i;
+}
+
 TEST(TextEmbedderTest, RefusesIdsWithoutARow) {
   const TextEmbedder embedder("tests/data/encoders/bert_dense", {}, at::kCPU);
   try {
