@@ -263,7 +263,7 @@ std::string about_base(const Session& session, const Findings& f) {
                      size_text(f.cache_bytes), f.device.str(), session.comm.size());
 }
 
-/// What a training step takes on each rank's device, with the largest adapters of the bank as experts. An
+/// What a training step takes on each rank's GPU, with the largest adapters of the bank as experts. An
 /// estimate: logits, routers and what an allocator rounds up are not in it, up to 8 % on the emulated device.
 std::string about_training(const RunConfig& config, const Findings& f) {
   std::int64_t largest = 0;
@@ -279,7 +279,8 @@ std::string about_training(const RunConfig& config, const Findings& f) {
   const bool recompute = config.training.recompute == "layer";
   const TrainingMemory memory = memory_with(recompute);
   std::string text = fmt::format(
-      "training: about {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch {}",
+      "training on a GPU: about {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch "
+      "{}",
       size_text(memory.all()), size_text(memory.base), size_text(memory.mixture),
       config.training.micro_batch_tokens, size_text(memory.activations));
   if (!recompute)
