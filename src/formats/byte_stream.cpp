@@ -168,6 +168,10 @@ bool is_parquet(const fs::path& file) {
   return file.extension() == ".parquet" || open_plain(file)->peek(kParquet.size()) == kParquet;
 }
 
+bool is_packed_name(const fs::path& file) {
+  return file.extension() == ".gz" || file.extension() == ".zst";
+}
+
 std::unique_ptr<ByteStream> open_stream(const fs::path& file) {
   auto plain = open_plain(file);
   const std::string front = plain->peek(kZstd.size());

@@ -18,6 +18,9 @@ class ByteStream {
 /// By its name or its magic: a columnar file, which is no stream. Throws data (65) if it cannot be opened.
 bool is_parquet(const std::filesystem::path& file);
 
+/// Whether the name ends as those of packed files do: .gz or .zst.
+bool is_packed_name(const std::filesystem::path& file);
+
 /// Throws data (65): the file cannot be opened; a pipe (input_files.h); a .gz or .zst that is none.
 std::unique_ptr<ByteStream> open_stream(const std::filesystem::path& file);
 

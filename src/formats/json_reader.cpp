@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/json_problem.h"
+#include "formats/json_words.h"
 
 namespace rocket {
 namespace {
@@ -13,8 +14,22 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kMaxOrderedKeys = 20'000;  // ordered_json looks keys up one by one
 
+/// NaN, Infinity and -Infinity as strings: where a number is read, they are none.
+std::string with_non_finite_quoted(std::string_view text) {
+  std::string quoted;
+  std::size_t copied = 0;
+  for_each_json_word(text, [&](std::size_t at, std::string_view word) {
+    if (!is_non_finite(word)) return;
+    quoted.append(text.substr(copied, at - copied)).append("\"").append(word).append("\"");
+    copied = at + word.size();
+  });
+  return quoted.append(text.substr(copied));
+}
+
 template <class Json>
 Json parse_strictly(std::string_view text, const std::string& place, std::size_t max_keys) {
+  std::string finite;
+  if (may_hold_non_finite(text)) text = finite = with_non_finite_quoted(text);
   std::vector<std::set<std::string>> open;
   std::size_t keys = 0;
   auto check = [&](int depth, typename Json::parse_event_t event, Json& parsed) {

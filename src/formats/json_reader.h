@@ -12,8 +12,9 @@
 
 namespace rocket {
 
-/// Parses one JSON text. `place` (a file, or a file and line) stands in front of every message. Throws data
-/// (65): no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
+/// Parses one JSON text. `place` (a file, or a file and line) stands in front of every message. NaN, Infinity
+/// and -Infinity, which Python writes, become strings: nobody who reads a number takes them for one. Throws
+/// data (65): no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
 nlohmann::json parse_json(std::string_view text, const std::string& place);
 
 /// The same, keeping the order of keys. For small files: at most 20,000 keys.

@@ -47,7 +47,7 @@ class CorpusTest(unittest.TestCase):
         return rocket("embed", config, **options).stderr + rocket("select", config, **options).stderr
 
     def test_broken_records_are_left_out_listed_and_have_no_index(self):
-        broken = ["{", '{"instruction": "no output"}', "caf\udce9", "[]", '{"instruction": 5, "output": "x"}']
+        broken = ["{", '{"instruction": "no output"}', "caf\udce9", "[]", '{"instruction": true, "output": "x"}']
 
         def spoil(folder, records):
             lines = [json.dumps(r) for r in records]
@@ -63,7 +63,7 @@ class CorpusTest(unittest.TestCase):
         skipped = lines_of(run / "skipped.jsonl")
         self.assertEqual([s["line"] for s in skipped], [20 * i + 8 for i in range(5)])
         self.assertEqual({s["file"] for s in skipped}, {str(self.folder / "spoiled" / "corpus.jsonl")})
-        for entry, reason in zip(skipped, ["no valid JSON", "no 'output'", "no valid JSON", "got a list", "got a number"]):
+        for entry, reason in zip(skipped, ["no valid JSON", "no 'output'", "no valid JSON", "got a list", "got a boolean"]):
             self.assertIn(reason, entry["reason"])
         self.assertIn("5 broken records left out", rocket("inspect", run).stdout)
         self.assertFalse((clean_run / "skipped.jsonl").exists())
@@ -82,9 +82,14 @@ class CorpusTest(unittest.TestCase):
             (folder / "a.json").write_text(json.dumps(records[:40], indent=1), encoding="utf-8")
             with gzip.open(folder / "b.jsonl.gz", "wt", encoding="utf-8") as file:
                 file.writelines(json.dumps(r) + "\n" for r in records[40:80])
-            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:]), encoding="utf-8")
+            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:90]), encoding="utf-8")
+            (folder / "d.jsonl").write_text(json.dumps(records[90:100]), encoding="utf-8")
+            (folder / "e.json").write_text("\n".join(json.dumps(r, indent=2) for r in records[100:110]), encoding="utf-8")
+            with open(folder / "f.jsonl", "w", encoding="utf-8") as file:  # as json.dump in a loop leaves it
+                for i, record in enumerate(records[110:]):
+                    json.dump({**record, "score": float("nan"), "seen": float("-inf")}, file, indent=i % 2 * 4 or None)
         plain, plain_run = self.world("plain")
-        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / "[abc].js*")])
+        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / "[abcdef].js*")])
         self.embed_and_select(plain)
         self.embed_and_select(mixed)
         self.assertEqual(differences(plain_run, run, ("embed.h5", "select.h5", "selected.jsonl")), [])
@@ -159,8 +164,8 @@ class CorpusTest(unittest.TestCase):
         for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", bz2.compress(text.encode()), "bzip2"),
                                     ("c.jsonl.gz", archive.getvalue(), "a tar archive"), ("d.jsonl", pickle.dumps([text]), "pickle"),
                                     ("e.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
-                                    ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: no valid JSON at byte 32: NaN"),
-                                    ("g.json", json.dumps({"instruction": "a", "output": "b"}, indent=1).encode(), "one whole object a line"),
+                                    ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: output: key 'output': NaN is no value of JSON"),
+                                    ("g.json", json.dumps({"instruction": "a", "output": "b"}, indent=1)[:-1].encode(), "a bracket is not closed"),
                                     ("h.csv", b"instruction,output\na,b\n", "looks like CSV")):
             path = self.folder / name
             path.write_bytes(content)

@@ -111,10 +111,9 @@ struct Broken {
 };
 
 const Broken kBroken[] = {
-    {R"({"a":NaN})", "NaN is no value of JSON"},
     {R"({"a":nan})", "nan is no value of JSON"},
-    {R"({"a":-Infinity})", "-Infinity is no value"},
-    {R"({"a":[1,Infinity]})", "Infinity is no value"},
+    {R"({"a":-inf})", "-inf is no value"},
+    {R"({"a":[1,-NaN]})", "-NaN is no value"},
     {R"({"a":None})", "None is Python"},
     {R"({"a":True})", "True is Python"},
     {R"({'a': 'b'})", "single quotes"},
@@ -124,8 +123,8 @@ const Broken kBroken[] = {
     {"caf\xe9", "no UTF-8 (0xe9 at byte"},
     {"\xef\xbb\xbf{\"a\":1}", "byte order mark"},
     {"{\"a\":1,\xef\xbb\xbf\"b\":1}", "byte order mark"},
-    {"{", "the line ends inside the value"},
-    {"{\"a\":1,", "the line ends inside the value"},
+    {"{", "the text ends inside the value"},
+    {"{\"a\":1,", "the text ends inside the value"},
     {"{\"a\":\"b", "ends inside a string"},
     {"{\"a\":\"b\tc\"}", "a bare control character (0x09)"},
     {"{\"a\":1,}", "a comma before the closing"},
@@ -148,6 +147,14 @@ TEST(JsonProblem, SaysWhy) {
     if (!std::string_view(broken.text).starts_with("\xef\xbb\xbf"))  // of a whole file it is left out
       expect_error([&] { parse_json(broken.text, "x"); }, ExitCode::data, {"x: ", broken.reason});
   }
+}
+
+TEST(JsonReader, WhatIsNoNumberIsNoneWhereOneIsRead) {
+  const auto parsed = parse_ordered_json(R"({"a":NaN,"b":[1,-Infinity],"c":"NaN"})", "x");
+  EXPECT_EQ(parsed.dump(), R"({"a":"NaN","b":[1,"-Infinity"],"c":"NaN"})");
+  const JsonObject object(parsed, "x");
+  expect_error([&] { object.number("a", 0); }, ExitCode::data, {"key 'a': expected a number", "NaN"});
+  expect_error([&] { object.integers("b", 0, 9); }, ExitCode::data, {"key 'b': expected a whole number"});
 }
 
 TEST(JsonProblem, CountsLinesOfAWholeFile) {
