@@ -27,10 +27,10 @@ class ValueReader {
   virtual JsonValue value(const std::string& place) = 0;
 };
 
-/// JSON arrays, JSONL (JsonTexts says which is which), plain, .gz or .zst, and Parquet, whose rows are
-/// objects. Of Parquet only the columns that one of the `paths` ("a", "a.b") leads into are read; no paths:
-/// all.
-/// Throws data (65) with the file: it cannot be opened, is damaged, or is Parquet and that is not built in.
+/// JSON arrays or JSON values one behind the other (JsonTexts), packed or not (byte_stream.h), and Parquet,
+/// whose rows are objects. Of Parquet only the columns that one of the `paths` ("a", "a.b") leads into are
+/// read; no paths: all. Throws data (65) with the file: it cannot be opened, is damaged, or is Parquet and
+/// that is not built in.
 std::unique_ptr<ValueReader> open_values(const std::filesystem::path& file,
                                          const std::vector<std::string>& paths);
 

@@ -4,6 +4,7 @@ import glob
 import gzip
 import io
 import json
+import lzma
 import os
 import pathlib
 import pickle
@@ -82,14 +83,16 @@ class CorpusTest(unittest.TestCase):
             (folder / "a.json").write_text(json.dumps(records[:40], indent=1), encoding="utf-8")
             with gzip.open(folder / "b.jsonl.gz", "wt", encoding="utf-8") as file:
                 file.writelines(json.dumps(r) + "\n" for r in records[40:80])
-            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:90]), encoding="utf-8")
+            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:84]), encoding="utf-8")
+            for name, pack, some in (("g.jsonl.bz2", bz2.compress, records[84:87]), ("h.json.xz", lzma.compress, records[87:90])):
+                (folder / name).write_bytes(pack("\n".join(json.dumps(r) for r in some).encode()))
             (folder / "d.jsonl").write_text(json.dumps(records[90:100]), encoding="utf-8")
             (folder / "e.json").write_text("\n".join(json.dumps(r, indent=2) for r in records[100:110]), encoding="utf-8")
             with open(folder / "f.jsonl", "w", encoding="utf-8") as file:  # as json.dump in a loop leaves it
                 for i, record in enumerate(records[110:]):
                     json.dump({**record, "score": float("nan"), "seen": float("-inf")}, file, indent=i % 2 * 4 or None)
         plain, plain_run = self.world("plain")
-        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / "[abcdef].js*")])
+        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / f"[{names}].js*") for names in ("abc", "gh", "def")])
         self.embed_and_select(plain)
         self.embed_and_select(mixed)
         self.assertEqual(differences(plain_run, run, ("embed.h5", "select.h5", "selected.jsonl")), [])
@@ -161,7 +164,7 @@ class CorpusTest(unittest.TestCase):
             entry = tarfile.TarInfo("a.jsonl")
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
-        for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", bz2.compress(text.encode()), "bzip2"),
+        for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", lzma.compress(text.encode(), lzma.FORMAT_ALONE), "an lzma file: unpack it"),
                                     ("c.jsonl.gz", archive.getvalue(), "a tar archive"), ("d.jsonl", pickle.dumps([text]), "pickle"),
                                     ("e.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
                                     ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: output: key 'output': NaN is no value of JSON"),

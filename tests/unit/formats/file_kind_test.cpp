@@ -52,7 +52,7 @@ const Sample kSamples[] = {
     {bytes_of("007b002200610022003a0031007d"), "UTF-16"},
     {bytes_of("fffe00007b0000002200000061000000"), "UTF-32"},
     {bytes_of("425a6839314159265359bac64ddb0000"), "bzip2"},
-    {bytes_of("fd377a585a000004e6d6b4460200"), "xz file"},
+    {bytes_of("fd377a585a000004e6d6b4460200"), "packed with xz"},
     {bytes_of("5d00008000ffffffffffffffff003d9f"), "lzma"},
     {bytes_of("504b030414000000000005347e5d43bfa6a3020000000200000007000000612e6a736f6e6c7b7d"),
      "a ZIP archive: unpack"},
@@ -69,7 +69,8 @@ const Sample kSamples[] = {
      "Arrow IPC stream"},
     {bytes_of("4152524f57310000ffffffff70000000"), "Arrow IPC file"},
     {"PAR1\x15\x04", "a Parquet file"},
-    {bytes_of("1f8b0800"), "gzip"},
+    {bytes_of("1f8b0800"), "packed with gzip"},
+    {bytes_of("532a4d180400000000000000"), "packed with zstd"},
     {std::string(64, '\0'), "zero bytes only"},
     {std::string("\x40\0\0\0\0\0\0\0{\"__metadata__\"", 23), "a safetensors file"},
 };

@@ -92,6 +92,38 @@ TEST_F(RecordTest, ReadsWhatPythonWroteInEveryForm) {
   }
 }
 
+// tests/parity/make_packed_reference.py
+TEST_F(RecordTest, ReadsWhatOtherProgramsPacked) {
+  for (const char* name : {"padded.jsonl.gz", "long.jsonl.zst", "skippable.jsonl.zst", "streams.jsonl.bz2",
+                           "streams.jsonl.xz"}) {
+    SCOPED_TRACE(name);
+    const std::string packed = read_file(kData + "packed/" + name);
+    expect_reference(read_records(kData + "packed/" + name, {}));
+    expect_reference(read_records(save(packed, "named_otherwise"), {}));
+    const std::string suffix = std::filesystem::path(name).extension();
+    for (std::size_t n = 0; n < packed.size(); n += 7) {  // cut in the padding it may be whole
+      const auto cut = save(packed.substr(0, n), "cut.jsonl" + suffix);
+      try {
+        expect_reference(read_records(cut, {}));
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ExitCode::data) << e.what();
+      }
+    }
+    std::string damaged = packed;
+    damaged[packed.size() / 3] ^= 0x10;
+    EXPECT_THROW(read_records(save(damaged, "damaged" + suffix), {}), Error);
+    EXPECT_THROW(read_records(save(packed + "xyz1", "more" + suffix), {}), Error);
+    expect_error([&] { read_records(save("{}", "x" + suffix), {}); }, ExitCode::data, {"ends in " + suffix});
+  }
+}
+
+TEST_F(RecordTest, AnArrayIsReadUnderThePackedNameOfLines) {
+  const std::string array = R"([{"instruction":"a"}, {"instruction":"b"}])";
+  std::string frame(ZSTD_compressBound(array.size()), '\0');
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), array.data(), array.size(), 3));
+  EXPECT_EQ(read_records(save(frame, "x.jsonl.zst"), {}).size(), 2u);
+}
+
 TEST_F(RecordTest, ReadsZstdOfSeveralFrames) {
   const std::string text = read_file(kData + "records.jsonl");
   std::string packed;
