@@ -10,6 +10,7 @@
 #include "formats/adapter_config.h"
 #include "formats/adapter_tensors.h"
 #include "formats/encoder_weights.h"
+#include "formats/json_reader.h"
 #include "formats/model_config.h"
 #include "formats/model_folder.h"
 #include "formats/tensors.h"
@@ -22,7 +23,6 @@ namespace rocket {
 
 namespace {
 
-using nlohmann::json;
 using nlohmann::ordered_json;
 
 /// Runs `describe` on the object; an Error becomes the reason why rocket cannot use the folder. `describe`
@@ -125,11 +125,12 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
   object["max_positions"] = c.max_positions;
   object["rope"] = rope_of(c.rope);
   object["window"] = windows_of(c);
-  object["biases"] = biases_of(c);
   object["qk_norm"] = c.qk_norm;
   object["tied_head"] = c.tied_head;
   object["parameters"] = ModelWeights(folder).parameters();
-  Decoder::load(folder, at::kFloat, at::Device(at::kMeta));  // looks through all weights
+  const Decoder decoder =
+      Decoder::load(folder, at::kFloat, at::Device(at::kMeta));  // looks through all weights
+  object["biases"] = biases_of(decoder.config());
   RunConfig config;
   config.base.path = folder.string();
   const BaseText text(config);  // tokenizer, end of a sequence
@@ -150,9 +151,9 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
 
 bool is_encoder(const fs::path& folder) {
   try {
-    return is_encoder_family(json::parse(read_file(folder / "config.json")).value("model_type", "")) ||
+    return is_encoder_family(JsonObject::read(folder / "config.json").value("model_type", "")) ||
            fs::exists(folder / "modules.json");
-  } catch (const json::exception&) {
+  } catch (const std::exception&) {
     return false;
   }
 }

@@ -1,5 +1,6 @@
 #include "formats/json_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -146,6 +147,16 @@ std::vector<std::int64_t> JsonObject::integers(const std::string& key, std::int6
     take(*found);
   }
   return all;
+}
+
+std::vector<double> JsonObject::numbers(const std::string& key, double above) const {
+  const Json* found = find(key);
+  const auto is_one = [&](const Json& n) {
+    return n.is_number() && std::isfinite(n.get<double>()) && n.get<double>() > above;
+  };
+  if (!found || !found->is_array() || !std::ranges::all_of(*found, is_one))
+    wrong(key, fmt::format("a list of numbers above {}", above));
+  return found->get<std::vector<double>>();
 }
 
 std::vector<std::string> JsonObject::texts(const std::string& key) const {

@@ -57,6 +57,8 @@ class JsonObject {
   std::string text(const std::string& key, std::optional<std::string> fallback = {}) const;
   /// A whole number or a list of them, as *_token_id keys are written; absent: none.
   std::vector<std::int64_t> integers(const std::string& key, std::int64_t min, std::int64_t max) const;
+  /// A list of finite numbers, each strictly above `above`.
+  std::vector<double> numbers(const std::string& key, double above) const;
   /// A list of strings; absent: none.
   std::vector<std::string> texts(const std::string& key) const;
   /// The object under `key`; an empty one if absent.

@@ -9,7 +9,7 @@
 
 namespace rocket {
 
-enum class RopeKind { plain, linear, dynamic, llama3, yarn };
+enum class RopeKind { plain, linear, dynamic, llama3, yarn, longrope };
 
 /// The name in config.json: "default", "linear", ...
 std::string name_of(RopeKind kind);
@@ -19,27 +19,33 @@ struct RopeConfig {
   RopeKind kind = RopeKind::plain;
   double theta = 0;
   double factor = 1;                                 // all but plain
-  std::int64_t original_positions = 0;               // dynamic, llama3, yarn: before the model was stretched
+  std::int64_t original_positions = 0;               // all but linear: before the model was stretched
   double low_freq_factor = 0, high_freq_factor = 0;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn
   bool truncate = true;                              // yarn: whole numbers bound the blend of frequencies
-  double attention_factor = 1;                       // yarn: of the cosines and sines
+  double attention_factor = 1;                       // yarn, longrope: of the cosines and sines
+  std::vector<double> short_factors, long_factors;  // longrope: of each pair, up to that length and beyond it
+
+  /// Whether a text's own length decides by which angles all its rows are turned.
+  bool turns_by_length() const { return kind == RopeKind::dynamic || kind == RopeKind::longrope; }
 };
 
 /// A decoder of the Llama architecture or of a family that differs from it by what stands here.
 struct DecoderConfig {
-  std::string family;  // "llama", "mistral", "qwen2", "qwen3"
+  std::string family;  // "llama", "mistral", "ministral", "qwen2", "qwen3"
   std::int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0;
   std::int64_t vocabulary = 0;
   std::int64_t max_positions = 0;  // tokens that a text may have
   double norm_eps = 0;
   RopeConfig rope;
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
+  bool qkv_bias_may_lack = false;     // config.json says that there is none: the weights tell
   bool qk_norm = false;               // an RMS norm on each head of q and k
   std::vector<std::int64_t> windows;  // by layer: a row attends to so many rows, its own included; 0: to all
   bool tied_head = false;
   std::vector<std::int64_t> eos_ids;             // config.json, in file order; may be empty
   std::vector<std::int64_t> generation_eos_ids;  // generation_config.json; may be empty
+  std::vector<std::string> notes;                // on what the files say in vain, a sentence each
 };
 
 /// Reads old and new forms (rope_theta and rope_scaling or rope_parameters, type or rope_type). Throws data

@@ -12,6 +12,7 @@
 #include "backend/upload.h"
 #include "base/activity.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/work_mark.h"
 #include "formats/tensors.h"
 #include "model/rope.h"
@@ -222,8 +223,11 @@ Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType comput
   return in_context("base model", [&] {
     const c10::NoGradGuard no_grad;
     const WeightPlace place{compute, device};
-    const DecoderConfig config = read_decoder_config(folder);
+    DecoderConfig config = read_decoder_config(folder);
+    for (const std::string& note : config.notes) log::warn("{}", note);
     const auto files = std::make_shared<const ModelWeights>(folder);
+    if (config.qkv_bias_may_lack)
+      config.qkv_bias = files->find("model.layers.0.self_attn.q_proj.bias") != nullptr;
     const auto load = [files, place](const std::string& name, const std::vector<std::int64_t>& shape) {
       const StoredTensor& stored = files->at(name, shape);
       return in_context(files->path_of(name).string(), [&] { return load_weight(stored, place); });

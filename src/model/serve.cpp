@@ -101,7 +101,7 @@ class Worker {
   /// How many ids r takes over from the text before it in line. Where a text's length turns all its rows, no
   /// two texts share a beginning.
   std::int64_t shared_with_last(std::int64_t r) const {
-    if (last_ < 0 || decoder_.config().rope.kind == RopeKind::dynamic) return 0;
+    if (last_ < 0 || decoder_.config().rope.turns_by_length()) return 0;
     const Request &last = request(last_), &next = request(r);
     if (next.group < 0 || next.group != last.group) return 0;
     const std::int64_t kept = last.max_new_tokens > 0 ? last.prompt : size_of(last);
