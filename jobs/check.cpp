@@ -60,8 +60,9 @@ void check_bank(const RunConfig& config, const Decoder& decoder, Findings& found
   for (const std::string& name : experts.names) {
     if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
   }
-  if (const std::string note = note_on_prompts(bank.entries(), prompt_template(config)); !note.empty())
-    found.notes.push_back(note);
+  for (const std::string& note : {note_on_wrappers(bank.entries(), found.bank),
+                                  note_on_prompts(bank.entries(), prompt_template(config))})
+    if (!note.empty()) found.notes.push_back(note);
   const auto usable = std::ranges::count_if(alone.effect, [](std::uint8_t effect) { return effect != 0; });
   if (experts.names.empty() && experts.count > usable)
     fail_data(

@@ -53,6 +53,9 @@ void check_adapter(const fs::path& folder, const std::string& base_folder, order
   object["adapted_weights"] = adapter.weights.size();
   object["effect"] = adapter.has_effect();
   object["base"] = base ? ordered_json(base_folder) : ordered_json(nullptr);
+  if (!file.wrapped_front().empty())
+    object["names"] =
+        fmt::format("'{}', which a wrapper put in front of all of them, is left out", file.wrapped_front());
   if (!adapter.has_effect())
     object["note"] = "it has no effect: its B A is zero in every layer (never trained, or lora_alpha is 0)";
   if (base) return file.check_copies();

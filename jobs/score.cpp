@@ -49,6 +49,8 @@ class BankOnShots {
     const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
     if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty())
       log::info("note: {}", note);
+    if (const std::string note = note_on_wrappers(bank_.entries(), adapters); !note.empty())
+      log::warn("score: {}", note);
     if (const std::string note = note_on_prompts(bank_.entries(), prompt_template(config_)); !note.empty())
       log::warn("score: {}", note);
     bank_alone_ = scores_without_shots(bank_.entries(), adapters);
