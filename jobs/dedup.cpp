@@ -222,11 +222,11 @@ class Lines {
   std::ofstream file_;
 };
 
-/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as an
+/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of columns as an
 /// object of all its columns.
 template <class F>
 void for_each_text(const fs::path& file, F&& use) {
-  if (is_parquet(file)) {
+  if (columnar_form(file) != Columnar::none) {
     for (const auto rows = open_values(file, {}); rows->advance();)
       use(to_json(rows->value(fmt::format("{}:{}", file.string(), rows->line()))), rows->line());
     return;
@@ -242,11 +242,11 @@ void for_each_text(const fs::path& file, F&& use) {
   }
 }
 
-/// Root only. Whatever a row of Parquet holds is written as JSON: throws data (65) for a column that cannot
+/// Root only. Whatever a row of columns holds is written as JSON: throws data (65) for a column that cannot
 /// be, before anything is computed.
 void check_columns(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) {
-    if (!is_parquet(file)) continue;
+    if (columnar_form(file) == Columnar::none) continue;
     in_context("dedup writes all columns of a row as JSON",
                [&] { for_each_text(file, [](const std::string&, std::int64_t) {}); });
   }

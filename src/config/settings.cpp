@@ -122,7 +122,7 @@ std::vector<Setting> run_settings() {
        "or a mapping {with_input: \"...\", without_input: \"...\"}"},
 
       {"corpus.records", AT(corpus.records), path(),
-       "a list of files: JSON, JSONL, .gz, .zst, Parquet; globs"},
+       "a list of files: JSON, JSONL, packed ones, Parquet, Arrow; globs"},
       {"corpus.fields",
        AT(corpus.fields),
        {},

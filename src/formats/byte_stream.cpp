@@ -111,8 +111,13 @@ std::unique_ptr<PlainStream> open_plain(const fs::path& file) {
 
 }  // namespace
 
-bool is_parquet(const fs::path& file) {
-  return file.extension() == ".parquet" || open_plain(file)->peek(kParquet.size()) == kParquet;
+Columnar columnar_form(const fs::path& file) {
+  const std::string suffix = file.extension();
+  if (suffix == ".parquet") return Columnar::parquet;
+  if (suffix == ".arrow" || suffix == ".feather") return Columnar::arrow;
+  const std::string front = open_plain(file)->peek(kKindBytes);
+  if (front.starts_with(kParquet)) return Columnar::parquet;
+  return is_arrow(front) ? Columnar::arrow : Columnar::none;
 }
 
 bool is_packed_name(const fs::path& file) {

@@ -15,8 +15,11 @@ class ByteStream {
   virtual std::size_t read(std::span<char> buffer) = 0;
 };
 
-/// By its name or its magic: a columnar file, which is no stream. Throws data (65) if it cannot be opened.
-bool is_parquet(const std::filesystem::path& file);
+/// Files of columns, which are no streams.
+enum class Columnar { none, parquet, arrow };
+
+/// By its name or its magic. Throws data (65) if it cannot be opened.
+Columnar columnar_form(const std::filesystem::path& file);
 
 /// Whether the name ends as those of packed files do: .gz, .zst, .bz2 or .xz.
 bool is_packed_name(const std::filesystem::path& file);

@@ -37,7 +37,6 @@ constexpr std::array kMarks{
     Mark{"\xfe\xff"sv, kUtf16},
     Mark{"PAR1", "a Parquet file"},
     Mark{"PARE", "an encrypted Parquet file: decrypt it first"},
-    Mark{"ARROW1", "an Arrow IPC file (Feather): save it as Parquet or JSONL"},
     Mark{"FEA1", "a Feather file: save it as Parquet or JSONL"},
     Mark{"ORC", "an ORC file: save it as Parquet or JSONL"},
     Mark{"Obj\x01", "an Avro file: save it as Parquet or JSONL"},
@@ -162,12 +161,15 @@ bool is_link_as_text(View front) {
 
 }  // namespace
 
+bool is_arrow(View front) {
+  return front.starts_with("ARROW1") || is_arrow_stream(front);
+}
+
 std::string file_kind(View front) {
   front = front.substr(0, kKindBytes);
   if (is_bare_utf16(front)) return kUtf16;
   if (begins_as_json(front)) return "";  // the marks below may stand inside a text
-  if (is_arrow_stream(front))
-    return "an Arrow IPC stream (as `datasets` caches): save it as Parquet or JSONL";
+  if (is_arrow(front)) return "an Arrow file";
   if (const Packing* packing = packing_of(front)) return fmt::format("a file packed with {}", packing->name);
   if (front.starts_with("PK\x03\x04")) return zip_kind(front);
   if (is_safetensors(front)) return "a safetensors file";

@@ -156,6 +156,16 @@ class CorpusTest(unittest.TestCase):
         self.assertEqual(done.returncode, bad.DATA, done.stderr)
         self.assertIn("no records", done.stderr)
 
+    def test_a_folder_that_datasets_saved_stands_for_its_files(self):
+        config, _ = self.world("saved")
+        saved = LAB.parent / "data/formats/arrow"
+        done = rocket("check", config, "--set", f"corpus.records=[{saved}/splits]", check=False)
+        self.assertEqual(done.returncode, bad.CONFIG, done.stderr)
+        self.assertIn(f"name one of them: {saved}/splits/train, {saved}/splits/test", done.stderr)
+        done = rocket("check", config, "--set", f"corpus.records=[{saved}/plain]", "--set", "selection.retrieve=20", check=False)
+        if "not built into this program" not in done.stderr:
+            self.assertIn("25 records", done.stdout, done.stderr)
+
     def test_files_of_other_kinds_are_named(self):
         config, _ = self.world("kinds")
         text = '{"instruction": "a", "output": "b"}\n'

@@ -66,8 +66,8 @@ const Sample kSamples[] = {
     {std::string("SQLite format 3\0\x10\0\1\1", 20), "SQLite"},
     {bytes_of("ffffffff70000000100000000000"
               "0a000c000600050008000a00"),
-     "Arrow IPC stream"},
-    {bytes_of("4152524f57310000ffffffff70000000"), "Arrow IPC file"},
+     "an Arrow file"},
+    {bytes_of("4152524f57310000ffffffff70000000"), "an Arrow file"},
     {"PAR1\x15\x04", "a Parquet file"},
     {bytes_of("1f8b0800"), "packed with gzip"},
     {bytes_of("532a4d180400000000000000"), "packed with zstd"},
