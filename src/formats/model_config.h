@@ -73,8 +73,10 @@ struct EncoderConfig {
   double norm_eps = 0;
   std::string activation;          // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
   std::int64_t max_tokens = 0;     // min(usable positions, max_seq_length), specials included
+  bool lower_case = false;         // texts are lower-cased in front of the tokenizer
   std::vector<DenseConfig> dense;  // between pooling and normalisation, in order
 
+  /// Of the vectors that its modules compute.
   std::int64_t dimension() const { return dense.empty() ? hidden : dense.back().outputs; }
 };
 
@@ -84,6 +86,12 @@ EncoderConfig read_encoder_config(const std::filesystem::path& folder);
 
 /// Whether read_encoder_config() takes models of this model_type.
 bool is_encoder_family(std::string_view name);
+
+/// What sentence-transformers puts in front of a text, from the `prompts` of
+/// config_sentence_transformers.json. `choice` is "auto" (its default_prompt_name; nothing where it names
+/// none), "none" or a name. Throws config (78) for a name that is not there, data (65) for a default that is
+/// not there.
+std::string read_prompt(const std::filesystem::path& folder, const std::string& choice);
 
 /// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
 /// config (78) where auto finds no such file, data (65) for poolings other than these two.

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ struct EmbedOptions {
   std::int64_t max_length = 1024;  // tokens, specials included; the encoder's own limit holds too
   LongTexts long_texts = LongTexts::cut;
   at::ScalarType compute = at::kFloat;
+  std::optional<std::int64_t> truncate_dim;  // Encoder::load
 };
 
 /// A text as the encoder reads it.
@@ -47,6 +49,9 @@ class EncoderTokenizer {
   LongTexts long_texts() const { return long_texts_; }
 
  private:
+  EncoderTokenizer(const std::filesystem::path& folder, const EncoderConfig& encoder, std::int64_t max_length,
+                   LongTexts long_texts);
+
   std::unique_ptr<Tokenizer> tokenizer_;
   std::int64_t length_;
   LongTexts long_texts_;
@@ -57,7 +62,7 @@ class TextEmbedder {
   /// Loads tokenizer and encoder of a folder; throws as they do.
   TextEmbedder(const std::filesystem::path& folder, const EmbedOptions& options, at::Device device);
 
-  std::int64_t dimension() const { return encoder_.config().dimension(); }
+  std::int64_t dimension() const { return encoder_.dimension(); }
 
   /// Safe also beside embed().
   const EncoderTokenizer& tokenizer() const { return tokenizer_; }

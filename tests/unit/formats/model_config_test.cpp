@@ -402,8 +402,38 @@ TEST_F(EncoderConfigTest, BoundsTheLengthAsSentenceTransformersDoes) {
     expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data,
                  {"sentence_bert_config.json", "max_seq_length"});
   }
+  std::filesystem::remove(scratch_ / "sentence_bert_config.json");
+  EXPECT_FALSE(read_encoder_config(scratch_.folder()).lower_case);
+  save({{"model_max_length", 20}}, "tokenizer_config.json");
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).max_tokens, 20) << "of a folder that transformers saved";
   save({{"do_lower_case", true}}, "sentence_bert_config.json");
+  EXPECT_TRUE(read_encoder_config(scratch_.folder()).lower_case);
+  save({{"do_lower_case", "yes"}}, "sentence_bert_config.json");
   expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"do_lower_case"});
+}
+
+/// What SentenceTransformer.encode puts in front with the same file: its default, and prompt_name.
+TEST_F(EncoderConfigTest, ReadsThePromptsOfSentenceTransformers) {
+  const auto prompt = [&](const json& file, const std::string& choice) {
+    save(file, "config_sentence_transformers.json");
+    return read_prompt(scratch_.folder(), choice);
+  };
+  EXPECT_EQ(read_prompt(scratch_.folder(), "auto"), "");
+  EXPECT_EQ(read_prompt(scratch_.folder(), "query"), "");
+  json file = {{"prompts", {{"query", "Find: "}, {"passage", "p: "}, {"null", nullptr}}},
+               {"default_prompt_name", nullptr}};
+  EXPECT_EQ(prompt(file, "auto"), "");
+  EXPECT_EQ(prompt(file, "query"), "Find: ");
+  EXPECT_EQ(prompt(file, "document"), "");
+  EXPECT_EQ(prompt(file, "null"), "");
+  file["default_prompt_name"] = "passage";
+  EXPECT_EQ(prompt(file, "auto"), "p: ");
+  EXPECT_EQ(prompt(file, "none"), "");
+  expect_error([&] { prompt(file, "title"); }, ExitCode::config,
+               {"encoder.prompt", "no prompt 'title'; it has: document, null, passage, query"});
+  file["default_prompt_name"] = "title";
+  expect_error([&] { prompt(file, "auto"); }, ExitCode::data, {"default_prompt_name", "'title' is none of"});
+  expect_error([&] { prompt({{"prompts", {{"a", 1}}}}, "a"); }, ExitCode::data, {"prompts.a", "a string"});
 }
 
 TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
