@@ -60,8 +60,9 @@ void check_bank(const RunConfig& config, const Decoder& decoder, Findings& found
   for (const std::string& name : experts.names) {
     if (!find_entry(bank.entries(), name)) fail_data("experts.names: '{}' is not in the bank", name);
   }
-  if (const std::string note = note_on_prompts(bank.entries(), prompt_template(config)); !note.empty())
-    found.notes.push_back(note);
+  for (const std::string& note : {note_on_wrappers(bank.entries(), found.bank),
+                                  note_on_prompts(bank.entries(), prompt_template(config))})
+    if (!note.empty()) found.notes.push_back(note);
   const auto usable = std::ranges::count_if(alone.effect, [](std::uint8_t effect) { return effect != 0; });
   if (experts.names.empty() && experts.count > usable)
     fail_data(
@@ -147,11 +148,11 @@ void check_items(const RunConfig& config, Findings& found) {
 }
 
 /// Tokenises what would be embedded of the records.
-void count_lengths(const RunConfig& config, const EncoderTokenizer& tokenizer,
+void count_lengths(const std::string& prefix, const EncoderTokenizer& tokenizer,
                    const std::vector<Record>& records, LongTextCount& lengths) {
   std::vector<std::uint8_t> is_long(records.size());
   on_threads(static_cast<std::int64_t>(records.size()), [&](std::int64_t i) {
-    is_long[i] = tokenizer.tokens(embedded_text(config.encoder.prefix, records[i])).is_long;
+    is_long[i] = tokenizer.tokens(embedded_text(prefix, records[i])).is_long;
   });
   for (std::size_t i = 0; i < records.size(); ++i) lengths.add(records[i].file, is_long[i] != 0);
 }
@@ -160,7 +161,12 @@ void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
   const EncoderTokenizer tokenizer = configured_encoder_tokenizer(config);
   // As the base: on the CPU the encoder would be read and packed.
   Encoder::load(config.encoder.path, read_pooling(config.encoder.path, config.encoder.pooling), at::kFloat,
-                at::Device(at::kMeta));
+                at::Device(at::kMeta), config.encoder.truncate_dim);
+  const std::string prefix = encoder_prefix(config);
+  if (config.encoder.prompt != "none")
+    found.notes.push_back(
+        fmt::format("encoder.prompt: {}: the encoder's own files put {} in front of every text",
+                    config.encoder.prompt, prefix.empty() ? "nothing" : fmt::format("'{}'", prefix)));
   found.encoder_parameters = EncoderWeights(config.encoder.path).parameters();
   std::string first;
   CorpusReader corpus = open_corpus(config, [&](const SkippedRecord& skipped) {
@@ -171,10 +177,10 @@ void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
   for_each_task_record(config, config.task.shots,
                        [&](Record&& shot, const JsonValue&) { block.push_back(std::move(shot)); });
   block.resize(found.shots);
-  count_lengths(config, tokenizer, block, lengths);
+  count_lengths(prefix, tokenizer, block, lengths);
   do {
     block = corpus.block(found.records, records_per_block);
-    count_lengths(config, tokenizer, block, lengths);
+    count_lengths(prefix, tokenizer, block, lengths);
     found.records += static_cast<std::int64_t>(block.size());
   } while (!block.empty());
   found.long_texts = lengths.describe(tokenizer);
@@ -263,7 +269,7 @@ std::string about_base(const Session& session, const Findings& f) {
                      size_text(f.cache_bytes), f.device.str(), session.comm.size());
 }
 
-/// What a training step takes on each rank's device, with the largest adapters of the bank as experts. An
+/// What a training step takes on each rank's GPU, with the largest adapters of the bank as experts. An
 /// estimate: logits, routers and what an allocator rounds up are not in it, up to 8 % on the emulated device.
 std::string about_training(const RunConfig& config, const Findings& f) {
   std::int64_t largest = 0;
@@ -279,7 +285,8 @@ std::string about_training(const RunConfig& config, const Findings& f) {
   const bool recompute = config.training.recompute == "layer";
   const TrainingMemory memory = memory_with(recompute);
   std::string text = fmt::format(
-      "training: about {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch {}",
+      "training on a GPU: about {}: base {}, experts with gradients and moments {}, {} tokens a micro-batch "
+      "{}",
       size_text(memory.all()), size_text(memory.base), size_text(memory.mixture),
       config.training.micro_batch_tokens, size_text(memory.activations));
   if (!recompute)

@@ -155,7 +155,8 @@ void add_dedup(CLI::App& app, Command& command) {
       app.add_subcommand("dedup", "Keep one of each group of records whose embeddings are near (over ranks)");
   DedupRequest& to = command.dedup;
   sub->footer("Nothing is kept between two calls: a call that is stopped leaves no output and starts anew.");
-  sub->add_option("FILES", to.files, "Records: JSON, JSONL, .gz, .zst or Parquet; globs")->required();
+  sub->add_option("FILES", to.files, "Records: JSON, JSONL, packed ones, Parquet or Arrow; globs")
+      ->required();
   sub->add_option("--encoder", to.encoder, "Sentence encoder in Hugging Face form")
       ->required()
       ->type_name("DIR");

@@ -124,14 +124,13 @@ std::vector<float> embed_unit(const TextEmbedder& embedder, CorpusReader& stream
   std::vector<float> vectors;
   one_ahead<Tokens>(
       [&]() -> std::optional<Tokens> {
-        Tokens texts;
-        for (const Record& record : stream.block(first, std::min(block_size, end - first))) {
-          const std::string text = compared_text(record, request);
-          texts.push_back(embedder.tokenizer().tokens(text));
-          if (texts.back().is_long) long_texts.push_back({first, long_text_number(true, text)});
-          ++first;
-        }
-        return texts.empty() ? std::nullopt : std::optional(std::move(texts));
+        std::vector<std::string> texts;
+        for (const Record& record : stream.block(first, std::min(block_size, end - first)))
+          texts.push_back(compared_text(record, request));
+        Tokens tokens = embedder.tokens(texts);
+        for (std::size_t i = 0; i < texts.size(); ++i, ++first)
+          if (tokens[i].is_long) long_texts.push_back({first, long_text_number(true, texts[i])});
+        return tokens.empty() ? std::nullopt : std::optional(std::move(tokens));
       },
       [&](Tokens texts) {
         const std::vector<float> block = embedder.embed(std::move(texts));
@@ -222,11 +221,11 @@ class Lines {
   std::ofstream file_;
 };
 
-/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of Parquet as an
+/// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of columns as an
 /// object of all its columns.
 template <class F>
 void for_each_text(const fs::path& file, F&& use) {
-  if (is_parquet(file)) {
+  if (columnar_form(file) != Columnar::none) {
     for (const auto rows = open_values(file, {}); rows->advance();)
       use(to_json(rows->value(fmt::format("{}:{}", file.string(), rows->line()))), rows->line());
     return;
@@ -242,11 +241,11 @@ void for_each_text(const fs::path& file, F&& use) {
   }
 }
 
-/// Root only. Whatever a row of Parquet holds is written as JSON: throws data (65) for a column that cannot
+/// Root only. Whatever a row of columns holds is written as JSON: throws data (65) for a column that cannot
 /// be, before anything is computed.
 void check_columns(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) {
-    if (!is_parquet(file)) continue;
+    if (columnar_form(file) == Columnar::none) continue;
     in_context("dedup writes all columns of a row as JSON",
                [&] { for_each_text(file, [](const std::string&, std::int64_t) {}); });
   }
@@ -286,11 +285,13 @@ void report_long_texts(const LongTextCount& count, const EncoderTokenizer& token
 
 TextEmbedder open_embedder(const DedupRequest& request, const RunConfig& defaults, int rank_on_node) {
   if (!fs::is_directory(request.encoder)) fail_config("--encoder {}: no such model folder", request.encoder);
+  const at::Device device = choose_device(request.device.value_or(defaults.device), rank_on_node);
   return TextEmbedder(request.encoder,
                       {.pooling = request.pooling.value_or(defaults.encoder.pooling),
                        .max_length = request.max_length.value_or(defaults.encoder.max_length),
-                       .long_texts = long_texts_setting(request.long_texts)},
-                      choose_device(request.device.value_or(defaults.device), rank_on_node));
+                       .long_texts = long_texts_setting(request.long_texts),
+                       .cores_are_free = !device.is_cpu()},
+                      device);
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ class CorpusEmbedder {
       : config_(session.config),
         records_(records),
         encoder_(std::move(encoder)),
+        prefix_(encoder_prefix(config_)),
         embedder_(configured_embedder(config_, session.rank_on_node)),
         known_(known_folders(session), encoder_, embedder_.dimension()),
         corpus_(open_corpus(config_)),
@@ -81,6 +82,7 @@ class CorpusEmbedder {
   const RunConfig& config_;
   std::int64_t records_;
   std::string encoder_;
+  std::string prefix_;
   TextEmbedder embedder_;
   KnownBlocks known_;
   std::int64_t blocks_taken_ = 0;
@@ -95,7 +97,7 @@ std::vector<float> CorpusEmbedder::embed_shots() {
   shots.resize(config_.task.k);
   std::vector<EncoderTokens> tokens;
   for (const Record& shot : shots) {
-    tokens.push_back(tokenizer().tokens(embedded_text(config_.encoder.prefix, shot)));
+    tokens.push_back(tokenizer().tokens(embedded_text(prefix_, shot)));
     shot_lengths_.add(shot.file, tokens.back().is_long);
   }
   return embedder_.embed(std::move(tokens));
@@ -105,15 +107,14 @@ Block CorpusEmbedder::read_block(std::int64_t first, std::int64_t count) {
   std::vector<std::string> texts;
   Hasher hasher;
   for (const Record& record : corpus_.block(first, count)) {
-    texts.push_back(embedded_text(config_.encoder.prefix, record));
+    texts.push_back(embedded_text(prefix_, record));
     hasher.add(texts.back());
   }
   Block block{hasher.hex(), static_cast<std::int64_t>(texts.size()), {}, {}};
   if (known_.has(block.hash)) return block;
-  for (const std::string& text : texts) {
-    block.tokens.push_back(tokenizer().tokens(text));
-    block.long_texts.push_back(long_text_number(block.tokens.back().is_long, text));
-  }
+  block.tokens = embedder_.tokens(texts);
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    block.long_texts.push_back(long_text_number(block.tokens[i].is_long, texts[i]));
   return block;
 }
 
@@ -209,8 +210,9 @@ std::vector<std::int64_t> gather(const JobContext& context, const CorpusEmbedder
 
 /// Root only: all that makes a vector of a text, beside the text.
 std::string encoder_hash(const JobContext& context) {
-  static const std::vector<std::string> settings = {"encoder.pooling", "encoder.max_length", "encoder.long",
-                                                    "encoder.dtype", "encoder.store"};
+  static const std::vector<std::string> settings = {"encoder.pooling", "encoder.max_length",
+                                                    "encoder.long",    "encoder.dtype",
+                                                    "encoder.store",   "encoder.truncate_dim"};
   Hasher hasher;
   hasher.add(std::to_string(job_spec("embed").version));
   hasher.add(canonical(context.session.config, settings));

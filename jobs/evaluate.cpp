@@ -1,6 +1,8 @@
 // The expert and its rivals on the evaluation items.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
 #include <span>
 
 #include "base/error.h"
@@ -34,6 +36,7 @@ class Contest {
         generate_(text_.generate_options(config_)) {
     for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
     add("expert", {nullptr, &mixture_});
+    units_together_ = units_together();
   }
 
   std::int64_t units() const { return (items() + items_per_unit() - 1) / items_per_unit(); }
@@ -52,10 +55,14 @@ class Contest {
   }
   std::int64_t most_choices() const;
   const std::vector<std::string>& names() const { return names_; }
-  void compute(std::int64_t unit, H5Writer& part) const;
+  /// Units of neighbouring items, as many texts as the device should continue together.
+  std::int64_t group_of(std::int64_t unit) const { return unit / units_together_; }
+  void prepare(const std::vector<std::int64_t>& units);
+  void compute(std::int64_t unit, H5Writer& part);
 
  private:
   std::int64_t items_per_unit() const { return (answers_per_unit + system_count() - 1) / system_count(); }
+  std::int64_t units_together() const;
   void add(const std::string& name, ModelSystem system);
   void add_adapter(const std::string& system, const std::string& name);
   void add_rival(const Session& session, const std::string& rival);
@@ -77,6 +84,8 @@ class Contest {
   GenerateOptions generate_;
   std::vector<std::string> names_;
   std::vector<ModelSystem> systems_;
+  std::int64_t units_together_ = 1;
+  std::map<std::int64_t, Answers> answers_;  // of units that are prepared
 };
 
 void Contest::add(const std::string& name, ModelSystem system) {
@@ -127,10 +136,32 @@ std::vector<QuestionTokens> Contest::tokens_of(std::span<const Question> questio
   return tokens;
 }
 
+std::int64_t Contest::units_together() const {
+  if (ranks_choices() || decoder_.cache_positions() == 0) return 1;
+  std::size_t longest = 0;
+  for (const Question& item : items_) longest = std::max(longest, text_.prompt(item.record).size());
+  const std::int64_t positions = static_cast<std::int64_t>(longest) + generate_.max_new_tokens;
+  return std::max<std::int64_t>(1, texts_together(decoder_, positions) / (items_per_unit() * system_count()));
+}
+
+void Contest::prepare(const std::vector<std::int64_t>& units) {
+  const std::int64_t first = first_item(units.front());
+  const std::int64_t count = first_item(units.back()) + items_of(units.back()) - first;
+  Answers all =
+      answer_block(decoder_, systems_, tokens_of(std::span(items_).subspan(first, count)), generate_);
+  for (const std::int64_t unit : units) {
+    Answers& of_unit = answers_[unit];
+    for (auto& of_system : all) {
+      const auto begin = std::make_move_iterator(of_system.begin() + first_item(unit) - first);
+      of_unit.emplace_back(begin, begin + items_of(unit));
+    }
+  }
+}
+
 /// A part holds tables [systems, items of the unit].
-void Contest::compute(std::int64_t unit, H5Writer& part) const {
+void Contest::compute(std::int64_t unit, H5Writer& part) {
   const std::span<const Question> questions = questions_of(unit);
-  const Answers answers = answer_block(decoder_, systems_, tokens_of(questions), generate_);
+  const Answers answers = answers_.extract(unit).mapped();
   const Shape all = {system_count(), static_cast<std::int64_t>(questions.size())};
   std::vector<std::int64_t> tokens;
   std::vector<double> seconds;
@@ -325,7 +356,9 @@ JobEnd evaluate(JobContext& context) {
   on_root(session.comm, [&] { say_what_is_evaluated(session.config, *contest); });
   const JobEnd end = run_unit_job(
       context, {.units = contest->units(),
-                .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); }});
+                .work = [&](std::int64_t unit, H5Writer& part) { contest->compute(unit, part); },
+                .group = [&](std::int64_t unit) { return contest->group_of(unit); },
+                .prepare = [&](const std::vector<std::int64_t>& units) { contest->prepare(units); }});
   if (end == JobEnd::finished) on_root(session.comm, [&] { gather(context, *contest); });
   return end;
 }

@@ -10,6 +10,7 @@
 #include "formats/adapter_config.h"
 #include "formats/adapter_tensors.h"
 #include "formats/encoder_weights.h"
+#include "formats/json_reader.h"
 #include "formats/model_config.h"
 #include "formats/model_folder.h"
 #include "formats/tensors.h"
@@ -22,7 +23,6 @@ namespace rocket {
 
 namespace {
 
-using nlohmann::json;
 using nlohmann::ordered_json;
 
 /// Runs `describe` on the object; an Error becomes the reason why rocket cannot use the folder. `describe`
@@ -53,6 +53,9 @@ void check_adapter(const fs::path& folder, const std::string& base_folder, order
   object["adapted_weights"] = adapter.weights.size();
   object["effect"] = adapter.has_effect();
   object["base"] = base ? ordered_json(base_folder) : ordered_json(nullptr);
+  if (!file.wrapped_front().empty())
+    object["names"] =
+        fmt::format("'{}', which a wrapper put in front of all of them, is left out", file.wrapped_front());
   if (!adapter.has_effect())
     object["note"] = "it has no effect: its B A is zero in every layer (never trained, or lora_alpha is 0)";
   if (base) return file.check_copies();
@@ -125,11 +128,12 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
   object["max_positions"] = c.max_positions;
   object["rope"] = rope_of(c.rope);
   object["window"] = windows_of(c);
-  object["biases"] = biases_of(c);
   object["qk_norm"] = c.qk_norm;
   object["tied_head"] = c.tied_head;
   object["parameters"] = ModelWeights(folder).parameters();
-  Decoder::load(folder, at::kFloat, at::Device(at::kMeta));  // looks through all weights
+  const Decoder decoder =
+      Decoder::load(folder, at::kFloat, at::Device(at::kMeta));  // looks through all weights
+  object["biases"] = biases_of(decoder.config());
   RunConfig config;
   config.base.path = folder.string();
   const BaseText text(config);  // tokenizer, end of a sequence
@@ -144,15 +148,15 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
   const Pooling pooling = read_pooling(folder, said ? "auto" : "mean");
   object["pooling"] = !said ? "not said: set encoder.pooling" : pooling == Pooling::cls ? "cls" : "mean";
   object["parameters"] = EncoderWeights(folder).parameters();
-  load_tokenizer(folder);
+  load_tokenizer(folder, c.lower_case);
   Encoder::load(folder, pooling, at::kFloat, at::Device(at::kMeta));  // looks through all weights
 }
 
 bool is_encoder(const fs::path& folder) {
   try {
-    return is_encoder_family(json::parse(read_file(folder / "config.json")).value("model_type", "")) ||
+    return is_encoder_family(JsonObject::read(folder / "config.json").value("model_type", "")) ||
            fs::exists(folder / "modules.json");
-  } catch (const json::exception&) {
+  } catch (const std::exception&) {
     return false;
   }
 }

@@ -2,7 +2,9 @@
 // adapters.
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "adapters/bank.h"
@@ -43,6 +45,7 @@ class BankOnShots {
               config_.bank.memory.bytes, decoder_.files()),
         generate_(text_.generate_options(config_)) {
     for (const Question& shot : shots_) tokens_.push_back(text_.shot(shot.record));
+    row_blocks_together_ = row_blocks_together();
   }
 
   /// Root only, before the work.
@@ -50,6 +53,8 @@ class BankOnShots {
     const auto adapters = bank_.check_all(std::numeric_limits<std::int64_t>::max());
     if (const std::string note = note_on_bases(adapters, config_.base.path); !note.empty())
       log::info("note: {}", note);
+    if (const std::string note = note_on_wrappers(bank_.entries(), adapters); !note.empty())
+      log::warn("score: {}", note);
     if (const std::string note = note_on_prompts(bank_.entries(), prompt_template(config_)); !note.empty())
       log::warn("score: {}", note);
     bank_alone_ = scores_without_shots(bank_.entries(), adapters);
@@ -64,6 +69,9 @@ class BankOnShots {
   /// The blocks of the table, and one unit more: the similarities.
   std::int64_t units() const { return row_blocks() * shot_blocks() + 1; }
   Block block(std::int64_t unit) const;
+  /// Units of neighbouring adapters and the same shots, as many texts as the device should continue together.
+  std::int64_t group_of(std::int64_t unit) const;
+  void prepare(const std::vector<std::int64_t>& units);
   void compute(std::int64_t unit, H5Writer& part);
 
  private:
@@ -71,6 +79,7 @@ class BankOnShots {
   std::int64_t shot_blocks() const {
     return (static_cast<std::int64_t>(shots_.size()) + shots_per_unit - 1) / shots_per_unit;
   }
+  std::int64_t row_blocks_together() const;
   void write_nll(const Block& block, const std::vector<std::vector<ShotScore>>& scores, H5Writer& part) const;
   void write_generations(const Block& block, const std::vector<std::vector<ShotScore>>& scores,
                          H5Writer& part) const;
@@ -78,7 +87,7 @@ class BankOnShots {
                      H5Writer& part) const;
 
   void check_nll(double nll, std::int64_t row, std::int64_t shot) const;
-  void read_ahead(std::int64_t unit);
+  void read_ahead(const std::vector<std::int64_t>& units);
 
   const RunConfig& config_;
   std::int64_t ranks_;
@@ -89,7 +98,9 @@ class BankOnShots {
   Bank bank_;
   GenerateOptions generate_;
   std::vector<ShotTokens> tokens_;
+  std::int64_t row_blocks_together_ = 1;
   BankScores bank_alone_;
+  std::map<std::int64_t, std::vector<std::vector<ShotScore>>> scores_;  // of units that are prepared
 };
 
 Block BankOnShots::block(std::int64_t unit) const {
@@ -99,6 +110,40 @@ Block BankOnShots::block(std::int64_t unit) const {
           std::min(shots_per_unit, static_cast<std::int64_t>(shots_.size()) - shot)};
 }
 
+std::int64_t BankOnShots::row_blocks_together() const {
+  if (ranks_choices()) return 1;
+  std::size_t longest = 0;
+  for (const ShotTokens& shot : tokens_) longest = std::max(longest, shot.example.ids.size());
+  const std::int64_t positions = static_cast<std::int64_t>(longest) + generate_.max_new_tokens;
+  const std::int64_t texts = adapters_per_unit * std::max<std::int64_t>(1, block(0).shots);
+  return std::max<std::int64_t>(1, texts_together(decoder_, positions) / texts);
+}
+
+std::int64_t BankOnShots::group_of(std::int64_t unit) const {
+  const std::int64_t row_block = unit / shot_blocks(), shot_block = unit % shot_blocks();
+  const std::int64_t together = unit == units() - 1 ? 1 : row_blocks_together_;
+  return row_block / together * together * shot_blocks() + shot_block;
+}
+
+void BankOnShots::prepare(const std::vector<std::int64_t>& units) {
+  if (units.front() == this->units() - 1) return;
+  std::vector<std::shared_ptr<const LoraAdapter>> adapters;
+  for (const std::int64_t unit : units) {
+    const Block b = block(unit);
+    for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
+      adapters.push_back(row == 0 ? nullptr : bank_.get(row - 1));
+  }
+  read_ahead(units);
+  const Block first = block(units.front());
+  auto scores =
+      score_block(decoder_, adapters, std::span(tokens_).subspan(first.first_shot, first.shots), generate_);
+  auto next = std::make_move_iterator(scores.begin());
+  for (const std::int64_t unit : units) {
+    scores_[unit] = {next, next + block(unit).rows};
+    next += block(unit).rows;
+  }
+}
+
 void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
   if (unit == units() - 1) {
     part.write("similarity", similarity_matrix(bank_, similarity_kind(config_)),
@@ -106,12 +151,7 @@ void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
     return;
   }
   const Block b = block(unit);
-  std::vector<std::shared_ptr<const LoraAdapter>> adapters;
-  for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
-    adapters.push_back(row == 0 ? nullptr : bank_.get(row - 1));
-  read_ahead(unit);
-  const auto scores =
-      score_block(decoder_, adapters, std::span(tokens_).subspan(b.first_shot, b.shots), generate_);
+  const auto scores = scores_.extract(unit).mapped();
   write_nll(b, scores, part);
   if (ranks_choices())
     write_choices(b, scores, part);
@@ -119,14 +159,18 @@ void BankOnShots::compute(std::int64_t unit, H5Writer& part) {
     write_generations(b, scores, part);
 }
 
-/// Ranks take the units in turn, more or less: the adapters of the next two that may come here.
-void BankOnShots::read_ahead(std::int64_t unit) {
+/// Ranks take the groups in turn, more or less: the adapters of the next two that may come here.
+void BankOnShots::read_ahead(const std::vector<std::int64_t>& units) {
   std::vector<std::int64_t> adapters;
-  for (const std::int64_t next : {unit + ranks_, unit + 2 * ranks_}) {
-    if (next >= units() - 1) break;
-    const Block b = block(next);
-    for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
-      if (row > 0) adapters.push_back(row - 1);
+  const auto size = static_cast<std::int64_t>(units.size());
+  for (const std::int64_t round : {ranks_, 2 * ranks_}) {
+    for (const std::int64_t unit : units) {
+      const std::int64_t next = unit + round * size;
+      if (next >= this->units() - 1) break;
+      const Block b = block(next);
+      for (std::int64_t row = b.first_row; row < b.first_row + b.rows; ++row)
+        if (row > 0) adapters.push_back(row - 1);
+    }
   }
   bank_.read_ahead(std::move(adapters));
 }
@@ -256,9 +300,11 @@ JobEnd score(JobContext& context) {
     if (const std::string note = note_on_golds(work->shots(), session.config.task.shots); !note.empty())
       log::info("score: {}", note);
   });
-  const JobEnd end =
-      run_unit_job(context, {.units = work->units(),
-                             .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); }});
+  const JobEnd end = run_unit_job(
+      context, {.units = work->units(),
+                .work = [&](std::int64_t unit, H5Writer& part) { work->compute(unit, part); },
+                .group = [&](std::int64_t unit) { return work->group_of(unit); },
+                .prepare = [&](const std::vector<std::int64_t>& units) { work->prepare(units); }});
   if (end == JobEnd::finished) {
     on_root(session.comm, [&] {
       gather(context, *work);

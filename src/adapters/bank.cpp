@@ -175,7 +175,8 @@ std::vector<AdapterFacts> Bank::check_all(std::int64_t values_up_to) const {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     problems[i] = problem_of([&] { files[i].emplace(open(i)); });
     if (!files[i]) continue;
-    facts[i] = {files[i]->bytes(dtype_), files[i]->stored_bytes(), files[i]->base_model(), {}, {}};
+    facts[i] = {files[i]->bytes(dtype_),  files[i]->stored_bytes(), files[i]->base_model(), {}, {},
+                files[i]->wrapped_front()};
     bytes += facts[i].bytes;
   }
   for (std::size_t i = 0; bytes <= values_up_to && i < entries_.size(); ++i) {
@@ -205,6 +206,22 @@ std::vector<std::int64_t> first_copies(const std::vector<AdapterFacts>& adapters
     if (!fresh) copies[i] = found->second;
   }
   return copies;
+}
+
+std::string note_on_wrappers(const std::vector<BankEntry>& entries,
+                             const std::vector<AdapterFacts>& adapters) {
+  constexpr std::size_t kNamed = 5;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < adapters.size(); ++i)
+    if (!adapters[i].wrapped_front.empty())
+      names.push_back(fmt::format("{} ('{}')", entries[i].name, adapters[i].wrapped_front));
+  if (names.empty()) return "";
+  const std::size_t named = std::min(names.size(), kNamed);
+  return fmt::format(
+      "what a wrapper put in front of all names of an adapter's tensors is left out; PEFT would load none of "
+      "them: {}{}",
+      fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(named), ", "),
+      names.size() > named ? fmt::format(" and {} more", names.size() - named) : "");
 }
 
 std::string note_on_bases(const std::vector<AdapterFacts>& adapters, const fs::path& base) {

@@ -26,6 +26,7 @@ struct AdapterFacts {
   /// Known where the values were read: LoraAdapter::has_effect and content.
   std::optional<bool> effect;
   std::optional<Hash128> content;
+  std::string wrapped_front;  // LoraFile::wrapped_front
 };
 
 /// For each adapter the place of the first one of the same content, -1 where there is none before it.
@@ -34,6 +35,10 @@ std::vector<std::int64_t> first_copies(const std::vector<AdapterFacts>& adapters
 /// A note on the adapters that name another base than the folder given, whose last component counts; empty
 /// where there is none. (That their shapes fit has been checked.)
 std::string note_on_bases(const std::vector<AdapterFacts>& adapters, const std::filesystem::path& base);
+
+/// A note on the adapters whose tensors have a wrapper in all their names; empty where there is none.
+std::string note_on_wrappers(const std::vector<BankEntry>& entries,
+                             const std::vector<AdapterFacts>& adapters);
 
 /// Safe to use from several threads.
 class Bank {

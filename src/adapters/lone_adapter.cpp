@@ -31,8 +31,9 @@ std::vector<Module> modules_of_tensors(const std::filesystem::path& folder) {
   const auto file = open_adapter_tensors(folder);
   std::map<std::string, Module> modules;
   return in_context(file->path().filename().string(), [&] {
+    const std::string front = wrapped_front(file->tensors());
     for (const StoredTensor& tensor : file->tensors()) {
-      const auto half = lora_half(tensor.name);
+      const auto half = lora_half(unwrapped(tensor.name, front));
       if (!half || half->module == "lm_head" || std::ranges::find(tensor.shape, 0) != tensor.shape.end())
         continue;
       if (!known.matches(half->module))

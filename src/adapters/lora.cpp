@@ -55,11 +55,13 @@ WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::span<const
   std::unordered_map<std::string_view, std::int64_t> index;
   for (std::size_t i = 0; i < modules.size(); ++i) index[modules[i].name] = static_cast<std::int64_t>(i);
   WeightMap weights;
+  const std::string front = wrapped_front(tensors);
   for (const StoredTensor& tensor : tensors) {
-    const auto half = lora_half(tensor.name);
+    const std::string name = unwrapped(tensor.name, front);
+    const auto half = lora_half(name);
     refuse_empty(tensor);
     if (!half) {
-      if (!replaced_tensor(tensor.name)) refuse_tensor(tensor.name);
+      if (!replaced_tensor(name)) refuse_tensor(name);
       beside.push_back(&tensor);
       continue;
     }
@@ -114,8 +116,8 @@ double largest_distance(const StoredTensor& one, const StoredTensor& other) {
 }
 
 /// A tensor of the base that lies beside the LoRA. PEFT loads it into the base, so it must be the base's own.
-void check_copy(const StoredTensor& tensor, const ModelWeights* base) {
-  const std::string name = *replaced_tensor(tensor.name);
+void check_copy(const StoredTensor& tensor, std::string_view front, const ModelWeights* base) {
+  const std::string name = *replaced_tensor(unwrapped(tensor.name, front));
   if (base == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base's '{}' is not at hand)", name));
   const StoredTensor* own = base->find(name);
   if (own == nullptr && name == "lm_head.weight") own = base->find("model.embed_tokens.weight");  // tied
@@ -185,6 +187,7 @@ LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> 
   in_context(fmt::format("adapter '{}'", name_), [&] {
     const AdapterConfig config = read_adapter_config(folder);
     base_model_ = config.base_model;
+    wrapped_front_ = rocket::wrapped_front(tensors_->tensors());
     in_context(tensors_->path().filename().string(), [&] {
       for (auto& [module, weight] : pair_tensors(tensors_->tensors(), modules, beside_)) {
         weights_.push_back(weight);
@@ -222,7 +225,7 @@ LoraWeight LoraFile::read(const Weight& weight, at::ScalarType dtype, at::Device
 
 void LoraFile::check_copies() const {
   in_context(fmt::format("adapter '{}': {}", name_, tensors_->path().filename().string()), [&] {
-    for (const StoredTensor* tensor : beside_) check_copy(*tensor, base_);
+    for (const StoredTensor* tensor : beside_) check_copy(*tensor, wrapped_front_, base_);
     if (!beside_.empty()) tensors_->forget_pages();
   });
 }

@@ -62,6 +62,8 @@ class LoraFile {
   const std::string& name() const { return name_; }
   /// base_model_name_or_path; may be empty.
   const std::string& base_model() const { return base_model_; }
+  /// What a wrapper put in front of all names (tensor_names.h), which is left out; mostly empty.
+  const std::string& wrapped_front() const { return wrapped_front_; }
   /// Of the weights as they are stored, and in memory in another type.
   std::int64_t stored_bytes() const;
   std::int64_t bytes(at::ScalarType dtype) const;
@@ -76,7 +78,7 @@ class LoraFile {
   LoraWeight read(const Weight& weight, at::ScalarType dtype, at::Device device) const;
 
  private:
-  std::string name_, base_model_;
+  std::string name_, base_model_, wrapped_front_;
   const ModelWeights* base_;
   std::unique_ptr<const TensorFile> tensors_;
   std::vector<Weight> weights_;

@@ -24,6 +24,7 @@ constexpr std::pair<std::string_view, bool> kSuffixes[] = {{".lora_A.weight", tr
 /// Parts of names that wrappers of a model put in, and the wrapper. PEFT finds no layer of such a name.
 constexpr Pair kWrappers[] = {{"_orig_mod.", "torch.compile"},
                               {"_fsdp_wrapped_module.", "FSDP"},
+                              {"_fpw_module.", "FSDP"},
                               {"_checkpoint_wrapped_module.", "activation checkpointing"}};
 
 /// What else PEFT saves, and why it is refused. The first that fits holds.
@@ -50,12 +51,36 @@ void refuse_wrapped(std::string_view name) {
   for (const auto& [part, wrapper] : kWrappers)
     if (name.find(part) != std::string_view::npos)
       fail_data(
-          "tensor '{}': its name holds '{}', which {} puts in: PEFT finds no such layer and would load "
-          "nothing. Save the unwrapped model, or take '{}' out of the names",
+          "tensor '{}': its name holds '{}', which {} puts in, and not all names begin alike: PEFT finds no "
+          "such layer and would load nothing. Save the unwrapped model, or take '{}' out of the names",
           name, part, wrapper, part);
 }
 
+/// Without the parts that wrappers put in.
+std::string without_wrappers(std::string_view name) {
+  std::string plain(name);
+  for (const auto& [part, wrapper] : kWrappers)
+    for (std::size_t at; (at = plain.find(part)) != std::string::npos;) plain.erase(at, part.size());
+  return plain;
+}
+
 }  // namespace
+
+std::string wrapped_front(std::span<const StoredTensor> tensors) {
+  if (tensors.empty()) return "";
+  const std::string_view first = tensors.front().name;
+  std::size_t length = 0;
+  for (const auto& [part, wrapper] : kWrappers)
+    if (const std::size_t at = first.rfind(part); at != std::string_view::npos)
+      length = std::max(length, at + part.size());
+  const std::string_view front = first.substr(0, length);
+  const bool common = std::ranges::all_of(tensors, [&](const auto& t) { return t.name.starts_with(front); });
+  return std::string(common ? front : "");
+}
+
+std::string unwrapped(std::string_view name, std::string_view front) {
+  return without_wrappers(front) + std::string(name.substr(front.size()));
+}
 
 std::optional<LoraHalf> lora_half(std::string_view name) {
   refuse_wrapped(name);

@@ -2,10 +2,20 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "formats/tensors.h"
+
 namespace rocket {
+
+/// What a wrapper of the whole model (torch.compile, FSDP, ...) left in the names of a file: the part that
+/// all of them begin with, up to the wrapper's own. Empty: none. PEFT would load nothing from such a file.
+std::string wrapped_front(std::span<const StoredTensor> tensors);
+
+/// The name without the wrappers of a front that it begins with.
+std::string unwrapped(std::string_view name, std::string_view front);
 
 /// One of the two factors of a module's LoRA.
 struct LoraHalf {

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/graphs.h"
 
 namespace rocket {
 
@@ -31,7 +32,7 @@ void add_backend(at::DeviceType type, const Backend& backend) {
 }
 
 const Backend& backend_for(at::Device device, at::ScalarType compute) {
-  static const CudaBackend cuda(gpu_steps());
+  static const CudaBackend cuda(gpu_steps(), &cuda_graphs);
   if (device.is_cuda()) return cuda;
   if (const auto added = added_backends().find(device.type()); added != added_backends().end())
     return *added->second;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/attention.h"
+#include "backend/graph.h"
 #include "backend/kv_cache.h"
 #include "backend/low_rank.h"
 #include "backend/mixture_step.h"
@@ -92,7 +93,8 @@ class Backend {
   /// The weights of one adapter on modules that read the same input, of which it adapts at least one.
   virtual std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const = 0;
   /// Adds what each segment's adapter makes of its rows of x to those of the outputs.
-  /// `kept` begins empty, and comes back with each call on the same modules.
+  /// `kept` begins empty, and comes back with each call on the same modules. While it is the same and not
+  /// empty, the launches do not depend on `segments`.
   virtual void add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
                             const ServedRows& served, std::span<at::Tensor> outputs_TO,
                             std::unique_ptr<LowRankKept>& kept) const = 0;
@@ -118,6 +120,9 @@ class Backend {
   /// Rows of a group.
   virtual std::int64_t gram_rows() const = 0;
   virtual at::Tensor gram(const at::Tensor& a, const at::Tensor& b) const = 0;
+
+  /// How steps are recorded and repeated, null where they are not. To be asked where a device computes.
+  virtual CaptureLaunches graphs() const = 0;
 
   // Batches of one rank.
   /// Whether a layer of `hidden` x `intermediate` is so small that a batch on each thread is worth more than

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/attention.h"
+#include "backend/graph.h"
 
 namespace rocket {
 
@@ -47,6 +48,8 @@ class KvCache {
                             const at::Tensor& v_TGK, const Mask& mask) = 0;
   /// Called once after all layers: the new rows have joined the cache.
   void advance(const PackedRows& rows);
+  /// Of the forward that was arranged, if each of its sequences goes on by one row.
+  virtual StepLaunches step_launches() const { return {}; }
 
  protected:
   explicit KvCache(std::int64_t layers) : layers_(layers) {}

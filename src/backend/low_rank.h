@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "backend/rows.h"
 
@@ -32,20 +32,16 @@ struct LowRankSegment {
   std::int64_t number = 0;  // of the adapter; the same in each batch
 };
 
-/// Who serves the rows of a batch, for backends that take all adapters at once. Made when it is first asked
-/// for; copies share.
+/// Who serves the rows of a batch, for backends that take all adapters at once.
 class ServedRows {
  public:
   /// `segments` need no adapter here.
-  ServedRows(std::vector<LowRankSegment> segments, std::int64_t rows, at::Device device);
-  /// The number of each row's adapter, int32 [T]; -1: none.
-  const at::Tensor& number_T() const;
+  ServedRows(std::span<const LowRankSegment> segments, std::int64_t rows, at::Device device);
+  /// The number of each row's adapter, int32 [T]; -1: none. Undefined on the CPU, where nobody asks.
+  const at::Tensor& number_T() const { return number_T_; }
 
  private:
-  std::vector<LowRankSegment> segments_;
-  std::int64_t rows_;
-  at::Device device_;
-  std::shared_ptr<at::Tensor> number_T_;
+  at::Tensor number_T_;
 };
 
 /// What a backend keeps between calls on the same modules.

@@ -32,6 +32,10 @@ struct ExpertColumns {
   at::Tensor of_module(const at::Tensor& all, std::int64_t m) const {
     return all.narrow(-1, at(modules, m), experts_of(m));
   }
+  /// The same of a tensor whose last dimension runs over the ranks of all experts.
+  at::Tensor ranks_of_module(const at::Tensor& all, std::int64_t m) const {
+    return all.narrow(-1, first_column_of(m), columns_of(m));
+  }
 
  private:
   static std::int64_t at(const std::vector<std::int64_t>& v, std::int64_t i) {

@@ -14,6 +14,9 @@
 
 namespace rocket {
 
+/// The sequence of rows that fill up a forward, and of which nobody asks anything.
+constexpr std::int64_t kNoSequence = -1;
+
 struct PackedRows {
   at::Tensor ids_T;                     // int64
   at::Tensor positions_T;               // int64, restart at 0 with each sequence (or go on behind a cache)

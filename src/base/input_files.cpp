@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include "base/saved_dataset.h"
 
 namespace rocket {
 namespace {
@@ -37,6 +40,15 @@ std::string dangling(const fs::path& link) {
   std::error_code unreadable;
   return fmt::format("{} is a link to {}, which does not exist; mend or remove it", link.string(),
                      fs::read_symlink(link, unreadable).string());
+}
+
+/// A saved dataset stands for its files.
+FileMatches files_of_dataset(const fs::path& folder) {
+  SavedDataset dataset = open_saved_dataset(folder);
+  for (const fs::path& file : dataset.files)
+    if (dataset.problem.empty()) dataset.problem = input_problem(file);
+  if (dataset.problem.empty()) return {std::move(dataset.files), "", {}};
+  return {{}, std::move(dataset.problem), {}};
 }
 
 /// "a//b/" as "a", "b"; of an absolute path the first one is "/".
@@ -103,9 +115,16 @@ class Matcher {
   void take_last(const fs::path& path, bool listed) {
     const fs::file_type type = type_of(path);
     if (type == fs::file_type::not_found && !listed) return;
+    if (type == fs::file_type::directory && is_saved_dataset(path)) return take_dataset(path);
     if (type == fs::file_type::directory) return folders_.push_back(path);
     found_.problem = input_problem(path);
     found_.files.push_back(path);
+  }
+
+  void take_dataset(const fs::path& folder) {
+    FileMatches dataset = files_of_dataset(folder);
+    found_.problem = std::move(dataset.problem);
+    std::ranges::move(dataset.files, std::back_inserter(found_.files));
   }
 
   /// `**`: this folder and all below it; at the end of a pattern the files in them.
@@ -170,6 +189,7 @@ std::string input_problem(const fs::path& path) {
 FileMatches match_files(const std::string& pattern) {
   std::error_code unreadable;
   if (!has_magic(pattern) || fs::exists(pattern, unreadable)) {
+    if (is_folder(pattern) && is_saved_dataset(pattern)) return files_of_dataset(pattern);
     if (is_folder(pattern))
       return {{},
               fmt::format("{} is a folder; name its files, e.g. {}", pattern,

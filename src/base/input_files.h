@@ -20,9 +20,10 @@ struct FileMatches {
 
 /// The files that a pattern names, by the rules of Python's glob.glob(recursive=True): `*`, `?` and `[...]`
 /// within one component, `**` as a whole component for any number of folders; neither meets a name that
-/// begins with a dot. An existing path is itself, whatever characters it has. Folders are passed
-/// over. A problem is: no file, a link on the way that leads nowhere, a folder that cannot be read, `**`
-/// inside a component, or a file that `input_problem` has something against.
+/// begins with a dot. An existing path is itself, whatever characters it has. A folder that `save_to_disk` of
+/// datasets wrote stands for its Arrow files; other folders are passed over. A problem is: no file, a link on
+/// the way that leads nowhere, a folder that cannot be read, `**` inside a component, or a file that
+/// `input_problem` has something against.
 FileMatches match_files(const std::string& pattern);
 
 }  // namespace rocket

@@ -22,11 +22,9 @@ struct Node {
 };
 
 std::string packed(const RankCores& cores) {
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  return json{{"host", host},
-              // Containers on different nodes may share a host name.
-              {"boot", read_file("/proc/sys/kernel/random/boot_id")},
+  const NodeName node = node_of_process();
+  return json{{"host", node.host},
+              {"boot", node.boot},
               {"allowed", cores.allowed},
               {"launcher", cores.launcher},
               {"allotted", cores.allotted},
@@ -47,12 +45,12 @@ RankCores unpacked(const json& text) {
 
 std::vector<Node> nodes_of(const std::vector<std::string>& ranks) {
   std::vector<Node> nodes;
-  std::map<std::string, std::size_t> known;
+  std::map<NodeName, std::size_t> known;
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     const json text = json::parse(ranks[rank]);
-    const std::string host = text["host"], key = host + " " + text["boot"].get<std::string>();
-    const auto [place, is_new] = known.try_emplace(key, nodes.size());
-    if (is_new) nodes.push_back({host, {}, {}});
+    const NodeName name{text["host"], text["boot"]};
+    const auto [place, is_new] = known.try_emplace(name, nodes.size());
+    if (is_new) nodes.push_back({name.host, {}, {}});
     nodes[place->second].ranks.push_back(static_cast<int>(rank));
     nodes[place->second].cores.push_back(unpacked(text));
   }
@@ -102,6 +100,12 @@ std::vector<std::string> warnings_of(const std::vector<Node>& nodes,
 }
 
 }  // namespace
+
+NodeName node_of_process() {
+  char host[256] = "";
+  ::gethostname(host, sizeof(host) - 1);
+  return {host, read_file("/proc/sys/kernel/random/boot_id")};
+}
 
 Placement place_ranks(Comm& comm, const RankCores& mine) {
   const std::vector<Node> nodes = nodes_of(comm.gather_all(packed(mine)));

@@ -1,6 +1,7 @@
 // Where the ranks of a job are, and how many threads each of them has there.
 #pragma once
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,13 @@
 #include "comm/comm.h"
 
 namespace rocket {
+
+/// Which node a process is on. Containers on different nodes may share a host name, but not a boot.
+struct NodeName {
+  std::string host, boot;
+  auto operator<=>(const NodeName&) const = default;
+};
+NodeName node_of_process();
 
 struct Placement {
   int nodes = 1;

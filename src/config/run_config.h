@@ -107,10 +107,12 @@ struct RunConfig {
     std::string path;
     std::string pooling = "auto";
     std::string prefix = "Represent the following sentence for similar task retrieval: ";
+    std::string prompt = "none";
     std::int64_t max_length = 1024;
     std::string long_texts = "cut";
     std::string dtype = "float32";
     std::string store = "float32";
+    std::optional<std::int64_t> truncate_dim;
   } encoder;
 
   struct Embed {

@@ -122,7 +122,7 @@ std::vector<Setting> run_settings() {
        "or a mapping {with_input: \"...\", without_input: \"...\"}"},
 
       {"corpus.records", AT(corpus.records), path(),
-       "a list of files: JSON, JSONL, .gz, .zst, Parquet; globs"},
+       "a list of files: JSON, JSONL, packed ones, Parquet, Arrow; globs"},
       {"corpus.fields",
        AT(corpus.fields),
        {},
@@ -142,7 +142,14 @@ std::vector<Setting> run_settings() {
       {"encoder.prefix",
        AT(encoder.prefix),
        {},
-       "in front of every text, whatever prompts the encoder's own files name; e5 wants \"passage: \""},
+       "in front of every text, unless encoder.prompt takes a prompt of the encoder's own files; e5 wants "
+       "\"passage: \""},
+      {"encoder.prompt",
+       AT(encoder.prompt),
+       {},
+       "none: encoder.prefix is in front of every text; auto: in its place the default prompt of the "
+       "encoder's "
+       "own files, if they name one; or the name of one of their prompts"},
       {"encoder.max_length", AT(encoder.max_length), at_least(3),
        "tokens of a text, specials included; the encoder's own limit holds too"},
       {"encoder.long", AT(encoder.long_texts), one_of({"cut", "head_tail", "windows"}),
@@ -150,6 +157,8 @@ std::vector<Setting> run_settings() {
       {"encoder.dtype", AT(encoder.dtype), one_of({"float32", "bfloat16"}), "in which the encoder computes"},
       {"encoder.store", AT(encoder.store), one_of({"float32", "float16"}),
        "of the embeddings in embed.h5; float16 is half the size, with three digits"},
+      {"encoder.truncate_dim", AT(encoder.truncate_dim), at_least(1),
+       "only the first n components of the vectors count, for encoders trained so (Matryoshka); null: all"},
 
       {"embed.from", AT(embed.from), path(),
        "a run directory whose vectors of the same texts are taken over; its encoder must be the same"},

@@ -72,6 +72,7 @@ void write_shard(const fs::path& path, const Names& names, const ModelWeights& w
     const auto change = changes.find(name);
     if (change == changes.end()) {
       stored.push_back(base);
+      stored.back().name = name;
     } else {
       alive.push_back(merged(base, *change->second));
       stored.push_back(as_stored(name, alive.back()));

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -29,22 +30,22 @@ const std::set<std::string> kComputed = {
     "layers_pattern", "layers_to_transform",     "r",         "lora_alpha",      "peft_type",
     "rank_pattern",   "target_modules",          "use_rslora"};
 
-/// Say nothing about the function that the adapter computes. (qalora_group_size acts with use_qalora only,
-/// megatron_core with megatron_config only; the configurations of an initialisation are ignored by PEFT
+/// Say nothing about the function that the adapter computes. (The modules of modules_to_save lie beside the
+/// LoRA, where a tensor that is not the base's own is refused by name; qalora_group_size acts with use_qalora
+/// only, megatron_core with megatron_config only; the configurations of an initialisation are ignored by PEFT
 /// unless init_lora_weights names it; ensure_weight_tying concerns embeddings and output layer;
 /// fan_in_fan_out PEFT switches off, with a warning, for the linear layers of all the families here.)
-const std::set<std::string> kMetadata = {"auto_mapping",  "corda_config",   "ensure_weight_tying",
-                                         "eva_config",    "fan_in_fan_out", "inference_mode",
-                                         "loftq_config",  "lora_dropout",   "lora_ga_config",
-                                         "megatron_core", "peft_version",   "qalora_group_size",
-                                         "revision",      "runtime_config", "task_type"};
+const std::set<std::string> kMetadata = {
+    "auto_mapping",      "corda_config",   "ensure_weight_tying", "eva_config",
+    "fan_in_fan_out",    "inference_mode", "loftq_config",        "lora_dropout",
+    "lora_ga_config",    "megatron_core",  "modules_to_save",     "peft_version",
+    "qalora_group_size", "revision",       "runtime_config",      "task_type"};
 
 /// Initialisations of A and B that leave the base as it is (LoraLayer.update_layer of PEFT).
 const std::set<std::string> kPlainInits = {"gaussian", "eva", "orthogonal", "mica"};
 
 const std::map<std::string, std::string> kReasons = {
     {"use_dora", "DoRA rescales the weights of the base, for which a mixture of experts is not defined"},
-    {"modules_to_save", "it replaces whole modules of the base"},
     {"lora_bias", "a bias inside the LoRA is not computed"},
     {"layer_replication", "it changes the layers of the base"},
     {"trainable_token_indices", "it changes token embeddings"},
@@ -55,7 +56,15 @@ const std::map<std::string, std::string> kReasons = {
     {"megatron_config", "the layers of Megatron are not computed"}};
 
 bool is_off(const Json& value) {
-  return value.is_null() || value == false || (value.is_structured() && value.empty());
+  return value.is_null() || value == false || value == "" || (value.is_structured() && value.empty());
+}
+
+/// Those that PEFT reads in any case of letters.
+bool is_plain_init(std::string name) {
+  if (kPlainInits.contains(name)) return true;
+  std::ranges::transform(name, name.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name == "gaussian" || name == "mica";
 }
 
 void refuse_what_is_not_computed(const JsonObject& config) {
@@ -89,7 +98,7 @@ void check_kind(const JsonObject& config) {
   if (const auto bias = config.text("bias", "none"); bias != "none" && bias != "all" && bias != "lora_only")
     config.refuse("bias", fmt::format("'{}' is not supported (known: none, all, lora_only)", bias));
   const Json* init = config.find("init_lora_weights");
-  if (init && !init->is_boolean() && !(init->is_string() && kPlainInits.contains(init->get<std::string>())))
+  if (init && !init->is_boolean() && !(init->is_string() && is_plain_init(init->get<std::string>())))
     config.refuse(
         "init_lora_weights",
         fmt::format("{} is not supported (known: true, false, {}): others change the weights of the "

@@ -44,9 +44,8 @@ struct AdapterConfig {
 };
 
 /// Throws data (65): no LoRA of PEFT, an unknown key or an unsupported feature whose value is not null,
-/// false,
-/// [] or {} (DoRA, bias, modules_to_save, ...), a null r or lora_alpha, wrong types. The message names the
-/// file and the key. Absent keys take PEFT's defaults.
+/// false, "", [] or {} (DoRA, new tokens, ...), a null r or lora_alpha, wrong types. The message
+/// names the file and the key. Absent keys take PEFT's defaults.
 AdapterConfig read_adapter_config(const std::filesystem::path& folder);
 
 }  // namespace rocket

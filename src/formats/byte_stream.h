@@ -1,4 +1,4 @@
-// The bytes of a file from front to end, unpacked on the way: plain, gzip and Zstandard, told by their magic.
+// The bytes of a file from front to end, unpacked on the way where it is packed (unpacker.h).
 #pragma once
 
 #include <cstddef>
@@ -15,10 +15,17 @@ class ByteStream {
   virtual std::size_t read(std::span<char> buffer) = 0;
 };
 
-/// By its name or its magic: a columnar file, which is no stream. Throws data (65) if it cannot be opened.
-bool is_parquet(const std::filesystem::path& file);
+/// Files of columns, which are no streams.
+enum class Columnar { none, parquet, arrow };
 
-/// Throws data (65): the file cannot be opened; a pipe (input_files.h); a .gz or .zst that is none.
+/// By its name or its magic. Throws data (65) if it cannot be opened.
+Columnar columnar_form(const std::filesystem::path& file);
+
+/// Whether the name ends as those of packed files do: .gz, .zst, .bz2 or .xz.
+bool is_packed_name(const std::filesystem::path& file);
+
+/// Throws data (65): the file cannot be opened; a pipe (input_files.h); a .gz, .zst, .bz2 or .xz
+/// that is none.
 std::unique_ptr<ByteStream> open_stream(const std::filesystem::path& file);
 
 }  // namespace rocket

@@ -20,8 +20,8 @@ enum class Bias { never, always, as_set };
 
 enum class Window {
   none,
-  everywhere,  // sliding_window, in all layers
-  by_layer     // use_sliding_window, and then layer_types or all layers from max_window_layers on
+  by_type,  // sliding_window, in the layers that layer_types names, or in all
+  by_layer  // use_sliding_window, and then layer_types or all layers from max_window_layers on
 };
 
 /// What sets a family apart. All of them have RMS norms, SiLU gates, rotary embeddings and Llama's tensor
@@ -39,11 +39,13 @@ struct Family {
   std::optional<std::int64_t> eos;
 };
 
-constexpr std::array<Family, 4> kFamilies{{
+constexpr std::array<Family, 5> kFamilies{{
     {"llama", "LlamaForCausalLM", Bias::as_set, Bias::as_set, Bias::as_set, false, Window::none, true, 0, 0,
      11008, 32000, 2048, 2},
-    {"mistral", "MistralForCausalLM", Bias::never, Bias::never, Bias::never, false, Window::everywhere, false,
-     0, 8, 14336, 32000, 131072, 2},
+    {"mistral", "MistralForCausalLM", Bias::never, Bias::never, Bias::never, false, Window::by_type, false, 0,
+     8, 14336, 32000, 131072, 2},
+    {"ministral", "MinistralForCausalLM", Bias::never, Bias::never, Bias::never, false, Window::by_type,
+     false, 0, 8, 14336, 32000, 131072, 2},
     {"qwen2",
      "Qwen2ForCausalLM",
      Bias::always,
@@ -98,9 +100,15 @@ const Family& family_named(const JsonObject& config, const std::string& name) {
                                           reason == kReasons.end() ? "" : (*reason)[1], known));
 }
 
+/// The class of a family's layers without a head: LlamaModel of LlamaForCausalLM.
+std::string headless(std::string_view architecture) {
+  return fmt::format("{}Model", architecture.substr(0, architecture.find("ForCausalLM")));
+}
+
 void check_family(const JsonObject& config, const Family& family) {
   const auto architectures = config.texts("architectures");
-  if (!architectures.empty() && architectures.front() != family.architecture)
+  if (!architectures.empty() && architectures.front() != family.architecture &&
+      architectures.front() != headless(family.architecture))
     config.refuse("architectures", fmt::format("'{}' is not supported (known: {})", architectures.front(),
                                                family.architecture));
   if (const auto act = config.text("hidden_act", "silu"); act != "silu" && act != "swish")
@@ -139,10 +147,11 @@ void read_biases(const JsonObject& config, const Family& family, DecoderConfig& 
   d.qkv_bias = has(family.qkv_bias, attention);
   d.o_bias = has(family.o_bias, attention);
   d.mlp_bias = has(family.mlp_bias, mlp);
-  if (d.qkv_bias != attention)
+  d.qkv_bias_may_lack = d.qkv_bias && !attention;
+  if (attention && !d.qkv_bias)
     config.refuse("attention_bias",
-                  fmt::format("{} contradicts family '{}', whose layers for q, k and v {} a bias", attention,
-                              family.name, d.qkv_bias ? "have" : "have not"));
+                  fmt::format("true contradicts family '{}', whose layers for q, k and v have not a bias",
+                              family.name));
   if (d.mlp_bias != mlp)
     config.refuse(
         "mlp_bias",
@@ -173,23 +182,16 @@ std::int64_t read_window(const JsonObject& config, const Family& family) {
   return none ? 0 : config.integer("sliding_window", 1, kMaxPositions, 4096);
 }
 
-/// transformers heeds layer_types in the families with windows by layer alone.
-void check_layer_types(const JsonObject& config, const std::vector<std::string>& types, const Family& family,
-                       std::int64_t window) {
-  for (const std::string& type : types) {
-    if (type == kSliding && window == 0)
-      config.refuse("layer_types",
-                    fmt::format("'{}', but there is no window (use_sliding_window, sliding_window)", type));
-    if (type == kFull && family.window == Window::everywhere && window > 0)
-      config.refuse("layer_types", fmt::format("'{}', but sliding_window holds for all layers of family '{}'",
-                                               type, family.name));
-  }
+void check_layer_types(const JsonObject& config, const std::vector<std::string>& types, std::int64_t window) {
+  if (window == 0 && std::ranges::find(types, kSliding) != types.end())
+    config.refuse("layer_types",
+                  fmt::format("'{}', but there is no window (use_sliding_window, sliding_window)", kSliding));
 }
 
 void read_windows(const JsonObject& config, const Family& family, DecoderConfig& d) {
   const std::int64_t window = family.window == Window::none ? 0 : read_window(config, family);
   const auto types = read_layer_types(config, d);
-  check_layer_types(config, types, family, window);
+  check_layer_types(config, types, window);
   const bool by_layer = family.window == Window::by_layer;
   const std::int64_t first = by_layer ? config.integer("max_window_layers", 0, INT64_MAX, 28) : 0;
   for (std::int64_t i = 0; i < d.layers; ++i) {
@@ -198,11 +200,12 @@ void read_windows(const JsonObject& config, const Family& family, DecoderConfig&
   }
 }
 
-constexpr std::array<std::pair<const char*, RopeKind>, 5> kRopes{{{"default", RopeKind::plain},
+constexpr std::array<std::pair<const char*, RopeKind>, 6> kRopes{{{"default", RopeKind::plain},
                                                                   {"linear", RopeKind::linear},
                                                                   {"dynamic", RopeKind::dynamic},
                                                                   {"llama3", RopeKind::llama3},
-                                                                  {"yarn", RopeKind::yarn}}};
+                                                                  {"yarn", RopeKind::yarn},
+                                                                  {"longrope", RopeKind::longrope}}};
 
 /// Where the rotary settings stand: the old `rope_scaling` wins over `rope_parameters`, as in transformers.
 JsonObject rope_of(const JsonObject& config) {
@@ -211,6 +214,14 @@ JsonObject rope_of(const JsonObject& config) {
       return config.object(key);
   return config.object("rope_parameters");
 }
+
+}  // namespace
+
+std::string name_of(RopeKind kind) {
+  return std::ranges::find(kRopes, kind, [](const auto& entry) { return entry.second; })->first;
+}
+
+namespace {
 
 RopeKind read_rope_kind(const JsonObject& rope) {
   const char* key = rope.has("rope_type") ? "rope_type" : "type";
@@ -242,25 +253,66 @@ double mscale(double factor, double scale) {
   return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
 }
 
+double ratio_of_lengths(std::int64_t positions, const RopeConfig& r) {
+  return static_cast<double>(positions) / static_cast<double>(r.original_positions);
+}
+
+/// Of yarn, where transformers takes zero for absent.
+double number_unless_zero(const JsonObject& rope, const char* key, double fallback) {
+  const auto* found = rope.find(key);
+  return found && found->is_number() && found->get<double>() == 0 ? fallback : rope.number(key, 0, fallback);
+}
+
 void read_yarn(const JsonObject& rope, std::int64_t positions, RopeConfig& r) {
   // An explicit null stands for the ratio of the lengths.
   const bool ratio = rope.value().contains("factor") && !rope.has("factor");
-  r.factor = ratio ? static_cast<double>(positions) / static_cast<double>(r.original_positions)
-                   : rope.number("factor", 0);
+  r.factor = ratio ? ratio_of_lengths(positions, r) : rope.number("factor", 0);
   if (r.theta <= 1) rope.refuse("rope_theta", fmt::format("yarn needs a number above 1, got {}", r.theta));
-  r.beta_fast = rope.number("beta_fast", 0, 32.0);
-  r.beta_slow = rope.number("beta_slow", 0, 1.0);
+  r.beta_fast = number_unless_zero(rope, "beta_fast", 32.0);
+  r.beta_slow = number_unless_zero(rope, "beta_slow", 1.0);
   r.truncate = rope.boolean("truncate", true);
-  const bool both = rope.has("mscale") && rope.has("mscale_all_dim");
-  const double scale = rope.number("mscale", 0, 1.0), all_dim = rope.number("mscale_all_dim", 0, 1.0);
+  const double scale = number_unless_zero(rope, "mscale", 0),
+               all_dim = number_unless_zero(rope, "mscale_all_dim", 0);
+  const bool both = scale > 0 && all_dim > 0;
   const double usual = both ? mscale(r.factor, scale) / mscale(r.factor, all_dim) : mscale(r.factor, 1);
   r.attention_factor = rope.number("attention_factor", 0, usual);
 }
 
-void check_rope(const JsonObject& config, const JsonObject& rope) {
-  for (const JsonObject* where : {&rope, &config})
-    if (where->number("partial_rotary_factor", 0, 1.0) != 1.0)
-      where->refuse("partial_rotary_factor", "only 1 is supported");
+std::vector<double> read_pair_factors(const JsonObject& rope, const char* key, std::int64_t head_dim) {
+  std::vector<double> factors = rope.numbers(key, 0);
+  if (static_cast<std::int64_t>(factors.size()) != head_dim / 2)
+    rope.refuse(key, fmt::format("expected a number for each of {} pairs of a head, got {}", head_dim / 2,
+                                 factors.size()));
+  return factors;
+}
+
+void read_longrope(const JsonObject& rope, const DecoderConfig& d, RopeConfig& r) {
+  r.factor = rope.number("factor", 0, ratio_of_lengths(d.max_positions, r));
+  r.short_factors = read_pair_factors(rope, "short_factor", d.head_dim);
+  r.long_factors = read_pair_factors(rope, "long_factor", d.head_dim);
+  const auto length = static_cast<double>(r.original_positions);
+  if (r.factor > 1 && length < 2)
+    rope.refuse("original_max_position_embeddings", "longrope with a factor above 1 needs 2 or more");
+  r.attention_factor = rope.number(
+      "attention_factor", 0, r.factor <= 1 ? 1.0 : std::sqrt(1 + std::log(r.factor) / std::log(length)));
+}
+
+/// transformers turns whole heads in these families whatever this factor says, and does not compute other
+/// embeddings than the default with it.
+void check_partial_rotation(const JsonObject& config, const JsonObject& rope, DecoderConfig& d) {
+  const JsonObject& where = rope.has("partial_rotary_factor") ? rope : config;
+  const double factor = where.number("partial_rotary_factor", 0, 1.0);
+  if (factor == 1.0) return;
+  if (d.rope.kind != RopeKind::plain)
+    where.refuse(
+        "partial_rotary_factor",
+        fmt::format("only 1 is supported with rotary embedding '{}', got {}", name_of(d.rope.kind), factor));
+  d.notes.push_back(fmt::format(
+      "{}: partial_rotary_factor is {}, but whole heads are turned in family '{}', as in transformers",
+      config.place(), factor, d.family));
+}
+
+void check_rope(const JsonObject& rope) {
   for (const char* type : {kFull, kSliding})
     if (rope.has(type))
       rope.refuse(type, "one rotary embedding for all layers is supported, not one by type");
@@ -269,8 +321,9 @@ void check_rope(const JsonObject& config, const JsonObject& rope) {
 void read_rope(const JsonObject& config, DecoderConfig& d) {
   const JsonObject rope = rope_of(config);
   RopeConfig& r = d.rope;
-  check_rope(config, rope);
+  check_rope(rope);
   r.kind = read_rope_kind(rope);
+  check_partial_rotation(config, rope, d);
   r.theta = rope.number("rope_theta", 0, config.number("rope_theta", 0, 10000.0));
   if (r.kind == RopeKind::plain) return;
   if (r.kind == RopeKind::dynamic) {
@@ -279,6 +332,7 @@ void read_rope(const JsonObject& config, DecoderConfig& d) {
     r.original_positions = read_original_positions(config, rope, d.max_positions);
   }
   if (r.kind == RopeKind::yarn) return read_yarn(rope, d.max_positions, r);
+  if (r.kind == RopeKind::longrope) return read_longrope(rope, d, r);
   r.factor = rope.number("factor", 0);
   if (r.kind == RopeKind::llama3) read_llama3(rope, r);
   if (r.kind != RopeKind::dynamic) return;
@@ -288,20 +342,29 @@ void read_rope(const JsonObject& config, DecoderConfig& d) {
   d.max_positions = static_cast<std::int64_t>(std::min(stretched, static_cast<double>(kMaxPositions)));
 }
 
+/// The ends of a sequence that can be generated.
+std::vector<std::int64_t> read_eos_ids(const JsonObject& file, DecoderConfig& d) {
+  auto ids = file.integers("eos_token_id", -kMaxTokenId, kMaxTokenId);
+  std::erase_if(ids, [&](std::int64_t id) {
+    const bool never = id < 0 || id >= d.vocabulary;
+    if (never)
+      d.notes.push_back(fmt::format("{}: eos_token_id {} is not used: it lies outside the vocabulary of {}",
+                                    file.place(), id, d.vocabulary));
+    return never;
+  });
+  return ids;
+}
+
 void read_eos(const JsonObject& config, const Family& family, const fs::path& generation, DecoderConfig& d) {
-  d.eos_ids = config.integers("eos_token_id", 0, d.vocabulary - 1);
+  d.eos_ids = read_eos_ids(config, d);
   if (family.eos && !config.value().contains("eos_token_id") && d.vocabulary > *family.eos)
     d.eos_ids = {*family.eos};
   if (!is_there(generation)) return;
   const auto json = JsonObject::read(generation);
-  d.generation_eos_ids = JsonObject(json, generation.string()).integers("eos_token_id", 0, kMaxTokenId);
+  d.generation_eos_ids = read_eos_ids(JsonObject(json, generation.string()), d);
 }
 
 }  // namespace
-
-std::string name_of(RopeKind kind) {
-  return std::ranges::find(kRopes, kind, [](const auto& entry) { return entry.second; })->first;
-}
 
 DecoderConfig read_decoder_config(const fs::path& folder) {
   require_model_folder(folder);

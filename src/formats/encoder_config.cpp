@@ -64,15 +64,18 @@ std::int64_t tokenizer_bound(const fs::path& folder, std::int64_t positions) {
                                                 : positions;
 }
 
-/// sentence-transformers keeps the bound in its own file, since version 6 in the tokenizer's.
-std::int64_t read_max_tokens(const fs::path& folder, std::int64_t positions) {
+/// What sentence-transformers does with a text in front of the transformer. It keeps the bound on its tokens
+/// in its own file, since version 6 in the tokenizer's; of a folder without such a file the tokenizer's
+/// counts.
+void read_text_settings(const fs::path& folder, EncoderConfig& e) {
   const fs::path file = folder / "sentence_bert_config.json";
-  if (!is_there(file)) return positions;
-  const auto json = JsonObject::read(file);
+  const auto json = is_there(file) ? JsonObject::read(file) : JsonObject::Json::object();
   const JsonObject config(json, file.string());
-  refuse_if_set(config, "do_lower_case", "lower-casing in front of the tokenizer");
-  if (!config.has("max_seq_length")) return tokenizer_bound(folder, positions);
-  return std::min(positions, config.integer("max_seq_length", 1, INT64_MAX));
+  const std::int64_t positions = e.max_positions - (e.padding_id + 1);
+  e.lower_case = config.boolean("do_lower_case", false);
+  e.max_tokens = config.has("max_seq_length")
+                     ? std::min(positions, config.integer("max_seq_length", 1, INT64_MAX))
+                     : tokenizer_bound(folder, positions);
 }
 
 void check_architecture(const JsonObject& config) {
@@ -135,7 +138,7 @@ EncoderConfig read_encoder_config(const fs::path& folder) {
   e.activation = config.text("hidden_act", "gelu");
   e.dense = read_sentence_modules(folder).dense;
   check_dense(e);
-  e.max_tokens = read_max_tokens(folder, e.max_positions - (e.padding_id + 1));
+  read_text_settings(folder, e);
   return e;
 }
 

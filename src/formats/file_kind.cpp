@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "formats/unpacker.h"
 
 namespace rocket {
 namespace {
@@ -20,7 +21,7 @@ struct Mark {
   std::size_t at = 0;
 };
 
-constexpr const char* kUnpack = "unpack it first (read are plain, .gz and .zst files)";
+constexpr const char* kUnpack = "unpack it first (data may be plain, .gz, .zst, .bz2 or .xz)";
 constexpr const char* kUtf16 = "text in UTF-16: convert it, e.g. `iconv -f UTF-16 -t UTF-8`";
 constexpr const char* kUtf32 = "text in UTF-32: convert it, e.g. `iconv -f UTF-32 -t UTF-8`";
 
@@ -36,16 +37,9 @@ constexpr std::array kMarks{
     Mark{"\xfe\xff"sv, kUtf16},
     Mark{"PAR1", "a Parquet file"},
     Mark{"PARE", "an encrypted Parquet file: decrypt it first"},
-    Mark{"ARROW1", "an Arrow IPC file (Feather): save it as Parquet or JSONL"},
     Mark{"FEA1", "a Feather file: save it as Parquet or JSONL"},
     Mark{"ORC", "an ORC file: save it as Parquet or JSONL"},
     Mark{"Obj\x01", "an Avro file: save it as Parquet or JSONL"},
-    Mark{"\x1f\x8b", "a gzip file"},
-    Mark{"\x28\xb5\x2f\xfd", "a Zstandard file"},
-    Mark{"BZh", "a bzip2 file"},
-    Mark{"\xfd"
-         "7zXZ\0"sv,
-         "an xz file"},
     Mark{"\x5d\0\0"sv, "an lzma file"},
     Mark{"\x04\x22\x4d\x18", "an LZ4 file"},
     Mark{"\xff\x06\0\0sNaPpY"sv, "a Snappy file"},
@@ -69,7 +63,7 @@ constexpr std::array kMarks{
 };
 
 bool is_one_of_packed(View kind) {
-  return std::ranges::any_of(std::array{"bzip2", "xz", "lzma", "LZ4", "Snappy", "compress", "archive"},
+  return std::ranges::any_of(std::array{"lzma", "LZ4", "Snappy", "compress", "archive"},
                              [&](View word) { return kind.find(word) != View::npos; });
 }
 
@@ -167,12 +161,16 @@ bool is_link_as_text(View front) {
 
 }  // namespace
 
+bool is_arrow(View front) {
+  return front.starts_with("ARROW1") || is_arrow_stream(front);
+}
+
 std::string file_kind(View front) {
   front = front.substr(0, kKindBytes);
   if (is_bare_utf16(front)) return kUtf16;
   if (begins_as_json(front)) return "";  // the marks below may stand inside a text
-  if (is_arrow_stream(front))
-    return "an Arrow IPC stream (as `datasets` caches): save it as Parquet or JSONL";
+  if (is_arrow(front)) return "an Arrow file";
+  if (const Packing* packing = packing_of(front)) return fmt::format("a file packed with {}", packing->name);
   if (front.starts_with("PK\x03\x04")) return zip_kind(front);
   if (is_safetensors(front)) return "a safetensors file";
   for (const Mark& mark : kMarks)

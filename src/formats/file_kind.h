@@ -17,6 +17,9 @@ inline constexpr std::size_t kKindBytes = 1024;
 /// known, which is what JSON, CSV and plain text are.
 std::string file_kind(std::string_view front);
 
+/// Whether they are the first ones of an Arrow IPC stream or file.
+bool is_arrow(std::string_view front);
+
 /// The first bytes of a file, at most kKindBytes; none if it cannot be read.
 std::string first_bytes(const std::filesystem::path& file);
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -102,6 +103,110 @@ class LineReader {
   std::int64_t number_;
 };
 
+/// Follows one object over the lines that it is printed on.
+class ObjectSpan {
+ public:
+  /// How much of a line belongs to the object: up to the bracket that closes it, or all.
+  std::size_t pass(std::string_view line) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      take(line[i]);
+      if (is_closed()) return i + 1;
+    }
+    return line.size();
+  }
+
+  bool is_closed() const { return open_.empty(); }
+
+  /// Whether the object can go on in a line that begins so; a broken one ends where the next object begins.
+  bool goes_on_with(char first) const {
+    if (in_string_) return false;
+    if (last_ == '{') return first == '"' || first == '}';
+    if (last_ == ',' && open_.back() == '{') return first == '"';
+    const bool wants_value = last_ == ',' || last_ == ':' || last_ == '[';
+    return (std::string_view(",:}]").find(first) == std::string_view::npos ||
+            (last_ == '[' && first == ']')) == wants_value;
+  }
+
+ private:
+  void take(char c) {
+    if (in_string_) {
+      in_string_ = escaped_ || c != '"';
+      escaped_ = !escaped_ && c == '\\';
+      return;
+    }
+    if (kBlank.find(c) != std::string_view::npos) return;
+    last_ = c;
+    in_string_ = c == '"';
+    if (c == '{' || c == '[') open_.push_back(c);
+    if ((c == '}' || c == ']') && !open_.empty()) open_.pop_back();
+  }
+
+  std::string open_;  // the brackets that are not closed yet
+  char last_ = '\0';  // the last character that is not blank
+  bool in_string_ = false, escaped_ = false;
+};
+
+/// Values one behind the other: one a line; objects also over several lines, or several in one.
+class ValueCutter {
+ public:
+  ValueCutter(Chunks& chunks, std::string file, std::int64_t lines_before)
+      : lines_(chunks, file, lines_before), file_(std::move(file)) {}
+
+  bool next(std::string_view& text, std::int64_t& line) {
+    if (!next_line(text)) return false;
+    line = lines_.number();
+    if (may_be_cut(text)) text = cut(text);
+    return true;
+  }
+
+ private:
+  /// What is left of a line, or the next one that is not blank.
+  bool next_line(std::string_view& line) {
+    line = std::exchange(rest_, {});
+    while (is_blank(line))
+      if (!lines_.next(line)) return false;
+    return true;
+  }
+
+  /// An object that does not end with its line, or not behind its first '}'. Cheap, because nearly all do.
+  static bool may_be_cut(std::string_view line) {
+    const std::size_t begin = line.find_first_not_of(kBlank), end = line.find_last_not_of(kBlank);
+    return line[begin] == '{' && (line[end] != '}' || line.find("}{") != std::string_view::npos);
+  }
+
+  std::string_view cut(std::string_view line) {
+    ObjectSpan object;
+    if (const std::size_t length = object.pass(line); object.is_closed() && leaves(line.substr(length)))
+      return line.substr(0, length);
+    text_.clear();
+    append(text_, line, file_, lines_.number());
+    while (!object.is_closed() && next_line(line)) {
+      if (!object.goes_on_with(line[line.find_first_not_of(kBlank)])) {
+        rest_ = line;
+        break;
+      }
+      const std::size_t length = object.pass(line);
+      const bool ends = object.is_closed() && leaves(line.substr(length));
+      append(text_, "\n", file_, lines_.number());
+      append(text_, ends ? line.substr(0, length) : line, file_, lines_.number());
+    }
+    return text_;
+  }
+
+  /// Keeps what stands behind an object where it can be another one; all else makes the line a broken one.
+  bool leaves(std::string_view behind) {
+    const std::size_t next = behind.find_first_not_of(kBlank);
+    if (next == std::string_view::npos) return true;
+    if (behind[next] != '{') return false;
+    rest_ = behind;
+    return true;
+  }
+
+  LineReader lines_;
+  std::string file_, text_;
+  std::string_view rest_;  // of the line that was read last
+};
+
 /// Cuts an array into the texts of its elements, holding one at a time.
 class ArrayCutter {
  public:
@@ -189,10 +294,9 @@ class ArrayCutter {
   bool first_ = true;
 };
 
-/// The name without .gz or .zst ends in .jsonl.
+/// The name ends in .jsonl, but for the ending of what packed it.
 bool is_named_jsonl(const fs::path& file) {
-  const auto suffix = file.extension();
-  return (suffix == ".gz" || suffix == ".zst" ? file.stem().extension() : suffix) == ".jsonl";
+  return (is_packed_name(file) ? file.stem() : file).extension() == ".jsonl";
 }
 
 /// Whether the text that begins with '[' is one array of records. Lines of a .jsonl may begin so, too: then
@@ -216,22 +320,17 @@ class JsonTexts::Reader {
     if (is_array(chunks_.available(), file))
       array_.emplace(chunks_, file.string(), lines);
     else
-      lines_.emplace(chunks_, file.string(), lines);
+      values_.emplace(chunks_, file.string(), lines);
   }
 
   bool next(std::string_view& text, std::int64_t& line) {
-    if (array_) return array_->next(text, line);
-    do {
-      if (!lines_->next(text)) return false;
-    } while (is_blank(text));
-    line = lines_->number();
-    return true;
+    return array_ ? array_->next(text, line) : values_->next(text, line);
   }
 
  private:
   std::unique_ptr<ByteStream> stream_;
   Chunks chunks_;
-  std::optional<LineReader> lines_;
+  std::optional<ValueCutter> values_;
   std::optional<ArrayCutter> array_;
 };
 

@@ -1,4 +1,4 @@
-// Files of many JSON values: JSONL, or one JSON array. Cut into the texts of the values, one after the other.
+// Files of many JSON values: one array, or values one behind the other. Cut into their texts, in order.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +8,13 @@
 
 namespace rocket {
 
-/// The texts of the values of one file in file order; plain, .gz or .zst. A file whose first character is '['
-/// is one array; named .jsonl, only if an object follows. All others are JSONL: lines end at LF or CRLF only;
-/// blank ones are skipped. A file of another kind (file_kind.h) is refused by its name. A byte order mark at
-/// the start is skipped. Memory is that of the longest value (at most 1 GiB). The values are not parsed, so
-/// whoever takes them must refuse what is no JSON.
+/// The texts of the values of one file in file order, packed or not (byte_stream.h). A file whose first
+/// character is '[' is one array; named .jsonl, only if an object follows. All others hold one value a line,
+/// or objects that are printed over several lines or stand in one line without a gap: such a one ends where
+/// its brackets close. Lines end at LF or CRLF only; blank ones are skipped. A file of another kind
+/// (file_kind.h) is refused by its name. A byte order mark at the start is skipped. Memory is that of the
+/// longest value (at most 1 GiB). The values are not parsed, so whoever takes them must refuse what is no
+/// JSON.
 class JsonTexts {
  public:
   /// Throws data (65) with the file, as next() does: unreadable, damaged, cut short.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "formats/file_kind.h"
+#include "formats/json_words.h"
 
 namespace rocket {
 namespace {
@@ -14,27 +15,21 @@ using View = std::string_view;
 constexpr View kBlank = " \t\r\n";
 constexpr View kByteOrderMark = "\xef\xbb\xbf";
 
-bool is_in_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-         c == '+' || c == '.';
-}
-
 /// The letters, digits and signs around a place.
 View word_at(View text, std::size_t at) {
   if (text.empty()) return {};
   at = std::min(at, text.size() - 1);
-  if (!is_in_word(text[at]) && at > 0) --at;
+  if (!is_in_json_word(text[at]) && at > 0) --at;
   std::size_t begin = at, end = at;
-  while (begin > 0 && is_in_word(text[begin - 1])) --begin;
-  while (end < text.size() && is_in_word(text[end])) ++end;
+  while (begin > 0 && is_in_json_word(text[begin - 1])) --begin;
+  while (end < text.size() && is_in_json_word(text[end])) ++end;
   return text.substr(begin, end - begin);
 }
 
 /// Names of Python and JavaScript that JSON lacks.
 std::string word_problem(View word) {
   for (const View name : {"NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "-NaN"})
-    if (word == name)
-      return fmt::format("{} is no value of JSON (pandas writes it for a missing one): write null", word);
+    if (word == name) return non_finite_problem(word);
   for (const View name : {"None", "True", "False"})
     if (word == name) return fmt::format("{} is Python, not JSON: write the file with json.dumps", word);
   if (word == "undefined") return "undefined is no value of JSON: write null";
@@ -82,8 +77,7 @@ std::string problem_inside(View text, std::size_t at, View said) {
   if (at >= text.size() && says("missing closing quote"))
     return "the text ends inside a string: it is cut short";
   if (at >= text.size())
-    return "the line ends inside the value: one whole object a line is expected (`jq -c .` writes a "
-           "pretty-printed file so); or the file is cut short";
+    return "the text ends inside the value: a bracket is not closed, or the file is cut short";
   if (text.substr(at).starts_with(kByteOrderMark)) return "a byte order mark inside the file: remove it";
   if (const std::string words = word_problem(word_at(text, at)); !words.empty()) return words;
   const char c = text[at];
@@ -101,6 +95,10 @@ std::string problem_inside(View text, std::size_t at, View said) {
 }
 
 }  // namespace
+
+std::string non_finite_problem(View word) {
+  return fmt::format("{} is no value of JSON (pandas writes it for a missing one): write null", word);
+}
 
 std::string json_problem(View text, std::size_t byte, View said) {
   const std::size_t begin = text.find_first_not_of(kBlank);

@@ -7,8 +7,11 @@
 
 namespace rocket {
 
+/// Why NaN and its like are no values.
+std::string non_finite_problem(std::string_view word);
+
 /// The reason that stands behind "no valid JSON at byte N: ": NaN, a lone surrogate, a byte order mark,
-/// single quotes, a value that goes on in the next line, CSV, ... `byte`: where a parser stopped, from 1;
+/// single quotes, a bracket that is not closed, CSV, ... `byte`: where a parser stopped, from 1;
 /// `said`: its words. Empty: none that is known.
 std::string json_problem(std::string_view text, std::size_t byte, std::string_view said);
 

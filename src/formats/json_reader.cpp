@@ -1,11 +1,13 @@
 #include "formats/json_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/json_problem.h"
+#include "formats/json_words.h"
 
 namespace rocket {
 namespace {
@@ -13,8 +15,22 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kMaxOrderedKeys = 20'000;  // ordered_json looks keys up one by one
 
+/// NaN, Infinity and -Infinity as strings: where a number is read, they are none.
+std::string with_non_finite_quoted(std::string_view text) {
+  std::string quoted;
+  std::size_t copied = 0;
+  for_each_json_word(text, [&](std::size_t at, std::string_view word) {
+    if (!is_non_finite(word)) return;
+    quoted.append(text.substr(copied, at - copied)).append("\"").append(word).append("\"");
+    copied = at + word.size();
+  });
+  return quoted.append(text.substr(copied));
+}
+
 template <class Json>
 Json parse_strictly(std::string_view text, const std::string& place, std::size_t max_keys) {
+  std::string finite;
+  if (may_hold_non_finite(text)) text = finite = with_non_finite_quoted(text);
   std::vector<std::set<std::string>> open;
   std::size_t keys = 0;
   auto check = [&](int depth, typename Json::parse_event_t event, Json& parsed) {
@@ -131,6 +147,16 @@ std::vector<std::int64_t> JsonObject::integers(const std::string& key, std::int6
     take(*found);
   }
   return all;
+}
+
+std::vector<double> JsonObject::numbers(const std::string& key, double above) const {
+  const Json* found = find(key);
+  const auto is_one = [&](const Json& n) {
+    return n.is_number() && std::isfinite(n.get<double>()) && n.get<double>() > above;
+  };
+  if (!found || !found->is_array() || !std::ranges::all_of(*found, is_one))
+    wrong(key, fmt::format("a list of numbers above {}", above));
+  return found->get<std::vector<double>>();
 }
 
 std::vector<std::string> JsonObject::texts(const std::string& key) const {

@@ -12,8 +12,9 @@
 
 namespace rocket {
 
-/// Parses one JSON text. `place` (a file, or a file and line) stands in front of every message. Throws data
-/// (65): no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
+/// Parses one JSON text. `place` (a file, or a file and line) stands in front of every message. NaN, Infinity
+/// and -Infinity, which Python writes, become strings: nobody who reads a number takes them for one. Throws
+/// data (65): no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
 nlohmann::json parse_json(std::string_view text, const std::string& place);
 
 /// The same, keeping the order of keys. For small files: at most 20,000 keys.
@@ -56,6 +57,8 @@ class JsonObject {
   std::string text(const std::string& key, std::optional<std::string> fallback = {}) const;
   /// A whole number or a list of them, as *_token_id keys are written; absent: none.
   std::vector<std::int64_t> integers(const std::string& key, std::int64_t min, std::int64_t max) const;
+  /// A list of finite numbers, each strictly above `above`.
+  std::vector<double> numbers(const std::string& key, double above) const;
   /// A list of strings; absent: none.
   std::vector<std::string> texts(const std::string& key) const;
   /// The object under `key`; an empty one if absent.

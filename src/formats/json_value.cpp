@@ -4,10 +4,12 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "formats/json_problem.h"
+#include "formats/json_words.h"
 
 namespace rocket {
 namespace {
@@ -16,17 +18,38 @@ using Kind = JsonValue::Kind;
 
 constexpr std::size_t kMaxDepth = 64;
 
+/// A number that JSON lacks, and how many numbers stand before it.
+struct NonFinite {
+  std::size_t number;
+  std::string written;
+};
+
+/// Puts a zero, with white space behind it, in place of each such number, so that places in the text stay.
+std::vector<NonFinite> take_non_finite(std::string& text) {
+  std::vector<NonFinite> found;
+  std::size_t number = 0;
+  for_each_json_word(std::string(text), [&](std::size_t at, std::string_view word) {
+    if (is_non_finite(word)) {
+      found.push_back({number, std::string(word)});
+      text.replace(at, word.size(), "0" + std::string(word.size() - 1, ' '));
+    }
+    number += is_non_finite(word) || word[0] == '-' || (word[0] >= '0' && word[0] <= '9');
+  });
+  return found;
+}
+
 /// The handler of nlohmann's event parser: its method names are fixed.
 class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  TreeBuilder(JsonValue& root, std::string_view text, const std::string& place)
-      : root_(root), text_(text), place_(place) {}
+  TreeBuilder(JsonValue& root, std::string_view text, const std::string& place,
+              std::span<const NonFinite> non_finite)
+      : root_(root), text_(text), place_(place), non_finite_(non_finite) {}
 
   bool null() override { return add(Kind::null, ""); }
   bool boolean(bool value) override { return add(Kind::boolean, value ? "true" : "false"); }
-  bool number_integer(number_integer_t value) override { return add(Kind::number, std::to_string(value)); }
-  bool number_unsigned(number_unsigned_t value) override { return add(Kind::number, std::to_string(value)); }
-  bool number_float(number_float_t, const string_t& written) override { return add(Kind::number, written); }
+  bool number_integer(number_integer_t value) override { return number(std::to_string(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return number(std::to_string(value)); }
+  bool number_float(number_float_t, const string_t& written) override { return number(written); }
   bool string(string_t& value) override { return add(Kind::string, std::move(value)); }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(Kind::object); }
@@ -55,6 +78,15 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  bool number(std::string written) {
+    if (!non_finite_.empty() && non_finite_.front().number == numbers_) {
+      written = non_finite_.front().written;
+      non_finite_ = non_finite_.subspan(1);
+    }
+    ++numbers_;
+    return add(Kind::number, std::move(written));
+  }
+
   bool open(Kind kind) {
     if (open_.size() == kMaxDepth) fail_data("{}: more than {} levels of JSON", place_, kMaxDepth);
     JsonValue& value = slot();
@@ -73,6 +105,8 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   JsonValue& root_;
   std::string_view text_;
   const std::string& place_;
+  std::span<const NonFinite> non_finite_;  // those that are to come
+  std::size_t numbers_ = 0;                // read so far
   std::vector<JsonValue*> open_;
   std::vector<std::set<std::string>> keys_;
 };
@@ -127,6 +161,15 @@ JsonValue* find_path(JsonValue& value, std::string_view path) {
   return const_cast<JsonValue*>(find_path(std::as_const(value), path));
 }
 
+bool is_non_finite(const JsonValue& value) {
+  return value.kind == Kind::number && is_non_finite(std::string_view(value.text));
+}
+
+const std::string* text_or_number(const JsonValue& value, std::string_view where) {
+  if (is_non_finite(value)) fail_data("{}: {}", where, non_finite_problem(value.text));
+  return value.kind == Kind::string || value.kind == Kind::number ? &value.text : nullptr;
+}
+
 JsonValue json_string(std::string text) {
   return {Kind::string, std::move(text), {}, {}};
 }
@@ -156,10 +199,17 @@ std::string to_json(const JsonValue& value) {
 }
 
 JsonValue parse_json_value(std::string_view text, const std::string& place) {
-  JsonValue root;
-  TreeBuilder builder(root, text, place);
   // A mark inside a file is no JSON; nlohmann would skip it in front of every line.
   if (text.starts_with("\xef\xbb\xbf")) fail_data("{}: {}", place, no_valid_json(text, 1, ""));
+  std::string finite;
+  std::vector<NonFinite> non_finite;
+  if (may_hold_non_finite(text)) {
+    finite = text;
+    non_finite = take_non_finite(finite);
+    text = finite;
+  }
+  JsonValue root;
+  TreeBuilder builder(root, text, place, non_finite);
   nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   return root;
 }

@@ -10,7 +10,7 @@ namespace rocket {
 struct JsonValue {
   enum class Kind { null, boolean, number, string, array, object };
   Kind kind = Kind::null;
-  std::string text;               // of a string; of a number as written; "true" or "false"
+  std::string text;               // of a string; of a number as written, also NaN; "true" or "false"
   std::vector<JsonValue> items;   // of a list or an object, in file order
   std::vector<std::string> keys;  // of an object, one for each item
 
@@ -18,6 +18,14 @@ struct JsonValue {
   const JsonValue* find(std::string_view key) const;
   JsonValue* find(std::string_view key);
 };
+
+/// A number that is none: NaN, Infinity or -Infinity, as Python's json module writes them. They may stand
+/// where nobody reads them.
+bool is_non_finite(const JsonValue& value);
+
+/// The text of a string, or a number as it is written; nullptr: it is neither. `where` ("<place>: key 'x'")
+/// stands in front of the message. Throws data (65): a number that is none.
+const std::string* text_or_number(const JsonValue& value, std::string_view where);
 
 /// Follows "a.b": member b of the object a, or of the list a by number, from 0. A key that holds the dot
 /// itself wins. nullptr where there is none.
@@ -32,7 +40,8 @@ std::string_view name_of(JsonValue::Kind kind);
 /// On one line, keys in their order, numbers as they are written; reading it gives the same value.
 std::string to_json(const JsonValue& value);
 
-/// Throws data (65) "<place>: ...": no JSON, invalid UTF-8, a key twice in one object, more than 64 levels.
+/// NaN, Infinity and -Infinity are read as numbers. Throws data (65) "<place>: ...": no JSON, invalid UTF-8,
+/// a key twice in one object, more than 64 levels.
 JsonValue parse_json_value(std::string_view text, const std::string& place);
 
 }  // namespace rocket

@@ -9,7 +9,7 @@
 
 namespace rocket {
 
-enum class RopeKind { plain, linear, dynamic, llama3, yarn };
+enum class RopeKind { plain, linear, dynamic, llama3, yarn, longrope };
 
 /// The name in config.json: "default", "linear", ...
 std::string name_of(RopeKind kind);
@@ -19,27 +19,33 @@ struct RopeConfig {
   RopeKind kind = RopeKind::plain;
   double theta = 0;
   double factor = 1;                                 // all but plain
-  std::int64_t original_positions = 0;               // dynamic, llama3, yarn: before the model was stretched
+  std::int64_t original_positions = 0;               // all but linear: before the model was stretched
   double low_freq_factor = 0, high_freq_factor = 0;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn
   bool truncate = true;                              // yarn: whole numbers bound the blend of frequencies
-  double attention_factor = 1;                       // yarn: of the cosines and sines
+  double attention_factor = 1;                       // yarn, longrope: of the cosines and sines
+  std::vector<double> short_factors, long_factors;  // longrope: of each pair, up to that length and beyond it
+
+  /// Whether a text's own length decides by which angles all its rows are turned.
+  bool turns_by_length() const { return kind == RopeKind::dynamic || kind == RopeKind::longrope; }
 };
 
 /// A decoder of the Llama architecture or of a family that differs from it by what stands here.
 struct DecoderConfig {
-  std::string family;  // "llama", "mistral", "qwen2", "qwen3"
+  std::string family;  // "llama", "mistral", "ministral", "qwen2", "qwen3"
   std::int64_t hidden = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, intermediate = 0;
   std::int64_t vocabulary = 0;
   std::int64_t max_positions = 0;  // tokens that a text may have
   double norm_eps = 0;
   RopeConfig rope;
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
+  bool qkv_bias_may_lack = false;     // config.json says that there is none: the weights tell
   bool qk_norm = false;               // an RMS norm on each head of q and k
   std::vector<std::int64_t> windows;  // by layer: a row attends to so many rows, its own included; 0: to all
   bool tied_head = false;
   std::vector<std::int64_t> eos_ids;             // config.json, in file order; may be empty
   std::vector<std::int64_t> generation_eos_ids;  // generation_config.json; may be empty
+  std::vector<std::string> notes;                // on what the files say in vain, a sentence each
 };
 
 /// Reads old and new forms (rope_theta and rope_scaling or rope_parameters, type or rope_type). Throws data
@@ -67,8 +73,10 @@ struct EncoderConfig {
   double norm_eps = 0;
   std::string activation;          // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
   std::int64_t max_tokens = 0;     // min(usable positions, max_seq_length), specials included
+  bool lower_case = false;         // texts are lower-cased in front of the tokenizer
   std::vector<DenseConfig> dense;  // between pooling and normalisation, in order
 
+  /// Of the vectors that its modules compute.
   std::int64_t dimension() const { return dense.empty() ? hidden : dense.back().outputs; }
 };
 
@@ -78,6 +86,12 @@ EncoderConfig read_encoder_config(const std::filesystem::path& folder);
 
 /// Whether read_encoder_config() takes models of this model_type.
 bool is_encoder_family(std::string_view name);
+
+/// What sentence-transformers puts in front of a text, from the `prompts` of
+/// config_sentence_transformers.json. `choice` is "auto" (its default_prompt_name; nothing where it names
+/// none), "none" or a name. Throws config (78) for a name that is not there, data (65) for a default that is
+/// not there.
+std::string read_prompt(const std::filesystem::path& folder, const std::string& choice);
 
 /// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
 /// config (78) where auto finds no such file, data (65) for poolings other than these two.

@@ -8,8 +8,9 @@ namespace rocket {
 namespace {
 
 /// How class names of transformers begin, and the family.
-constexpr std::array<std::array<const char*, 2>, 8> kClasses{{{"LlamaFor", "llama"},
+constexpr std::array<std::array<const char*, 2>, 9> kClasses{{{"LlamaFor", "llama"},
                                                               {"MistralFor", "mistral"},
+                                                              {"MinistralFor", "ministral"},
                                                               {"Qwen2For", "qwen2"},
                                                               {"Qwen3For", "qwen3"},
                                                               {"Bert", "bert"},

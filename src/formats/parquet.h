@@ -1,4 +1,4 @@
-// Apache Parquet, through Arrow's C++ library where rocket was built with it.
+// Apache Parquet and Arrow files, through Arrow's C++ library where rocket was built with it.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace rocket {
 
-/// Whether this program reads Parquet.
+/// Whether this program reads Parquet and Arrow files.
 bool has_parquet();
 
 /// The rows as objects, a batch in memory at a time: strings (also large and dictionary-encoded ones, and
@@ -19,5 +19,9 @@ bool has_parquet();
 /// Parquet or damaged, a type that has no place in a record, no column that is asked for.
 std::unique_ptr<ValueReader> open_parquet(const std::filesystem::path& file,
                                           const std::vector<std::string>& paths);
+
+/// The same of an Arrow file, in either form of Arrow IPC.
+std::unique_ptr<ValueReader> open_arrow(const std::filesystem::path& file,
+                                        const std::vector<std::string>& paths);
 
 }  // namespace rocket

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 
 #include "base/error.h"
@@ -151,7 +152,33 @@ Pooling old_form(const JsonObject& config) {
   return pooling_named(set[0][1], config, set[0][0]);
 }
 
+/// By name; those that sentence-transformers always has are empty unless the file says more.
+std::map<std::string, std::string> prompts_of(const JsonObject& config) {
+  std::map<std::string, std::string> prompts{{"query", ""}, {"document", ""}};
+  const JsonObject given = config.object("prompts");
+  for (const auto& [name, text] : given.value().items()) prompts[name] = given.text(name, "");
+  return prompts;
+}
+
 }  // namespace
+
+std::string read_prompt(const fs::path& folder, const std::string& choice) {
+  if (choice == "none") return "";
+  const fs::path file = folder / "config_sentence_transformers.json";
+  const auto json = is_there(file) ? JsonObject::read(file) : JsonObject::Json::object();
+  const JsonObject config(json, file.string());
+  const std::string name = choice == "auto" ? config.text("default_prompt_name", "") : choice;
+  if (name.empty()) return "";
+  const auto prompts = prompts_of(config);
+  if (const auto found = prompts.find(name); found != prompts.end()) return found->second;
+  std::vector<std::string> names;
+  for (const auto& [known, text] : prompts) names.push_back(known);
+  if (choice == "auto")
+    config.refuse("default_prompt_name",
+                  fmt::format("'{}' is none of the prompts {}", name, fmt::join(names, ", ")));
+  fail_config("encoder.prompt: {} has no prompt '{}'; it has: {}", file.string(), name,
+              fmt::join(names, ", "));
+}
 
 Pooling read_pooling(const fs::path& folder, const std::string& choice) {
   if (choice == "cls") return Pooling::cls;

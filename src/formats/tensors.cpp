@@ -239,6 +239,7 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
   if (std::filesystem::exists(folder / kSingle, unreadable)) {
     files_.emplace_back(folder / kSingle);
     for (const StoredTensor& tensor : files_.front().tensors()) index_.emplace(tensor.name, &tensor);
+    name_as_with_head();
     return;
   }
   if (!std::filesystem::exists(folder / kIndex, unreadable)) {
@@ -251,6 +252,15 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
     fail_data("{}: no weights: neither {} nor {}", folder.string(), kSingle, kIndex);
   }
   read_shards(folder / kIndex);
+  name_as_with_head();
+}
+
+void ModelWeights::name_as_with_head() {
+  if (!find("embed_tokens.weight")) return;
+  std::unordered_map<std::string, const StoredTensor*> named;
+  for (const auto& [name, tensor] : index_)
+    named.emplace(name.starts_with("lm_head.") ? name : "model." + name, tensor);
+  index_ = std::move(named);
 }
 
 void ModelWeights::read_shards(const std::filesystem::path& index) {
@@ -279,7 +289,9 @@ const StoredTensor* ModelWeights::find(const std::string& name) const {
 
 const std::filesystem::path& ModelWeights::path_of(const std::string& name) const {
   const StoredTensor* stored = find(name);
-  const auto holds = [&](const SafeTensors& file) { return stored != nullptr && file.find(name) == stored; };
+  const auto holds = [&](const SafeTensors& file) {
+    return stored != nullptr && file.find(stored->name) == stored;
+  };
   const auto file = std::find_if(files_.begin(), files_.end(), holds);
   return file == files_.end() ? folder_ : file->path();
 }

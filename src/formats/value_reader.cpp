@@ -25,12 +25,15 @@ class JsonReader : public ValueReader {
 
 std::unique_ptr<ValueReader> open_values(const std::filesystem::path& file,
                                          const std::vector<std::string>& paths) {
-  if (is_parquet(file)) {
-    // Without Arrow, too: what it is goes before whether it could be read.
+  const Columnar form = columnar_form(file);
+  if (form == Columnar::none) return std::make_unique<JsonReader>(file);
+  // Without Arrow, too: what it is goes before whether it could be read.
+  if (form == Columnar::parquet) {
     refuse_other_kinds(first_bytes(file), file.string(), "Parquet", "a Parquet");
     return open_parquet(file, paths);
   }
-  return std::make_unique<JsonReader>(file);
+  refuse_other_kinds(first_bytes(file), file.string(), "an Arrow file", "an Arrow");
+  return open_arrow(file, paths);
 }
 
 }  // namespace rocket

@@ -19,7 +19,7 @@ class ValueReader {
   /// Steps to the next value without looking at it; false at the end. Throws data (65) with the file:
   /// unreadable, damaged, cut short.
   virtual bool advance() = 0;
-  /// Where the value stands: the line that it begins on, from 1; of Parquet the row, from 1.
+  /// Where the value stands: the line that it begins on, from 1; of files of columns the row, from 1.
   virtual std::int64_t line() const = 0;
   /// All columns of a file whose values hold only those that are read; of any other none.
   virtual std::vector<std::string> columns() const { return {}; }
@@ -27,10 +27,10 @@ class ValueReader {
   virtual JsonValue value(const std::string& place) = 0;
 };
 
-/// JSON arrays, JSONL (JsonTexts says which is which), plain, .gz or .zst, and Parquet, whose rows are
-/// objects. Of Parquet only the columns that one of the `paths` ("a", "a.b") leads into are read; no paths:
-/// all.
-/// Throws data (65) with the file: it cannot be opened, is damaged, or is Parquet and that is not built in.
+/// JSON arrays or JSON values one behind the other (JsonTexts), packed or not (byte_stream.h), and Parquet
+/// and Arrow files, whose rows are objects. Of these only the columns that one of the `paths` ("a", "a.b")
+/// leads into are read; no paths: all. Throws data (65) with the file: it cannot be opened, is damaged, or is
+/// of columns and that is not built in.
 std::unique_ptr<ValueReader> open_values(const std::filesystem::path& file,
                                          const std::vector<std::string>& paths);
 

@@ -113,7 +113,7 @@ __global__ void gate_backward(GpuGateBackward a) {
 template <class Step>
 const char* launch(void (*kernel)(Step), const Step& step, std::int64_t blocks) {
   if (blocks == 0) return nullptr;
-  kernel<<<static_cast<unsigned>(blocks), kThreads>>>(step);
+  kernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(GpuStream::now)>>>(step);
   const cudaError_t result = cudaGetLastError();
   return result == cudaSuccess ? nullptr : cudaGetErrorString(result);
 }

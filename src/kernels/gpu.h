@@ -1,6 +1,6 @@
 // Steps that a GPU computes in one launch each, where LibTorch has no operator or needs many. They go to the
-// device's default stream; all pointers are to its memory. Values are float32 or bfloat16, rows lie one
-// behind the other unless a stride is given.
+// stream of a GpuStream, else to the device's default one; all pointers are to its memory. Values are float32
+// or bfloat16, rows lie one behind the other unless a stride is given.
 #pragma once
 
 #include <cstdint>
@@ -191,6 +191,20 @@ class GpuSteps {
   virtual const char* gate_ranks(const GpuGateRanks& step) const = 0;
   virtual const char* gate_backward(const GpuGateBackward& step) const = 0;
   virtual const char* nll(const GpuNll& step) const = 0;
+};
+
+/// While it lives, the steps of this thread go to this stream, a cudaStream_t.
+class GpuStream {
+ public:
+  explicit GpuStream(void* stream) : before_(now) { now = stream; }
+  ~GpuStream() { now = before_; }
+  GpuStream(const GpuStream&) = delete;
+  GpuStream& operator=(const GpuStream&) = delete;
+
+  inline static thread_local void* now = nullptr;
+
+ private:
+  void* before_;
 };
 
 /// Null where rocket is built without the CUDA tool kit.

@@ -12,6 +12,7 @@
 #include "backend/upload.h"
 #include "base/activity.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/work_mark.h"
 #include "formats/tensors.h"
 #include "model/rope.h"
@@ -222,8 +223,11 @@ Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType comput
   return in_context("base model", [&] {
     const c10::NoGradGuard no_grad;
     const WeightPlace place{compute, device};
-    const DecoderConfig config = read_decoder_config(folder);
+    DecoderConfig config = read_decoder_config(folder);
+    for (const std::string& note : config.notes) log::warn("{}", note);
     const auto files = std::make_shared<const ModelWeights>(folder);
+    if (config.qkv_bias_may_lack)
+      config.qkv_bias = files->find("model.layers.0.self_attn.q_proj.bias") != nullptr;
     const auto load = [files, place](const std::string& name, const std::vector<std::int64_t>& shape) {
       const StoredTensor& stored = files->at(name, shape);
       return in_context(files->path_of(name).string(), [&] { return load_weight(stored, place); });
@@ -291,15 +295,26 @@ const at::Tensor& Decoder::weight(std::int64_t module) const {
   return weights_->linears.at(static_cast<std::size_t>(module)).values_OI;
 }
 
-Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
+void Decoder::arrange(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
   check_ids(rows, weights_->config.vocabulary);
   if (delta != nullptr) delta->arrange(rows);
   if (cache != nullptr) cache->arrange(rows);
+}
+
+Forward Decoder::begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
   return {weights_->backend, AttentionRows(rows), weights_->rope.rows(rows), weights_->bias_O, delta, cache};
 }
 
 at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
                            const std::vector<std::int64_t>* asked) const {
+  arrange(rows, delta, cache);
+  at::Tensor hidden_TD = hidden_of_arranged(rows, delta, cache, asked);
+  if (cache != nullptr) cache->advance(rows);
+  return hidden_TD;
+}
+
+at::Tensor Decoder::hidden_of_arranged(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
+                                       const std::vector<std::int64_t>* asked) const {
   const Weights& w = *weights_;
   const Forward forward = begin(rows, delta, cache);
   at::Tensor x_TD = w.embedding_VD.index_select(0, rows.ids_T);
@@ -314,13 +329,13 @@ at::Tensor Decoder::hidden(const PackedRows& rows, LinearDelta* delta, KvCache* 
     }
     x_TD = w.rest_of_layer(i, x_TD, mixed, forward);
   }
-  if (cache != nullptr) cache->advance(rows);
   return w.backend.rms_norm(x_TD, w.norm_D, w.config.norm_eps);
 }
 
 at::Tensor Decoder::hidden_for_training(const PackedRows& rows, const at::Tensor& asked_Q, LinearDelta* delta,
                                         bool recompute_layers) const {
   const Weights& w = *weights_;
+  arrange(rows, delta, nullptr);
   const Forward forward = begin(rows, delta, nullptr);
   const std::int64_t last = w.config.layers - 1;
   const bool read_to_the_end = delta != nullptr && reads_behind_attention(*delta, last);

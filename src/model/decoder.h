@@ -48,6 +48,13 @@ class Decoder {
   at::Tensor hidden(const PackedRows& rows, LinearDelta* delta, KvCache* cache = nullptr,
                     const std::vector<std::int64_t>* asked = nullptr) const;
 
+  /// hidden() of all rows in two parts: what the host does, and what the device does then. Behind it the
+  /// cache is to be advanced.
+  void arrange(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const;
+  at::Tensor hidden_of_arranged(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const {
+    return hidden_of_arranged(rows, delta, cache, nullptr);
+  }
+
   /// The same for training, [Q, D] of the rows `asked_Q` (int64, ascending): with gradients, where no text is
   /// remembered. The other rows go as far as `delta` reads them: routers count all rows. With
   /// `recompute_layers` the layers' insides are not kept but computed again in the backward pass, which
@@ -70,6 +77,8 @@ class Decoder {
   struct Weights;
   CacheShape cache_shape(std::int64_t positions) const;
   Forward begin(const PackedRows& rows, LinearDelta* delta, KvCache* cache) const;
+  at::Tensor hidden_of_arranged(const PackedRows& rows, LinearDelta* delta, KvCache* cache,
+                                const std::vector<std::int64_t>* asked) const;
   explicit Decoder(std::unique_ptr<Weights> weights);
   std::unique_ptr<Weights> weights_;
 };

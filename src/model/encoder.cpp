@@ -156,13 +156,18 @@ PackedRows packed_rows(Sequences sequences, const EncoderConfig& config, at::Dev
 }  // namespace
 
 struct Encoder::Weights {
-  Weights(const std::filesystem::path& folder, Pooling how, const WeightPlace& where)
+  Weights(const std::filesystem::path& folder, Pooling how, const WeightPlace& where,
+          std::optional<std::int64_t> truncate_dim)
       : config(read_encoder_config(folder)),
         files(folder),
         place(where),
         backend(backend_for(where.device, where.dtype)),
         pooling(how),
         dense(load_dense(config, where.device)) {
+    dimension = truncate_dim.value_or(config.dimension());
+    if (dimension > config.dimension())
+      fail_config("encoder.truncate_dim: {}, but the vectors of {} have {} components", dimension,
+                  folder.string(), config.dimension());
     const Loader loader(files, config, place);
     embedding = loader.embedding();
     for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.layer(i));
@@ -214,6 +219,7 @@ struct Encoder::Weights {
       x_SD = in_float.affine(layer.linear, x_SD);
       if (layer.tanh) x_SD = at::tanh(x_SD);
     }
+    x_SD = x_SD.narrow(-1, 0, dimension);
     return x_SD / x_SD.square().sum(-1, true).sqrt().clamp_min(1e-12);
   }
 
@@ -222,16 +228,17 @@ struct Encoder::Weights {
   WeightPlace place;
   const Backend& backend;
   Pooling pooling;
+  std::int64_t dimension = 0;
   EmbeddingWeights embedding;
   std::vector<EncoderLayer> layers;
   std::vector<DenseLayer> dense;
 };
 
 Encoder Encoder::load(const std::filesystem::path& folder, Pooling pooling, at::ScalarType compute,
-                      at::Device device) {
+                      at::Device device, std::optional<std::int64_t> truncate_dim) {
   return in_context("encoder", [&] {
     const c10::NoGradGuard no_grad;
-    return Encoder(std::make_unique<Weights>(folder, pooling, WeightPlace{compute, device}));
+    return Encoder(std::make_unique<Weights>(folder, pooling, WeightPlace{compute, device}, truncate_dim));
   });
 }
 
@@ -242,6 +249,10 @@ Encoder::Encoder(Encoder&&) noexcept = default;
 
 const EncoderConfig& Encoder::config() const {
   return weights_->config;
+}
+
+std::int64_t Encoder::dimension() const {
+  return weights_->dimension;
 }
 
 at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::int64_t batch_tokens) const {
@@ -256,7 +267,7 @@ at::Tensor Encoder::embed(std::span<const std::vector<TokenId>> sequences, std::
     blocks[b] = weights_->forward(packed_rows(batches[b], config, device)).cpu();
   });
   const c10::InferenceMode inference;
-  return blocks.empty() ? at::empty({0, config.dimension()}, at::kFloat) : at::cat(blocks);
+  return blocks.empty() ? at::empty({0, dimension()}, at::kFloat) : at::cat(blocks);
 }
 
 }  // namespace rocket

@@ -33,6 +33,10 @@ class LinearDelta {
   virtual void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
                    std::span<at::Tensor> outputs_TO) = 0;
 
+  /// What its launches in a step depend on, as far as the forwards so far tell. Steps follow a forward that
+  /// reads the texts.
+  virtual StepLaunches step_launches() const { return {}; }
+
   /// Whether it looks at the input of this module. Of one that it does not, rows may be left out.
   virtual bool reads(std::int64_t /*module*/) const { return true; }
 };

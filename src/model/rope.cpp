@@ -55,9 +55,17 @@ at::Tensor dynamic_frequencies(const RopeConfig& rope, std::int64_t head_dim, st
   return at::reciprocal(at::pow(theta, at::arange(0, head_dim, 2, at::kFloat) / head_dim));
 }
 
-/// Angle by which a position turns each pair, per position, [K / 2].
-at::Tensor frequencies(const RopeConfig& rope, std::int64_t head_dim) {
+at::Tensor longrope_frequencies(const RopeConfig& rope, std::int64_t head_dim, std::int64_t length) {
+  const auto& factors = length > rope.original_positions ? rope.long_factors : rope.short_factors;
+  return at::reciprocal(at::tensor(factors, at::kFloat) * powers(rope.theta, head_dim));
+}
+
+/// Angle by which a position of a text of this length turns each pair, per position, [K / 2].
+at::Tensor frequencies(const RopeConfig& rope, std::int64_t head_dim, std::int64_t length) {
   if (rope.kind == RopeKind::yarn) return yarn_frequencies(rope, head_dim);
+  if (rope.kind == RopeKind::longrope) return longrope_frequencies(rope, head_dim, length);
+  if (rope.kind == RopeKind::dynamic && length > rope.original_positions)
+    return dynamic_frequencies(rope, head_dim, length);
   const at::Tensor plain = at::reciprocal(powers(rope.theta, head_dim));
   if (rope.kind == RopeKind::linear) return plain / rope.factor;
   return rope.kind == RopeKind::llama3 ? llama3_frequencies(rope, plain) : plain;
@@ -93,9 +101,10 @@ class Turns {
 
 RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place, const Backend& backend)
     : rope_(config.rope), head_dim_(config.head_dim), place_(place), backend_(backend) {
-  const std::int64_t positions =
-      rope_.kind == RopeKind::dynamic ? rope_.original_positions : config.max_positions;
-  const at::Tensor frequencies_K = frequencies(rope_, head_dim_);
+  const std::int64_t positions = rope_.turns_by_length()
+                                     ? std::min(rope_.original_positions, config.max_positions)
+                                     : config.max_positions;
+  const at::Tensor frequencies_K = frequencies(rope_, head_dim_, positions);
   Turns turns(positions, head_dim_ / 2, rope_.attention_factor);
   for (std::int64_t p = 0; p < positions; ++p) turns.fill(p, p, frequencies_K);
   cos_PK = values(turns.cos);
@@ -107,7 +116,7 @@ at::Tensor RopeTable::values(const at::Tensor& x) const {
 }
 
 Rotation RopeTable::rows(const PackedRows& rows) const {
-  if (rope_.kind == RopeKind::dynamic) {
+  if (rope_.turns_by_length()) {
     const at::Tensor positions_T = rows.positions_T.cpu();
     if (positions_T.numel() > 0 && positions_T.max().item<std::int64_t>() >= rope_.original_positions)
       return rows_by_length(rows, positions_T);
@@ -122,9 +131,7 @@ Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& pos
   for (std::size_t s = 0; s + 1 < rows.starts.size(); ++s) {
     if (rows.starts[s] == rows.starts[s + 1]) continue;
     const std::int64_t length = positions[rows.starts[s + 1] - 1] + 1;
-    const at::Tensor frequencies_K = length > rope_.original_positions
-                                         ? dynamic_frequencies(rope_, head_dim_, length)
-                                         : frequencies(rope_, head_dim_);
+    const at::Tensor frequencies_K = frequencies(rope_, head_dim_, length);
     for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
       turns.fill(row, positions[row], frequencies_K);
   }

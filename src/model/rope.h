@@ -9,9 +9,10 @@
 
 namespace rocket {
 
-/// `dynamic` frequencies depend on the length of the text: a forward turns the rows of a sequence by those of
-/// its own length so far, whatever the other sequences of the batch. This is what transformers does with one
-/// sequence a forward, and in a generation each row behind a cache is turned by the length that it ends.
+/// `dynamic` and `longrope` frequencies depend on the length of the text: a forward turns the rows of a
+/// sequence by those of its own length so far, whatever the other sequences of the batch. This is what
+/// transformers does with one sequence a forward, and in a generation each row behind a cache is turned by
+/// the length that it ends.
 class RopeTable {
  public:
   RopeTable(const DecoderConfig& config, const WeightPlace& place, const Backend& backend);

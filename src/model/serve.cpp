@@ -6,6 +6,7 @@
 #include <chrono>
 #include <deque>
 #include <numeric>
+#include <optional>
 #include <unordered_set>
 
 #include "backend/kv_cache.h"
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/work_mark.h"
 #include "model/batches.h"
+#include "model/step_graphs.h"
 
 namespace rocket {
 namespace {
@@ -76,6 +78,10 @@ class Worker {
     line_up(begin, end);
     positions_left_ = positions_of_cache();
     cache_ = decoder_.make_cache(positions_left_);
+    if (has_step_graphs(decoder_, *cache_)) {
+      steps_.emplace(decoder_, delta_, *cache_);
+      positions_left_ -= StepGraphs::positions;
+    }
     while (!waiting_.empty() || !active_.empty()) {
       admit();
       forward();
@@ -102,7 +108,7 @@ class Worker {
   /// How many ids r takes over from the text before it in line. Where a text's length turns all its rows, no
   /// two texts share a beginning.
   std::int64_t shared_with_last(std::int64_t r) const {
-    if (last_ < 0 || decoder_.config().rope.kind == RopeKind::dynamic) return 0;
+    if (last_ < 0 || decoder_.config().rope.turns_by_length()) return 0;
     const Request &last = request(last_), &next = request(r);
     if (next.group < 0 || next.group != last.group) return 0;
     const std::int64_t kept = last.max_new_tokens > 0 ? last.prompt : size_of(last);
@@ -165,6 +171,41 @@ class Worker {
     const auto start = std::chrono::steady_clock::now();
     const bool only_steps = std::ranges::all_of(active_, &Sequence::read);
     const MarkedWork mark(only_steps ? "step" : "read");
+    const std::vector<std::int64_t> rows = fresh_rows_of_each();
+    if (only_steps && steps_)
+      take(steps_->next_ids(step_rows()), 0);
+    else
+      read();
+    share_time(rows, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+
+  std::vector<std::int64_t> fresh_rows_of_each() const {
+    std::vector<std::int64_t> rows;
+    for (const Sequence& s : active_) rows.push_back(fresh_rows(s));
+    return rows;
+  }
+
+  /// The time of a forward, shared by its rows.
+  void share_time(const std::vector<std::int64_t>& rows, double seconds) {
+    const auto all = static_cast<double>(std::accumulate(rows.begin(), rows.end(), std::int64_t{0}));
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+      answers_[static_cast<std::size_t>(active_[i].request)].seconds +=
+          seconds * static_cast<double>(rows[i]) / all;
+    }
+  }
+
+  StepRows step_rows() const {
+    StepRows rows;
+    for (const Sequence& s : active_) {
+      rows.ids.push_back(s.next);
+      rows.positions.push_back(cached(s));
+      rows.sequences.push_back(s.request);
+    }
+    return rows;
+  }
+
+  /// Rows of texts that are read, and of those that go on beside them.
+  void read() {
     const PackedRows rows = fresh_rows_of_all();
     const Questions questions = ask(rows);
     const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();
@@ -179,17 +220,7 @@ class Worker {
                             .to(at::kDouble));
     if (!questions.continued.empty())
       answers.push_back(decoder_.best(chosen(questions.continued)).to(at::kDouble));
-    take(answers.empty() ? at::empty({0}, at::kDouble) : at::cat(answers).cpu(), questions.scored.size());
-    share_time(rows, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-
-  /// The time of a forward, shared by its rows.
-  void share_time(const PackedRows& rows, double seconds) {
-    for (std::size_t i = 0; i < active_.size(); ++i) {
-      const auto own = static_cast<double>(rows.starts[i + 1] - rows.starts[i]);
-      answers_[static_cast<std::size_t>(active_[i].request)].seconds +=
-          seconds * own / static_cast<double>(rows.tokens());
-    }
+    take(at::cat(answers).cpu(), questions.scored.size());
   }
 
   PackedRows fresh_rows_of_all() const {
@@ -276,6 +307,7 @@ class Worker {
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;
   std::unique_ptr<KvCache> cache_;
+  std::optional<StepGraphs> steps_;  // where the device repeats steps
   std::deque<std::int64_t> waiting_;
   std::vector<Sequence> active_;
   std::int64_t last_ = -1;  // the request that was started last
@@ -309,6 +341,12 @@ std::vector<std::int64_t> cuts_of(std::span<const Request> requests, const Decod
 }
 
 }  // namespace
+
+std::int64_t texts_together(const Decoder& decoder, std::int64_t positions_of_text) {
+  constexpr std::int64_t most = 200;  // more would leave too few pieces for the GPUs of a node
+  return std::clamp<std::int64_t>(decoder.cache_positions() / std::max<std::int64_t>(1, positions_of_text), 1,
+                                  most);
+}
 
 std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests, LinearDelta* delta,
                           const ServeOptions& options) {

@@ -36,6 +36,11 @@ struct ServeOptions {
   EndsWith ends = nullptr;           // beside the stop ids
 };
 
+/// How many texts of so many positions should be continued together; 1: any number is as good. Where a step
+/// reads the weights from a GPU's memory it takes about as long for many texts as for few, and they end at
+/// different lengths, so that fewer and fewer are left.
+std::int64_t texts_together(const Decoder& decoder, std::int64_t positions_of_text);
+
 /// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.
 using MakeDelta = std::function<std::unique_ptr<LinearDelta>()>;
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "backend/threads.h"
 #include "formats/model_config.h"
 
 namespace rocket {
@@ -50,8 +51,13 @@ void add_up(const float* windows, std::size_t count, std::size_t width, float* s
 
 EncoderTokenizer::EncoderTokenizer(const std::filesystem::path& folder, std::int64_t max_length,
                                    LongTexts long_texts)
-    : tokenizer_(load_tokenizer(folder)),
-      length_(std::min(read_encoder_config(folder).max_tokens, max_length)),
+    : EncoderTokenizer(folder, read_encoder_config(folder), max_length, long_texts) {
+}
+
+EncoderTokenizer::EncoderTokenizer(const std::filesystem::path& folder, const EncoderConfig& encoder,
+                                   std::int64_t max_length, LongTexts long_texts)
+    : tokenizer_(load_tokenizer(folder, encoder.lower_case)),
+      length_(std::min(encoder.max_tokens, max_length)),
       long_texts_(long_texts) {
 }
 
@@ -77,7 +83,24 @@ EncoderTokens EncoderTokenizer::tokens(std::string_view text) const {
 TextEmbedder::TextEmbedder(const std::filesystem::path& folder, const EmbedOptions& options,
                            at::Device device)
     : tokenizer_(folder, options.max_length, options.long_texts),
-      encoder_(Encoder::load(folder, read_pooling(folder, options.pooling), options.compute, device)) {
+      encoder_(Encoder::load(folder, read_pooling(folder, options.pooling), options.compute, device,
+                             options.truncate_dim)),
+      cores_are_free_(options.cores_are_free) {
+}
+
+std::vector<EncoderTokens> TextEmbedder::tokens(std::span<const std::string> texts) const {
+  std::vector<EncoderTokens> all(texts.size());
+  const auto read = [&](std::int64_t i) {
+    const auto t = static_cast<std::size_t>(i);
+    all[t] = tokenizer_.tokens(texts[t]);
+  };
+  const auto count = static_cast<std::int64_t>(texts.size());
+  if (cores_are_free_) {
+    on_threads(count, read);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) read(i);
+  }
+  return all;
 }
 
 std::vector<float> TextEmbedder::embed(std::vector<EncoderTokens> texts) const {

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +26,8 @@ struct EmbedOptions {
   std::int64_t max_length = 1024;  // tokens, specials included; the encoder's own limit holds too
   LongTexts long_texts = LongTexts::cut;
   at::ScalarType compute = at::kFloat;
+  std::optional<std::int64_t> truncate_dim;  // Encoder::load
+  bool cores_are_free = false;               // while the encoder computes: all of them tokenise
 };
 
 /// A text as the encoder reads it.
@@ -47,6 +51,9 @@ class EncoderTokenizer {
   LongTexts long_texts() const { return long_texts_; }
 
  private:
+  EncoderTokenizer(const std::filesystem::path& folder, const EncoderConfig& encoder, std::int64_t max_length,
+                   LongTexts long_texts);
+
   std::unique_ptr<Tokenizer> tokenizer_;
   std::int64_t length_;
   LongTexts long_texts_;
@@ -57,10 +64,11 @@ class TextEmbedder {
   /// Loads tokenizer and encoder of a folder; throws as they do.
   TextEmbedder(const std::filesystem::path& folder, const EmbedOptions& options, at::Device device);
 
-  std::int64_t dimension() const { return encoder_.config().dimension(); }
+  std::int64_t dimension() const { return encoder_.dimension(); }
 
-  /// Safe also beside embed().
   const EncoderTokenizer& tokenizer() const { return tokenizer_; }
+  /// Of each text. Safe beside embed().
+  std::vector<EncoderTokens> tokens(std::span<const std::string> texts) const;
 
   /// [texts, dimension()] in the order given. The vector of a text of several windows is the mean of their
   /// unit vectors, each with the same weight, normalised. Computed in order of length, so that neighbours in
@@ -71,6 +79,7 @@ class TextEmbedder {
  private:
   EncoderTokenizer tokenizer_;
   Encoder encoder_;
+  bool cores_are_free_;
 };
 
 }  // namespace rocket

@@ -22,6 +22,8 @@ class MixtureDelta : public LinearDelta {
   void arrange(const PackedRows& rows) override;
   void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
+  /// Rows differ in values alone; choices are counted in training, which has no steps.
+  StepLaunches step_launches() const override { return {.fixed = !training_}; }
   bool reads(std::int64_t module) const override { return mixture_.position(module) >= 0; }
 
   /// Per adapted weight [N]: how often each expert was chosen since construction (zeros for experts that the

@@ -22,6 +22,7 @@ void SystemsDelta::arrange(const PackedRows& rows) {
   bank_.arrange(rows);
   stretches_.clear();
   for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
+    if (rows.sequences[s] == kNoSequence) continue;
     const Mixture* mixture = mixture_of_.at(static_cast<std::size_t>(rows.sequences[s]));
     if (mixture == nullptr) continue;
     MixtureDelta& delta = mixtures_.at(mixture);

@@ -26,6 +26,10 @@ class SystemsDelta : public LinearDelta {
   void arrange(const PackedRows& rows) override;
   void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
+  /// Which rows are a mixture's changes from step to step.
+  StepLaunches step_launches() const override {
+    return mixtures_.empty() ? bank_.step_launches() : StepLaunches{};
+  }
 
  private:
   /// Rows of one mixture.

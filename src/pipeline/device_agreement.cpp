@@ -1,7 +1,6 @@
 #include "pipeline/device_agreement.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <map>
 #include <nlohmann/json.hpp>
@@ -16,14 +15,13 @@ namespace {
 using nlohmann::json;
 
 std::string packed(const RankDevice& device) {
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  return json{{"host", host}, {"kind", device.kind}, {"unit", device.unit}}.dump();
+  const NodeName node = node_of_process();
+  return json{{"host", node.host}, {"boot", node.boot}, {"kind", device.kind}, {"unit", device.unit}}.dump();
 }
 
 PlacedDevice unpacked(const std::string& text) {
   const json value = json::parse(text);
-  return {value["host"], {value["kind"], value["unit"]}};
+  return {{value["host"], value["boot"]}, {value["kind"], value["unit"]}};
 }
 
 /// "rank 0 on gpu01", "ranks 0, 1, 2, ... (8) on gpu01 and others"
@@ -34,7 +32,7 @@ std::string ranks_with(const std::vector<PlacedDevice>& ranks, const std::string
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     if (ranks[rank].device.kind != kind) continue;
     names.push_back(std::to_string(rank));
-    hosts.insert(ranks[rank].host);
+    hosts.insert(ranks[rank].node.host);
   }
   const std::size_t count = names.size();
   if (count > kNamed) names.resize(kNamed);
@@ -46,17 +44,17 @@ std::string ranks_with(const std::vector<PlacedDevice>& ranks, const std::string
 }  // namespace
 
 std::string note_on_shared_gpus(const std::vector<PlacedDevice>& ranks) {
-  std::map<std::string, std::pair<int, std::set<std::string>>> hosts;  // ranks with a GPU, and their GPUs
+  std::map<NodeName, std::pair<int, std::set<std::string>>> nodes;  // ranks with a GPU, and their GPUs
   for (const PlacedDevice& rank : ranks) {
     if (rank.device.unit.empty()) continue;
-    auto& [count, units] = hosts[rank.host];
+    auto& [count, units] = nodes[rank.node];
     ++count;
     units.insert(rank.device.unit);
   }
-  for (const auto& [host, found] : hosts) {
+  for (const auto& [node, found] : nodes) {
     const auto& [count, units] = found;
     if (static_cast<std::size_t>(count) == units.size()) continue;
-    return fmt::format("{} ranks of {} share {} GPU{}; start one rank for each GPU", count, host,
+    return fmt::format("{} ranks of {} share {} GPU{}; start one rank for each GPU", count, node.host,
                        units.size(), units.size() == 1 ? "" : "s");
   }
   return "";

@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "comm/comm.h"
+#include "comm/placement.h"
 #include "model/device.h"
 
 namespace rocket {
 
 /// What a rank of a job computes on, and where it is.
 struct PlacedDevice {
-  std::string host;
+  NodeName node;
   RankDevice device;
 };
 

@@ -302,18 +302,26 @@ Decoder configured_base(const RunConfig& config, int rank_on_node) {
   return Decoder::load(config.base.path, compute_type(config), choose_device(config.device, rank_on_node));
 }
 
+std::string encoder_prefix(const RunConfig& config) {
+  const auto& encoder = config.encoder;
+  return encoder.prompt == "none" ? encoder.prefix : read_prompt(encoder.path, encoder.prompt);
+}
+
 EncoderTokenizer configured_encoder_tokenizer(const RunConfig& config) {
   return EncoderTokenizer(config.encoder.path, config.encoder.max_length,
                           long_texts_setting(config.encoder.long_texts));
 }
 
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node) {
+  const at::Device device = choose_device(config.device, rank_on_node);
   return TextEmbedder(config.encoder.path,
                       {.pooling = config.encoder.pooling,
                        .max_length = config.encoder.max_length,
                        .long_texts = long_texts_setting(config.encoder.long_texts),
-                       .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat},
-                      choose_device(config.device, rank_on_node));
+                       .compute = config.encoder.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat,
+                       .truncate_dim = config.encoder.truncate_dim,
+                       .cores_are_free = !device.is_cpu()},
+                      device);
 }
 
 }  // namespace rocket

@@ -117,6 +117,9 @@ std::string embedded_text(const std::string& prefix, const Record& record);
 /// The encoder of the configuration, on this rank's device.
 TextEmbedder configured_embedder(const RunConfig& config, int rank_on_node);
 /// Its tokenizer alone.
+/// What stands in front of every text that the encoder reads: encoder.prefix, or by encoder.prompt a prompt
+/// of the encoder's own files. Throws as read_prompt().
+std::string encoder_prefix(const RunConfig& config);
 EncoderTokenizer configured_encoder_tokenizer(const RunConfig& config);
 
 }  // namespace rocket

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -62,16 +62,36 @@ std::vector<std::int64_t> missing_units(const JobContext& context, std::int64_t 
   return missing;
 }
 
-void compute_unit(JobContext& context, const UnitJob& job, std::int64_t unit) {
+using Groups = std::map<std::int64_t, std::vector<std::int64_t>>;  // units by group
+
+/// Those in which a unit is missing. Collective: root says which group a unit is in.
+Groups groups_to_compute(Comm& comm, const UnitJob& job, const std::vector<std::int64_t>& missing) {
+  std::vector<std::int64_t> group_of(static_cast<std::size_t>(job.units));
+  for (std::int64_t unit = 0; unit < job.units; ++unit)
+    group_of[static_cast<std::size_t>(unit)] = job.group ? job.group(unit) : unit;
+  group_of = broadcast_values(comm, group_of);
+  Groups groups;
+  for (const std::int64_t unit : missing) groups[group_of[static_cast<std::size_t>(unit)]];
+  for (std::int64_t unit = 0; unit < job.units; ++unit) {
+    const auto group = groups.find(group_of[static_cast<std::size_t>(unit)]);
+    if (group != groups.end()) group->second.push_back(unit);
+  }
+  return groups;
+}
+
+void compute_group(JobContext& context, const UnitJob& job, const std::vector<std::int64_t>& units) {
   const auto start = std::chrono::steady_clock::now();
-  H5Writer part(part_file(context.session.run, context.record.job, unit));
-  part.attribute("fingerprint", context.record.fingerprint);
-  part.attribute("attempt", context.record.attempt);
-  job.work(unit, part);
-  part.commit();
-  context.events.write(
-      "unit", {{"unit", unit},
-               {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()}});
+  if (job.prepare) job.prepare(units);
+  for (const std::int64_t unit : units) {
+    H5Writer part(part_file(context.session.run, context.record.job, unit));
+    part.attribute("fingerprint", context.record.fingerprint);
+    part.attribute("attempt", context.record.attempt);
+    job.work(unit, part);
+    part.commit();
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  for (const std::int64_t unit : units)
+    context.events.write("unit", {{"unit", unit}, {"seconds", seconds / static_cast<double>(units.size())}});
 }
 
 }  // namespace
@@ -91,21 +111,28 @@ fs::path part_file(const RunDirectory& run, const std::string& job, std::int64_t
 
 JobEnd run_unit_job(JobContext& context, const UnitJob& job) {
   Comm& comm = context.session.comm;
-  const std::vector<std::int64_t> missing = missing_units(context, job.units);
+  const Groups groups = groups_to_compute(comm, job, missing_units(context, job.units));
+  std::vector<std::int64_t> pending;
   JobRecord& record = context.record;
-  record.parts_total = job.units;
-  record.parts_done = job.units - static_cast<std::int64_t>(missing.size());
+  record.parts_total = record.parts_done = job.units;
+  for (const auto& [group, units] : groups) {
+    pending.push_back(group);
+    record.parts_done -= static_cast<std::int64_t>(units.size());
+  }
   on_root(comm, [&] { context.save_progress(); });
   Progress progress(record.job, job.unit_name, job.units, record.parts_done);
-  const UnitsEnd end = run_units(comm, missing,
-                                 {.work = [&](std::int64_t unit) { compute_unit(context, job, unit); },
-                                  .committed =
-                                      [&](std::int64_t, int) {
-                                        // The record learns of the first part at once: from then on it is
-                                        // worth keeping.
-                                        if (++record.parts_done == 1) context.save_progress();
-                                        progress.advance();
-                                      }});
+  const UnitsEnd end =
+      run_units(comm, pending,
+                {.work = [&](std::int64_t group) { compute_group(context, job, groups.at(group)); },
+                 .committed =
+                     [&](std::int64_t group, int) {
+                       const auto units = static_cast<std::int64_t>(groups.at(group).size());
+                       // The record learns of the first part at once: from then on it is worth keeping.
+                       const bool first = record.parts_done == 0;
+                       record.parts_done += units;
+                       if (first) context.save_progress();
+                       progress.advance(units);
+                     }});
   return end == UnitsEnd::finished ? JobEnd::finished : JobEnd::stopped;
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "pipeline/runner.h"
 #include "store/hdf5.h"
@@ -15,6 +16,12 @@ struct UnitJob {
   std::string unit_name = "units";  // for progress
   /// Computes one unit and writes its data sets. Runs on the rank that was given it.
   std::function<void(std::int64_t unit, H5Writer& part)> work;
+  /// The group of a unit, as root has it; empty: each is its own. A group is computed as a whole, even where
+  /// some of its parts are there: its bits may be a function of all its units.
+  std::function<std::int64_t(std::int64_t unit)> group;
+  /// Called with all units of a group, ascending, before work() of each of them on the same rank; may be
+  /// empty.
+  std::function<void(const std::vector<std::int64_t>& units)> prepare;
 };
 
 /// The file of a unit: RUN/parts/<job>/unit-000012.h5.

@@ -19,7 +19,8 @@ using FieldNames = std::map<std::string, std::string>;
 ///
 /// Not read, and so counted for each file, is what templates put into a prompt or an answer beside texts: of
 /// a turn its reasoning (`reasoning_content`, `reasoning`, `thinking`), of a record `tools`, `functions`,
-/// `documents` and `images`, `videos`, `audios`; unless a mapping names the key.
+/// `documents` and `images`, `videos`, `audios`; unless a mapping names the key. Counted, too, are numbers
+/// that stand where a text is meant: they are read as they are written.
 class ReadingNotes {
  public:
   explicit ReadingNotes(FieldNames fields = {}) : fields_(std::move(fields)) {}
@@ -38,10 +39,14 @@ class ReadingNotes {
   struct File {
     std::string name;
     std::map<std::string, std::int64_t> turns, records;  // how many hold the key
+    std::map<std::string, std::int64_t> numbers;         // how many have one under the key
     std::vector<std::string> columns;                    // not read
   };
 
   File& file(const std::string& name);
+  void count_numbers(const std::string& name, const JsonValue& object, const JsonValue* turns);
+  template <class F>
+  void add_for_each_file(std::vector<std::string>& all, F&& sentence_on) const;
   bool is_mapped(std::string_view key) const;
   void remember_key(const std::string& key);
 

@@ -45,8 +45,9 @@ class Fields {
   std::optional<std::string> text(const std::string& ours) const {
     const JsonValue* found = find(ours);
     if (!found) return std::nullopt;
-    if (found->kind != Kind::string) wrong(ours, "a string", *found);
-    return found->text;
+    const std::string* text = text_or_number(*found, where(ours));
+    if (!text) wrong(ours, "a string", *found);
+    return *text;
   }
 
   /// "" where it may be absent and is.
@@ -79,17 +80,19 @@ class Fields {
          mapped ? std::vector{theirs("system")} : std::vector<std::string>{"system", "system_prompt"}) {
       const JsonValue* found = find_named(key);
       if (!found) continue;
-      if (found->kind != Kind::string)
-        fail_data("{}: system: key '{}': expected a string, got {} (fields: {{system: \"\"}} reads none)",
-                  place_, key, name_of(found->kind));
-      if (found->text.empty() || found->text == text) continue;
+      const std::string at = fmt::format("{}: system: key '{}'", place_, key);
+      const std::string* found_text = text_or_number(*found, at);
+      if (!found_text)
+        fail_data("{}: expected a string, got {} (fields: {{system: \"\"}} reads none)", at,
+                  name_of(found->kind));
+      if (found_text->empty() || *found_text == text) continue;
       if (!text.empty())
         fail_data(
             "{}: key '{}' holds another system text than {}: map one, e.g. fields: {{system: {}}}, or none "
             "with "
             "{{system: \"\"}}",
             place_, key, turn.empty() ? "key 'system'" : "the chat's system turn", key);
-      text = found->text;
+      text = *found_text;
     }
     return text;
   }
@@ -106,6 +109,7 @@ class Fields {
     if (!found) return std::nullopt;
     if (found->kind == Kind::array || found->kind == Kind::object)
       wrong("answer", "a string, a number or a boolean", *found);
+    text_or_number(*found, where("answer"));
     return found->text;
   }
 
@@ -140,12 +144,12 @@ class Fields {
     }
     if (has_instruction) return "";
     const JsonValue *messages = find_named("messages"), *conversations = find_named("conversations");
-    if (messages && conversations)
+    if (messages && conversations && !messages->items.empty() && !conversations->items.empty())
       fail_data(
           "{}: both 'messages' and 'conversations' are there: say which holds the chat, e.g. "
           "fields: {{messages: conversations}}",
           place_);
-    return conversations ? "conversations" : "messages";
+    return conversations && (!messages || messages->items.empty()) ? "conversations" : "messages";
   }
 
   std::string keys() const {
@@ -156,9 +160,12 @@ class Fields {
     return object_.keys.empty() ? "none" : all + (object_.keys.size() > kShown ? ", ..." : "");
   }
 
+  std::string where(const std::string& ours) const {
+    return fmt::format("{}: {}: key '{}'", place_, ours, theirs(ours));
+  }
+
   [[noreturn]] void wrong(const std::string& ours, std::string_view expected, const JsonValue& found) const {
-    fail_data("{}: {}: key '{}': expected {}, got {}", place_, ours, theirs(ours), expected,
-              name_of(found.kind));
+    fail_data("{}: expected {}, got {}", where(ours), expected, name_of(found.kind));
   }
 
   const JsonValue& object_;

@@ -52,10 +52,10 @@ struct OwnFields {
 
 /// The records of one file, one after the other.
 ///
-/// Read are JSON arrays, JSONL (.jsonl, or .json with one object a line), both also .gz or .zst, and Parquet;
-/// memory is that of one record (of Parquet: of a batch of rows). `input`, `output`, `rationale`, `answer`
-/// and `tests` may be absent or null, and an empty rationale is none. `answer` may be a number (taken as it
-/// is written in the file) or a boolean ("true", "false"). Other fields are ignored.
+/// Read are JSON (arrays, one object a line, or objects printed over several lines), packed or not, and
+/// Parquet; memory is that of one record (of Parquet: of a batch of rows). `input`, `output`, `rationale`,
+/// `answer` and `tests` may be absent or null, and an empty rationale is none. `answer` may be a number
+/// (taken as it is written in the file) or a boolean ("true", "false"). Other fields are ignored.
 ///
 /// A record without `instruction` is a chat: the list `messages` or `conversations` (conversation.h). `turns`
 /// says which assistant turn is the output; the user turn before it is the instruction, `input` is empty.

@@ -50,6 +50,8 @@ class Tokenizer {
 /// Qwen2: vocab.json + merges.txt; Bert: vocab.txt; Llama: tokenizer.model; XLMRoberta:
 /// sentencepiece.bpe.model, as transformers 5 reads them). Throws data (65) naming the file and the part
 /// that rocket does not know. encode and decode are safe from several threads at once.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
+/// Bert's normalizer is that of tokenizer_config.json, whatever tokenizer.json says. With `lower_case` texts
+/// are lower-cased before anything else, as sentence-transformers does where do_lower_case is set.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder, bool lower_case = false);
 
 }  // namespace rocket

@@ -147,12 +147,18 @@ class TokenizerConfig {
 
 enum class Family { gpt2, qwen2, bert, llama, xlm_roberta };
 
-/// `tokenizer_class` decides; old folders have none, but a model type that comes with one tokenizer only.
-Family family_of(const fs::path& folder, const TokenizerConfig& config) {
+/// `tokenizer_class`, as the slow class is called; old folders have none, but a model type that comes with
+/// one tokenizer only. May be empty.
+std::string class_of(const fs::path& folder, const TokenizerConfig& config) {
   const json model = object_in(folder / "config.json");
   std::string name = config.token("tokenizer_class").value_or("");
   if (name.empty() && model.contains("model_type") && model["model_type"].is_string())
     name = model["model_type"];
+  return name.ends_with("TokenizerFast") ? name.substr(0, name.size() - 4) : name;
+}
+
+Family family_of(const fs::path& folder, const TokenizerConfig& config) {
+  const std::string name = class_of(folder, config);
   static const std::map<std::string, Family> kFamilies = {{"GPT2Tokenizer", Family::gpt2},
                                                           {"gpt2", Family::gpt2},
                                                           {"Qwen2Tokenizer", Family::qwen2},
@@ -163,8 +169,7 @@ Family family_of(const fs::path& folder, const TokenizerConfig& config) {
                                                           {"llama", Family::llama},
                                                           {"XLMRobertaTokenizer", Family::xlm_roberta},
                                                           {"xlm-roberta", Family::xlm_roberta}};
-  const bool fast = name.ends_with("TokenizerFast");
-  const auto family = kFamilies.find(fast ? name.substr(0, name.size() - 4) : name);
+  const auto family = kFamilies.find(name);
   if (family != kFamilies.end()) return family->second;
   if (name.empty()) {
     refuse_other_folder(folder);
@@ -220,6 +225,13 @@ json qwen2_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
           {"decoder", {{"type", "ByteLevel"}}}};
 }
 
+json bert_normalizer(const TokenizerConfig& config) {
+  return {{"type", "BertNormalizer"},
+          {"handle_chinese_chars", config.flag("tokenize_chinese_chars", true)},
+          {"strip_accents", config.value("strip_accents")},
+          {"lowercase", config.flag("do_lower_case", true)}};
+}
+
 json bert_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
   json vocabulary = json::object();
   const std::vector<std::string> lines = lines_of(folder / "vocab.txt");
@@ -232,15 +244,11 @@ json bert_tokenizer(const fs::path& folder, const TokenizerConfig& config) {
   const json bert = {{"type", "BertProcessing"},
                      {"cls", end_token("cls_token", "[CLS]")},
                      {"sep", end_token("sep_token", "[SEP]")}};
-  const json normalizer = {{"type", "BertNormalizer"},
-                           {"handle_chinese_chars", config.flag("tokenize_chinese_chars", true)},
-                           {"strip_accents", config.value("strip_accents")},
-                           {"lowercase", config.flag("do_lower_case", true)}};
   return {{"model",
            {{"type", "WordPiece"},
             {"vocab", vocabulary},
             {"unk_token", config.token("unk_token").value_or("[UNK]")}}},
-          {"normalizer", normalizer},
+          {"normalizer", bert_normalizer(config)},
           {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
           {"post_processor", bert},
           {"decoder", {{"type", "WordPiece"}}}};
@@ -300,14 +308,16 @@ json class_defaults(Family family) {
 }
 
 /// `add_specials`: whether add_bos_token and add_eos_token count.
-std::unique_ptr<Tokenizer> finish(TokenizerParts parts, const TokenizerConfig& config, bool add_specials) {
+std::unique_ptr<Tokenizer> finish(TokenizerParts parts, const TokenizerConfig& config, bool add_specials,
+                                  bool lower_case) {
+  if (lower_case) parts.normalizers.insert(parts.normalizers.begin(), std::make_unique<Lowercase>());
   for (AddedToken& token : config.named_tokens()) parts.added.push_back(std::move(token));
   return make_tokenizer(std::move(parts), {config.token("eos_token"), config.token("bos_token"),
                                            add_specials && config.flag("add_bos_token", false),
                                            add_specials && config.flag("add_eos_token", false)});
 }
 
-std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& values) {
+std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& values, bool lower_case) {
   const Family family = family_of(folder, TokenizerConfig(values));
   if (fs::exists(folder / "added_tokens.json") && !values.contains("added_tokens_decoder"))
     fail_data(
@@ -318,21 +328,24 @@ std::unique_ptr<Tokenizer> load_old_files(const fs::path& folder, const json& va
   json with_defaults = class_defaults(family);
   with_defaults.update(values);
   const TokenizerConfig config(std::move(with_defaults));
-  return in_context(folder.string(),
-                    [&] { return finish(tokenizer_parts(old_files(family, folder, config)), config, true); });
+  return in_context(folder.string(), [&] {
+    return finish(tokenizer_parts(old_files(family, folder, config)), config, true, lower_case);
+  });
 }
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder) {
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder, bool lower_case) {
   const json values = tokenizer_settings(folder);
   const fs::path file = folder / "tokenizer.json";
-  if (!fs::exists(file)) return load_old_files(folder, values);
-  const json tokenizer = parse_large(file);
+  if (!fs::exists(file)) return load_old_files(folder, values, lower_case);
+  const TokenizerConfig config(values);
+  json tokenizer = parse_large(file);
+  if (const std::string name = class_of(folder, config); name == "BertTokenizer" || name == "bert")
+    tokenizer["normalizer"] = bert_normalizer(config);
   TokenizerParts parts = in_context(file.string(), [&] { return tokenizer_parts(tokenizer); });
   // Where there is a tokenizer.json, its post-processor alone decides in transformers, of every class.
-  return in_context(folder.string(),
-                    [&] { return finish(std::move(parts), TokenizerConfig(values), false); });
+  return in_context(folder.string(), [&] { return finish(std::move(parts), config, false, lower_case); });
 }
 
 }  // namespace rocket

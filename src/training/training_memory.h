@@ -22,7 +22,8 @@ struct TrainingMemory {
   std::int64_t all() const { return base + mixture + activations; }
 };
 
-/// For a mixture on all linear layers; on fewer it takes less.
+/// On a GPU, for a mixture on all linear layers; on fewer it takes less. The CPU keeps dropout's masks, too,
+/// and copies of its own, which nobody has counted.
 TrainingMemory training_memory(const DecoderConfig& model, const TrainingShape& shape);
 
 }  // namespace rocket

@@ -1,13 +1,14 @@
-"""Launches a layer of transformers, PEFT and the published loop over experts, counted on a random Llama in bfloat16.
+"""Launches a layer of transformers, PEFT, torchtune and the published loop over experts, counted on a random Llama in bfloat16.
 
 An operator that computes or moves counts as one launch, as on the emulated device; views and memory do not count. Run by
-.deps/oracle/bin/python (tests/parity/make_environment makes it)."""
+.deps/oracle/bin/python (tests/parity/make_environment makes it); `--torchtune`: of that alone, which must
+be importable (0.6.1 with torchao 0.10.0, which this PEFT refuses)."""
 import collections
+import sys
 import warnings
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train_peer
@@ -38,7 +39,17 @@ def llama(layers):
 
 
 def with_lora(layers, targets):
+    from peft import LoraConfig, get_peft_model
     return get_peft_model(llama(layers), LoraConfig(r=8, target_modules=targets, lora_dropout=0.05, init_lora_weights=False))
+
+
+def torchtune_with_lora(layers, attention, mlp):
+    from torchtune.models.llama2 import lora_llama2
+    model = lora_llama2(lora_attn_modules=attention, apply_lora_to_mlp=mlp, vocab_size=256, num_layers=layers, num_heads=4, num_kv_heads=2, embed_dim=64,
+                        intermediate_dim=160, max_seq_len=64, lora_rank=8, lora_alpha=16, lora_dropout=0.05).to(torch.bfloat16)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    return model
 
 
 def with_experts(layers):
@@ -57,7 +68,8 @@ def read(model):
 
 
 def train(model):
-    model.train()(torch.ones(2, 16, dtype=torch.long)).logits.float().sum().backward()
+    output = model.train()(torch.ones(2, 16, dtype=torch.long))
+    (output if torch.is_tensor(output) else output.logits).float().sum().backward()
 
 
 def of_a_layer(make, do):
@@ -85,13 +97,19 @@ class Step:
 
 
 def main():
-    for name, make, do in [
+    attention = ["q_proj", "k_proj", "v_proj", "output_proj"]
+    rows = [
         ("transformers, reading", llama, lambda m: read(m.eval())),
         ("PEFT, one adapter on q and v, reading", lambda n: with_lora(n, ["q_proj", "v_proj"]), lambda m: read(m.eval())),
         ("PEFT, one adapter on q and v, a step of a generation", lambda n: with_lora(n, ["q_proj", "v_proj"]), Step()),
         ("PEFT, one adapter on all linear layers, training", lambda n: with_lora(n, LINEAR), train),
         ("loop over four experts on all linear layers, training", with_experts, train),
-    ]:
+        ("torchtune, one adapter on q and v, reading", lambda n: torchtune_with_lora(n, ["q_proj", "v_proj"], False), lambda m: read(m.eval())),
+        ("torchtune, one adapter on all linear layers, training", lambda n: torchtune_with_lora(n, attention, True), train),
+    ]
+    wanted = "--torchtune" in sys.argv
+    rows = [row for row in rows if row[0].startswith("torchtune") == wanted]
+    for name, make, do in rows:
         print(f"{name}: {of_a_layer(make, do):.0f} launches a layer", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Predicts seconds of scoring, generation and training on GPUs from the launches that the emulated device counts.
+"""Predicts seconds of scoring, generation, training and embedding on GPUs from the launches that the emulated device counts.
 
 Each launch takes the longest of three: its arithmetic at a share of the card's peak, its bytes at a share of the
 card's bandwidth, and the least time of a kernel. The host starts launches one after another while the device
@@ -24,7 +24,8 @@ CARDS = [Card("H200", 989.4e12, 4.8e12, 141e9), Card("H100", 989.4e12, 3.35e12, 
 SHARE_OF_PEAK = {"product": 0.75, "_flash_attention_forward": 0.55, "_flash_attention_backward": 0.45}
 SHARE_OF_BANDWIDTH = 0.85
 LEAST_KERNEL = 2.5e-6  # seconds on the device
-HOST_LAUNCH = 4.5e-6   # seconds on the host: LibTorch's dispatcher and the driver
+HOST_LAUNCH = 4.5e-6   # seconds on the host: LibTorch's dispatcher and the driver. A graph is one launch
+TOKENIZER = 1.3e6      # MiniLM's tokens a second and core, measured (README)
 
 
 def seconds_of(work, card):
@@ -50,8 +51,9 @@ def difference(later, earlier):
     return {**later, "tokens": later["tokens"] - earlier["tokens"], "launches": later["launches"] - earlier["launches"], "work": work}
 
 
-def phases():
-    counted = json.loads(subprocess.run([os.environ["DEVICE_PHASES"]], check=True, capture_output=True, text=True).stdout)
+def phases(encoder):
+    command = [os.environ["DEVICE_PHASES"], *([encoder] if encoder else [])]
+    counted = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     result = []
     for row in counted:
         if row["phase"] == "generation" and result and result[-1]["phase"] == "generation":
@@ -69,20 +71,26 @@ def predict(row, card):
     return {"base": row["base"], "phase": row["phase"], "card": card.name, "seconds": seconds, "device_seconds": device, "host_seconds": host,
             "tokens_per_second": row["tokens"] / seconds, "of_peak": row["flops"] / seconds / card.flops, "bound_by": by,
             "launches": row["launches"], "GiB": row["peak_bytes"] / 2**30, "fits": row["peak_bytes"] < 0.95 * card.memory,
+            "texts": row.get("texts"), "slots_used": row.get("slots_used"),
             "weights_read": row["weight_bytes"] / (SHARE_OF_BANDWIDTH * card.bandwidth), "steps": row["tokens"] / 64}
 
 
 def figure(p):
     if p["phase"] == "generation":  # against the time in which the weights can be read
         return f"{p['seconds'] / p['steps'] / p['weights_read']:.2f} x weights"
+    if p["phase"] == "answers":
+        return f"{p['texts']} texts, {100 * p['slots_used']:.0f} % of slots"
+    if p["phase"] == "embedding":
+        return f"as {p['tokens_per_second'] / TOKENIZER:.0f} cores tokenise"
     return f"{100 * p['of_peak']:.0f} % of peak"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the predictions as JSON")
+    parser.add_argument("--encoder", help="folder of an encoder (all-MiniLM-L6-v2): embedding with it, too")
     arguments = parser.parse_args()
-    rows = [predict(row, card) for row in phases() for card in CARDS]
+    rows = [predict(row, card) for row in phases(arguments.encoder) for card in CARDS]
     if arguments.json:
         print(json.dumps(rows, indent=1))
         return

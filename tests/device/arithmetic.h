@@ -6,8 +6,8 @@ namespace rocket::emulated {
 
 bool arithmetic_is_skipped();
 
-/// While it lives, nothing is computed: values are what memory happens to hold. Copies from the host and
-/// small operators without a rule for sizes work as ever.
+/// While it lives, nothing is computed: values are what memory happens to hold, and the host reads zeros.
+/// Copies from the host and small operators without a rule for sizes work as ever.
 class WithoutArithmetic {
  public:
   WithoutArithmetic();

@@ -13,6 +13,7 @@
 
 #include "device/arithmetic.h"
 #include "device/attention_reference.h"
+#include "device/capture.h"
 #include "device/counts.h"
 #include "device/host_view.h"
 
@@ -49,6 +50,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, c10::SymInt, c10::Sym
 fused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const std::optional<at::Tensor>& bias,
       double dropout, bool causal, bool, std::optional<double> scale) {
   const at::Tensor mask = bias.value_or(at::Tensor());
+  refuse_in_capture("scaled_dot_product_attention is called");
   begin("scaled_dot_product_attention", {q, k, v, mask});
   count_launch("scaled_dot_product_attention");
   TORCH_CHECK(dropout == 0, "emulated device: attention with dropout");
@@ -201,6 +203,21 @@ Work flash_work(const Layout& layout, const at::Tensor& q, const at::Tensor& k, 
   return {products * (queries + keys * k.size(-2)) * width, 2 * products * pairs * q.size(-2) * q.size(-1)};
 }
 
+/// {output like q, logarithms of the sums}
+std::vector<at::Tensor> flash_values(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                     const Layout& layout, const FlashRule& rule) {
+  at::Tensor out = at::zeros(rows_of(q).sizes(), at::kFloat),
+             log_sums = at::zeros({q.size(-2), out.size(0)}, at::kFloat);
+  for (std::size_t i = 0; i < layout.q_first.size(); ++i) {
+    if (layout.q_count[i] == 0) continue;
+    const Attended one = attend(flash_text(q, k, v, layout, i, rule));
+    out.narrow(0, layout.q_first[i], layout.q_count[i]).copy_(one.out.transpose(0, 1));
+    log_sums.narrow(1, layout.q_first[i], layout.q_count[i]).copy_(one.log_sum_exp);
+  }
+  if (q.dim() == 4) log_sums = log_sums.view({q.size(2), q.size(0), q.size(1)}).transpose(0, 1).contiguous();
+  return {out.to(q.scalar_type()).view(q.sizes()), log_sums};
+}
+
 using Five = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 Five flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -212,8 +229,20 @@ Five flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                    lengths = used.value_or(at::Tensor());
   begin("_flash_attention_forward", {q, k, v, cq, ck, lengths});
   TORCH_CHECK(dropout == 0 && !slopes, "emulated device: flash attention with dropout or slopes");
-  const Layout layout = layout_of(q, k, cq, ck, longest_q, longest_k, lengths);
-  count_launch("_flash_attention_forward", flash_work(layout, q, k, causal, left, 2));
+  // Sizes alone: a graph would keep the memory of what it is asked about.
+  const auto sizes_of = [](const at::Tensor& x) {
+    return at::empty_strided(x.sizes(), x.strides(), x.options().device(at::kMeta));
+  };
+  const auto layout = [=, qs = sizes_of(q), ks = sizes_of(k)] {
+    return layout_of(qs, ks, cq, ck, longest_q, longest_k, lengths);
+  };
+  const auto work = [=, qs = sizes_of(q), ks = sizes_of(k)] {
+    return flash_work(layout(), qs, ks, causal, left, 2);
+  };
+  if (capturing())
+    record_launch("_flash_attention_forward", work);
+  else
+    count_launch("_flash_attention_forward", work());
   if (arithmetic_is_skipped()) {
     const at::Tensor none = at::empty({0}, q.options());
     return {at::empty_like(q),
@@ -221,18 +250,10 @@ Five flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
             none, none};
   }
   const FlashRule rule{causal, left, right, scale_or_default(scale, q)};
-  at::Tensor out = at::zeros(rows_of(q).sizes(), at::kFloat),
-             log_sums = at::zeros({q.size(-2), out.size(0)}, at::kFloat);
-  for (std::size_t i = 0; i < layout.q_first.size(); ++i) {
-    if (layout.q_count[i] == 0) continue;
-    const Attended one = attend(flash_text(q, k, v, layout, i, rule));
-    out.narrow(0, layout.q_first[i], layout.q_count[i]).copy_(one.out.transpose(0, 1));
-    log_sums.narrow(1, layout.q_first[i], layout.q_count[i]).copy_(one.log_sum_exp);
-  }
-  if (q.dim() == 4) log_sums = log_sums.view({q.size(2), q.size(0), q.size(1)}).transpose(0, 1).contiguous();
+  // A graph reads the lengths anew.
+  const auto results = computed(q.device(), [=] { return flash_values(q, k, v, layout(), rule); });
   const at::Tensor none = at::empty({0}, q.options());
-  return {moved_to_device(out.to(q.scalar_type()).view(q.sizes()), q.device()),
-          moved_to_device(log_sums, q.device()), none, none, none};
+  return {results[0], results[1], none, none, none};
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> flash_backward(

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "device/arithmetic.h"
+#include "device/capture.h"
 #include "device/counts.h"
 #include "device/host_view.h"
 #include "device/memory.h"
@@ -95,6 +96,7 @@ const char* launch(const char* name, Step step, const Compute& compute, Pointer 
     step.draw.upper = opened(step.draw.upper);
     step.draw.lower = opened(step.draw.lower);
   }
+  if (capturing()) record_computing([step, compute] { compute(step); });
   compute(step);
   return nullptr;
 }
@@ -240,7 +242,7 @@ class HostSteps final : public GpuSteps {
 
 [[maybe_unused]] const bool registered = [] {
   static const HostSteps steps;
-  static const CudaBackend backend(&steps);
+  static const CudaBackend backend(&steps, &graphs);
   add_backend(kEmulated, backend);
   return true;
 }();
@@ -255,7 +257,9 @@ at::Tensor mm_with_type(const at::Tensor& a, const at::Tensor& b, at::ScalarType
               "mm: float32 products are of two matrices of 16 bits, as on a GPU");
   TORCH_CHECK(a.device() == b.device(), "mm: matrices on ", a.device(), " and ", b.device());
   if (arithmetic_is_skipped()) return at::empty({a.size(0), b.size(1)}, a.options().dtype(at::kFloat));
-  return moved_to_device(at::mm(host_view(a).to(at::kFloat), host_view(b).to(at::kFloat)), a.device());
+  return computed(a.device(), [a, b] {
+    return std::vector{at::mm(host_view(a).to(at::kFloat), host_view(b).to(at::kFloat))};
+  })[0];
 }
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/work_mark.h"
+#include "device/capture.h"
 
 namespace rocket::emulated {
 namespace {
@@ -55,6 +56,7 @@ Counts& here() {
 }
 
 void note_mark() {
+  if (capturing()) return;
   const std::lock_guard lock(ledger().mutex);
   const bool phase_begins =
       work_mark.phase != last_mark.phase && work_mark.layer < 0 && *work_mark.phase != '\0';
@@ -89,6 +91,7 @@ void count_operator() {
 }
 
 void count_launch(const std::string& name, const Work& work) {
+  if (capturing()) return record_launch(name, work);
   const std::lock_guard lock(ledger().mutex);
   Counts& counts = here();
   ++counts.launches;
@@ -96,7 +99,16 @@ void count_launch(const std::string& name, const Work& work) {
   ++counts.work[{name, work.bytes, work.flops}];
 }
 
+void count_graph(const Launches& launches) {
+  const std::lock_guard lock(ledger().mutex);
+  Counts& counts = here();
+  ++counts.launches;
+  ++counts.launched["graph"];
+  for (const auto& [launch, count] : launches) counts.work[launch] += count;
+}
+
 void count_wait() {
+  refuse_in_capture("the host waits");
   const std::lock_guard lock(ledger().mutex);
   ++here().waits;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "device/arithmetic.h"
+#include "device/capture.h"
 #include "device/counts.h"
 #include "device/generator.h"
 #include "device/host_view.h"
@@ -61,6 +62,13 @@ class Call {
       leave_unwritten();
       return count_launch(op_.operator_name().name, work());
     }
+    compute();
+    if (capturing()) record();
+    count_launch(op_.operator_name().name, work());
+  }
+
+ private:
+  void compute() {
     only_sizes_ = arithmetic_is_skipped() && op_.hasKernelForDispatchKey(c10::DispatchKey::Meta);
     for (std::size_t i = 0; i < arguments_.size(); ++i) (*stack_)[begin_ + i] = on_host(i);
     const OneThread serial;
@@ -68,10 +76,29 @@ class Call {
                         stack_);
     take_back_resized();
     take_results();
-    count_launch(op_.operator_name().name, work());
   }
 
- private:
+  /// The same call, whose results go where those of this one are.
+  void record() {
+    const torch::jit::Stack results(stack_->begin() + static_cast<std::ptrdiff_t>(begin_), stack_->end());
+    record_computing([op = op_, arguments = arguments_, results] {
+      torch::jit::Stack again = arguments;
+      Call call(op, &again);
+      call.find_device();
+      call.compute();
+      for (std::size_t i = 0; i < results.size(); ++i) overwrite(results[i], again[i]);
+    });
+  }
+
+  static void overwrite(const c10::IValue& before, const c10::IValue& now) {
+    if (before.isTensorList()) {
+      for (std::size_t i = 0; i < before.toTensorList().size(); ++i)
+        overwrite(c10::IValue(before.toTensorVector()[i]), c10::IValue(now.toTensorVector()[i]));
+    } else if (before.isTensor() && !before.toTensor().is_same(now.toTensor())) {
+      host_view(before.toTensor()).copy_(host_view(now.toTensor()));
+    }
+  }
+
   void see(const at::Tensor& x, std::size_t argument) {
     if (!x.defined()) return;
     tensors_.push_back(x);

@@ -13,6 +13,12 @@
 
 namespace {
 
+#ifdef ROCKET_HAS_CUDA_GRAPHS
+constexpr bool kHasGraphs = true;
+#else
+constexpr bool kHasGraphs = false;  // built without the tool kit
+#endif
+
 std::filesystem::path cuda_half() {
   Dl_info info{};
   dladdr(reinterpret_cast<const void*>(&at::detail::getCUDAHooks), &info);
@@ -32,6 +38,14 @@ bool knows_cuda() {
 
 bool load() {
   if (dlopen(cuda_half().c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return true;
+  std::printf("%s\n", dlerror());
+  return false;
+}
+
+/// Rocket's own library on top of that half: all that it uses is there.
+bool opens_graphs() {
+  void* library = dlopen("librocket_cuda_graphs.so", RTLD_NOW);
+  if (library != nullptr) return dlsym(library, "rocket_capture_launches") != nullptr;
   std::printf("%s\n", dlerror());
   return false;
 }
@@ -66,7 +80,8 @@ int main() {
   int failed = 0;
   failed += ending_of([] {
     return expect("it loads", load()) + expect("LibTorch knows of CUDA", knows_cuda()) +
-           expect("it computes on the CPU as before", differentiates());
+           expect("it computes on the CPU as before", differentiates()) +
+           (kHasGraphs ? expect("CUDA graphs can be opened", opens_graphs()) : 0);
   });
   failed += ending_of([] {
     return expect("the CPU differentiates", differentiates()) + expect("it loads afterwards, too", load()) +

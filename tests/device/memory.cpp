@@ -19,7 +19,7 @@
 namespace rocket::emulated {
 namespace {
 
-constexpr std::size_t kRange = std::size_t{1} << 38;       // addresses of a device
+constexpr std::size_t kRange = std::size_t{1} << 40;       // addresses of a device
 constexpr std::size_t kBytes = std::size_t{1} << 36;       // that it holds unless told
 constexpr std::size_t kFirst = 4096;                       // no tensor begins at a range's first address
 constexpr std::size_t kGivenBack = std::size_t{16} << 20;  // blocks of this size return their pages

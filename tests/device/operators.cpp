@@ -13,6 +13,7 @@
 
 #include "device/allocator.h"
 #include "device/arithmetic.h"
+#include "device/capture.h"
 #include "device/counts.h"
 #include "device/host_view.h"
 #include "device/memory.h"
@@ -27,13 +28,18 @@ c10::Device device_or_current(std::optional<c10::Device> device) {
   return wanted.has_index() ? wanted : c10::impl::VirtualGuardImpl(kEmulated).getDevice();
 }
 
+at::Tensor kept_by_graph(at::Tensor x) {
+  if (capturing()) keep_memory(x);
+  return x;
+}
+
 at::Tensor empty(c10::SymIntArrayRef size, std::optional<at::ScalarType> type, std::optional<at::Layout>,
                  std::optional<c10::Device> device, std::optional<bool>,
                  std::optional<at::MemoryFormat> format) {
   count_operator();
   const c10::DeviceGuard guard(device_or_current(device));
-  return at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), &allocator(), kKeys,
-                                   c10::dtype_or_default(type), format);
+  return kept_by_graph(at::detail::empty_generic(C10_AS_INTARRAYREF_SLOW(size), &allocator(), kKeys,
+                                                 c10::dtype_or_default(type), format));
 }
 
 at::Tensor empty_strided(c10::SymIntArrayRef size, c10::SymIntArrayRef stride,
@@ -41,8 +47,9 @@ at::Tensor empty_strided(c10::SymIntArrayRef size, c10::SymIntArrayRef stride,
                          std::optional<c10::Device> device, std::optional<bool>) {
   count_operator();
   const c10::DeviceGuard guard(device_or_current(device));
-  return at::detail::empty_strided_generic(C10_AS_INTARRAYREF_SLOW(size), C10_AS_INTARRAYREF_SLOW(stride),
-                                           &allocator(), kKeys, c10::dtype_or_default(type));
+  return kept_by_graph(at::detail::empty_strided_generic(C10_AS_INTARRAYREF_SLOW(size),
+                                                         C10_AS_INTARRAYREF_SLOW(stride), &allocator(), kKeys,
+                                                         c10::dtype_or_default(type)));
 }
 
 /// Counts a copy as CUDA's driver and LibTorch do it: what is not contiguous on the device is gathered there
@@ -68,8 +75,14 @@ void count_copy(const at::Tensor& from, const at::Tensor& to, bool non_blocking)
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   count_operator();
   count_copy(from, to, non_blocking);
-  if (arithmetic_is_skipped() && on_device(from) && on_device(to)) return to;
-  host_view(to).copy_(host_view(from));
+  if (!on_device(from) || !on_device(to)) refuse_in_capture("a copy from or to the host is begun");
+  if (arithmetic_is_skipped() && on_device(from)) {
+    if (!on_device(to)) to.zero_();  // as good as any
+    return to;
+  }
+  const auto copy = [from, to] { host_view(to).copy_(host_view(from)); };
+  if (capturing()) record_computing(copy);
+  copy();
   return to;
 }
 

@@ -51,6 +51,9 @@ inline void decoder_config(std::string_view bytes) {
     require(std::isfinite(d.rope.attention_factor) && d.rope.attention_factor > 0);
     require(d.rope.kind != RopeKind::dynamic || d.rope.original_positions <= d.max_positions);
     require(static_cast<std::int64_t>(d.windows.size()) == d.layers);
+    if (d.rope.kind == RopeKind::longrope)
+      require(static_cast<std::int64_t>(d.rope.long_factors.size() + d.rope.short_factors.size()) ==
+              d.head_dim);
     for (const std::int64_t window : d.windows) require(window >= 0);
     for (const std::int64_t id : d.eos_ids) require(id >= 0 && id < d.vocabulary);
   });

@@ -14,6 +14,7 @@
 #include "adapters/fresh_adapter.h"
 #include "base/memory.h"
 #include "comm/reducer.h"
+#include "gpu/shapes.h"
 #include "model/device.h"
 #include "scoring/bank_scorer.h"
 #include "training/trainer.h"
@@ -28,32 +29,16 @@ struct Options {
   std::int64_t layers = 32, hidden = 4096, repeats = 5;
 };
 
+/// Llama-2-7B, or a piece of it.
 DecoderConfig llama_7b(const Options& o) {
-  DecoderConfig config{.family = "llama",
-                       .hidden = o.hidden,
-                       .layers = o.layers,
-                       .heads = o.hidden / 128,
-                       .kv_heads = o.hidden / 128,
-                       .head_dim = 128,
-                       .intermediate = o.hidden * 11008 / 4096,
-                       .vocabulary = 32000,
-                       .max_positions = 4096,
-                       .norm_eps = 1e-5};
-  config.rope.theta = 10000;
+  DecoderConfig config = test::public_shapes().front().config;
+  config.intermediate = config.intermediate * o.hidden / config.hidden;
+  config.heads = config.kv_heads = o.hidden / config.head_dim;
+  config.hidden = o.hidden;
+  config.layers = o.layers;
   config.windows.assign(static_cast<std::size_t>(o.layers), 0);
   config.eos_ids = {2};
   return config;
-}
-
-/// Products of one token: multiplications and additions of the base's linear layers.
-double flops_of_token(const Decoder& decoder) {
-  double sum = 0;
-  for (const Module& m : decoder.modules()) sum += 2.0 * static_cast<double>(m.inputs * m.outputs);
-  return sum;
-}
-
-double head_flops(const Decoder& decoder) {
-  return 2.0 * static_cast<double>(decoder.config().hidden * decoder.config().vocabulary);
 }
 
 class Bench {
@@ -168,8 +153,8 @@ class Bench {
     const auto all = shots();
     const double time = seconds([&] { nll_block(decoder_, adapters, all, 8192); });
     const double rows = static_cast<double>(count * tokens());
-    const double flops =
-        rows * flops_of_token(decoder_) + static_cast<double>(count * targets()) * head_flops(decoder_);
+    const double flops = rows * test::flops_of_token(decoder_) +
+                         static_cast<double>(count * targets()) * test::flops_of_head(decoder_);
     report(fmt::format("score: nll of {} adapters x {} shots", count, all.size()), rows / time, flops / time);
   }
 
@@ -185,7 +170,7 @@ class Bench {
       }
     });
     report(fmt::format("score with 64 generated tokens, {} adapters", count), rows / time,
-           (rows + static_cast<double>(count * tokens())) * flops_of_token(decoder_) / time);
+           (rows + static_cast<double>(count * tokens())) * test::flops_of_token(decoder_) / time);
   }
 
   void train_mixture(std::int64_t experts, bool recompute) {
@@ -205,8 +190,9 @@ class Bench {
     std::sort(steps.begin() + 1, steps.end());
     const double time = steps[1 + static_cast<std::size_t>(options_.repeats) / 2];
     // Forward, and the gradients of the inputs: the base's own weights have none.
-    const double flops = static_cast<double>(tokens()) * (recompute ? 3 : 2) * flops_of_token(decoder_) +
-                         static_cast<double>(targets()) * 2 * head_flops(decoder_);
+    const double flops =
+        static_cast<double>(tokens()) * (recompute ? 3 : 2) * test::flops_of_token(decoder_) +
+        static_cast<double>(targets()) * 2 * test::flops_of_head(decoder_);
     report(fmt::format("train {} expert(s){}", experts, recompute ? ", recompute: layer" : ""),
            static_cast<double>(tokens()) / time, flops / time);
   }

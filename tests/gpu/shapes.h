@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-#include "formats/model_config.h"
+#include "model/decoder.h"
 
 namespace rocket::test {
 
@@ -81,6 +81,17 @@ inline std::array<NamedShape, 5> public_shapes() {
              .qk_norm = true},
             1000000),
   };
+}
+
+/// Multiplications and additions of a token in the base's linear layers.
+inline double flops_of_token(const Decoder& decoder) {
+  double sum = 0;
+  for (const Module& m : decoder.modules()) sum += 2.0 * static_cast<double>(m.inputs * m.outputs);
+  return sum;
+}
+
+inline double flops_of_head(const Decoder& decoder) {
+  return 2.0 * static_cast<double>(decoder.config().hidden * decoder.config().vocabulary);
 }
 
 }  // namespace rocket::test

@@ -53,18 +53,24 @@ def pickle(folder):
         path.unlink()
 
 
+def say_lower_case(folder, work):
+    """As versions before 6 saved it: a word in a file, and the tokenizer as it was."""
+    shutil.copy(work / "tokenizer.json", folder)
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": LONGEST, "do_lower_case": True}) + "\n")
+
+
 def dense_modules(layers):
     return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
 
 
-def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False):
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False):
     folder, work = OUT / name, OUT / "work"
     work.mkdir(parents=True)
     tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
     tokens.pad_token = "[PAD]" if family == "bert" else "<pad>"
     random_model(family, len(tokens), seed=len(name)).save_pretrained(work)
     tokens.save_pretrained(work)
-    modules = [models.Transformer(str(work), max_seq_length=LONGEST), models.Pooling(18, pooling_mode=pooling)]
+    modules = [models.Transformer(str(work), max_seq_length=LONGEST, do_lower_case=lower_case), models.Pooling(18, pooling_mode=pooling)]
     modules += dense_modules(dense) + ([models.Normalize()] if normalize else [])
     encoder = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
     encoder.save(str(folder), create_model_card=False)
@@ -74,6 +80,8 @@ def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", 
         rename(folder, prefix)
     if pickled:
         pickle(folder)
+    if lower_case:
+        say_lower_case(folder, work)
     reference = {"texts": TEXTS, "ids": [encoder.tokenize([text])["input_ids"][0].tolist() for text in TEXTS],
                  "embeddings": [[float(f"{x:.9g}") for x in row] for row in vectors.tolist()]}
     (folder / "reference.json").write_text(json.dumps(reference, separators=(",", ":"), ensure_ascii=False) + "\n")
@@ -89,6 +97,7 @@ def main():
     make("xlmr_cls_like_bge_m3", "xlm-roberta", "xlmr_like", "cls", prefix="roberta.")
     make("xlmr_dense_pickled", "xlm-roberta", "xlmr_like", "cls", dense=[(18, 9, True, tanh)], pickled=True)
     make("roberta_mean", "roberta", "roberta_like", "mean", normalize=False)
+    make("roberta_lower_cased", "roberta", "roberta_like", "mean", lower_case=True)
     make("camembert_mean", "camembert", "xlmr_like", "mean", prefix="roberta.")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")

@@ -34,6 +34,9 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 300.0, "factor": 4.0, "low_freq_f
           "original_max_position_embeddings": 16}
 YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 16}
 
+LONGROPE = {"rope_type": "longrope", "rope_theta": 300.0, "original_max_position_embeddings": 16,
+            "short_factor": [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7], "long_factor": [1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]}
+
 
 def new(**rope):
     return {"rope_parameters": rope}
@@ -64,6 +67,12 @@ FAMILIES = {
             "yarn with mscale": new(**YARN, mscale=0.8, mscale_all_dim=0.3),
             "yarn not truncated": new(**YARN, truncate=False, beta_fast=0.7, beta_slow=0.1),
             "yarn by the ratio of lengths": new(**(YARN | {"factor": None})),
+            "yarn with zeros": new(**YARN, mscale=0.8, mscale_all_dim=0, beta_fast=0),
+            "longrope": new(**LONGROPE),
+            "longrope old form": old(1e4, type="longrope", long_factor=LONGROPE["long_factor"],
+                                     short_factor=LONGROPE["short_factor"]) | {"original_max_position_embeddings": 20},
+            "longrope with factors": new(**LONGROPE, factor=2.0, attention_factor=0.8),
+            "partial rotation that is not heeded": dict(partial_rotary_factor=0.5),
         }),
     "mistral": dict(
         dtype=torch.bfloat16, settings=dict(head_dim=6, sliding_window=None, num_key_value_heads=1),
@@ -71,6 +80,14 @@ FAMILIES = {
             "window": dict(sliding_window=6),
             "window of two": dict(sliding_window=2),
             "window with yarn": dict(sliding_window=11) | new(**YARN),
+            "layer_types": dict(sliding_window=6, layer_types=["sliding_attention"] * 2),
+            "layer_types that are full": dict(sliding_window=6, layer_types=["full_attention"] * 2),
+        }),
+    "ministral": dict(
+        dtype=torch.bfloat16, settings=dict(head_dim=6, sliding_window=5, num_key_value_heads=1),
+        cases={
+            "full": dict(layer_types=["full_attention"] * 2),
+            "window by layer_types": dict(layer_types=["full_attention", "sliding_attention"]),
         }),
     "qwen2": dict(
         dtype=torch.float16, settings=dict(tie_word_embeddings=True, num_hidden_layers=3),
@@ -82,6 +99,7 @@ FAMILIES = {
                 "sliding_attention", "full_attention", "sliding_attention"]),
             "switched off window": dict(use_sliding_window=False, sliding_window=5, max_window_layers=0,
                                         layer_types=None),
+            "attention_bias false": dict(attention_bias=False),
         }),
     "qwen3": dict(
         dtype=torch.bfloat16, shard="6KB", settings=dict(head_dim=8, attention_bias=True),

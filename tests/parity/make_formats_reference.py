@@ -106,6 +106,8 @@ def llama_forms():
         "parameters without theta": SMALL | {"rope_theta": 9.5, "rope_parameters": {"rope_type": "default"}},
         "nulls": SMALL | {"head_dim": None, "num_key_value_heads": None, "eos_token_id": None},
         "no model_type": {k: v for k, v in SMALL.items() if k != "model_type"},
+        "partial rotation": SMALL | {"partial_rotary_factor": 0.5},
+        "partial rotation of one": SMALL | {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 1.0}},
     }
 
 
@@ -123,6 +125,22 @@ def mistral_forms():
         "own width": small | {"head_dim": 10, "num_key_value_heads": 2, "sliding_window": 3, "hidden_size": 60},
         "nulls": small | {"head_dim": None, "eos_token_id": None},
         "no model_type": {k: v for k, v in small.items() if k != "model_type"},
+        "layer_types": small | {"head_dim": 8, "sliding_window": 5, "layer_types": ["sliding_attention"] * 2},
+        "layer_types that are full": small | {"head_dim": 8, "sliding_window": 5, "layer_types": ["full_attention"] * 2},
+        "layer_types without a window": small | {"head_dim": 8, "sliding_window": None, "layer_types": ["full_attention"] * 2},
+    }
+
+
+def ministral_forms():
+    ministral = {"architectures": ["MinistralForCausalLM"], "model_type": "ministral", "head_dim": 8}
+    small = ministral | SIZES
+    return {
+        "defaults": ministral,
+        "small": small | {"sliding_window": 9},
+        "full": small | {"sliding_window": 9, "layer_types": ["full_attention"] * 2},
+        "sliding": small | {"sliding_window": 9, "layer_types": ["sliding_attention"] * 2},
+        "by type": small | {"sliding_window": 9, "layer_types": ["full_attention", "sliding_attention"]},
+        "no window": small | {"sliding_window": None},
     }
 
 
@@ -142,6 +160,7 @@ def qwen_forms(number):
         "null window": small | window | {"sliding_window": None, "max_window_layers": 0},
         "old yarn": small | OLD_YARN | {"tie_word_embeddings": True, "eos_token_id": [4, 5]},
         "no model_type": {k: v for k, v in small.items() if k != "model_type"},
+        "attention_bias false": small | {"attention_bias": False},
     } | ({"biases": small | {"attention_bias": True, "head_dim": 6}} if number == 3 else {})
 
 
@@ -164,24 +183,37 @@ def rope_forms():
         "yarn, attention_factor": SMALL | {"rope_parameters": {"rope_type": "yarn", "factor": 3.0,
                                                                "attention_factor": 1.5, "mscale": 2.0} | length},
         "yarn, null factor": SMALL | {"rope_parameters": {"rope_type": "yarn", "factor": None} | length},
+        "yarn, zeros": SMALL | {"rope_parameters": {"rope_type": "yarn", "factor": 3.0, "mscale": 0.7, "mscale_all_dim": 0,
+                                                    "beta_fast": 0, "beta_slow": None} | length},
+        "longrope": SMALL | {"rope_parameters": LONGROPE | length},
+        "longrope with a factor": SMALL | {"rope_parameters": LONGROPE | {"factor": 3.0} | length},
+        "longrope with attention_factor": SMALL | {"rope_parameters": LONGROPE | {"attention_factor": 1.2}},
+        "old longrope": SMALL | {"rope_theta": 5e5, "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 4,
+                                                                     "long_factor": [2, 3, 4, 5]}} | length,
     }
+
+
+LONGROPE = {"rope_type": "longrope", "rope_theta": 5e5, "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 3.0, 4.0, 5.0]}
 
 
 def window_of(model, attention):
     own = getattr(attention, "sliding_window", None)
-    return own or (model.config.model_type == "mistral" and model.config.sliding_window) or 0
+    return own or (type(model).__name__ == "MistralForCausalLM" and model.config.sliding_window) or 0
 
 
 def decoder_facts(config):
     """What transformers makes of a configuration, read off the model that it builds."""
-    c = transformers.AutoConfig.for_model(config.get("model_type") or config["architectures"][0].split("For")[0].lower())
+    model_type = config.get("model_type") or config["architectures"][0].split("For")[0].lower()
+    if model_type == "mistral" and "layer_types" in config:
+        model_type = "ministral"  # as AutoConfig does with files
+    c = transformers.AutoConfig.for_model(model_type)
     c = type(c).from_dict(json.loads(json.dumps(config)))  # it writes into nested objects
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(c)
     layer, rope = model.model.layers[0], c.rope_parameters
     eos = c.eos_token_id
     return {
-        "family": c.model_type, "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
+        "family": config.get("model_type") or c.model_type, "hidden": c.hidden_size, "layers": c.num_hidden_layers, "heads": c.num_attention_heads,
         "kv_heads": layer.self_attn.k_proj.out_features // layer.self_attn.head_dim,
         "head_dim": layer.self_attn.head_dim, "intermediate": c.intermediate_size, "vocabulary": c.vocab_size,
         "max_positions": c.max_position_embeddings, "norm_eps": c.rms_norm_eps, "tied_head": c.tie_word_embeddings,
@@ -193,8 +225,8 @@ def decoder_facts(config):
 
 
 def make_decoder_configs():
-    forms = {"llama": llama_forms() | rope_forms(), "mistral": mistral_forms(), "qwen2": qwen_forms(2),
-             "qwen3": qwen_forms(3)}
+    forms = {"llama": llama_forms() | rope_forms(), "mistral": mistral_forms(), "ministral": ministral_forms(),
+             "qwen2": qwen_forms(2), "qwen3": qwen_forms(3)}
     cases = [{"name": f"{family}: {name}", "config": config, "expected": decoder_facts(config)}
              for family, all_of_it in forms.items() for name, config in all_of_it.items()]
     (OUT / "decoder_configs.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")

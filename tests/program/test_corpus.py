@@ -4,6 +4,7 @@ import glob
 import gzip
 import io
 import json
+import lzma
 import os
 import pathlib
 import pickle
@@ -47,7 +48,7 @@ class CorpusTest(unittest.TestCase):
         return rocket("embed", config, **options).stderr + rocket("select", config, **options).stderr
 
     def test_broken_records_are_left_out_listed_and_have_no_index(self):
-        broken = ["{", '{"instruction": "no output"}', "caf\udce9", "[]", '{"instruction": 5, "output": "x"}']
+        broken = ["{", '{"instruction": "no output"}', "caf\udce9", "[]", '{"instruction": true, "output": "x"}']
 
         def spoil(folder, records):
             lines = [json.dumps(r) for r in records]
@@ -63,7 +64,7 @@ class CorpusTest(unittest.TestCase):
         skipped = lines_of(run / "skipped.jsonl")
         self.assertEqual([s["line"] for s in skipped], [20 * i + 8 for i in range(5)])
         self.assertEqual({s["file"] for s in skipped}, {str(self.folder / "spoiled" / "corpus.jsonl")})
-        for entry, reason in zip(skipped, ["no valid JSON", "no 'output'", "no valid JSON", "got a list", "got a number"]):
+        for entry, reason in zip(skipped, ["no valid JSON", "no 'output'", "no valid JSON", "got a list", "got a boolean"]):
             self.assertIn(reason, entry["reason"])
         self.assertIn("5 broken records left out", rocket("inspect", run).stdout)
         self.assertFalse((clean_run / "skipped.jsonl").exists())
@@ -82,9 +83,16 @@ class CorpusTest(unittest.TestCase):
             (folder / "a.json").write_text(json.dumps(records[:40], indent=1), encoding="utf-8")
             with gzip.open(folder / "b.jsonl.gz", "wt", encoding="utf-8") as file:
                 file.writelines(json.dumps(r) + "\n" for r in records[40:80])
-            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:]), encoding="utf-8")
+            (folder / "c.json").write_text("\n".join(json.dumps(r) for r in records[80:84]), encoding="utf-8")
+            for name, pack, some in (("g.jsonl.bz2", bz2.compress, records[84:87]), ("h.json.xz", lzma.compress, records[87:90])):
+                (folder / name).write_bytes(pack("\n".join(json.dumps(r) for r in some).encode()))
+            (folder / "d.jsonl").write_text(json.dumps(records[90:100]), encoding="utf-8")
+            (folder / "e.json").write_text("\n".join(json.dumps(r, indent=2) for r in records[100:110]), encoding="utf-8")
+            with open(folder / "f.jsonl", "w", encoding="utf-8") as file:  # as json.dump in a loop leaves it
+                for i, record in enumerate(records[110:]):
+                    json.dump({**record, "score": float("nan"), "seen": float("-inf")}, file, indent=i % 2 * 4 or None)
         plain, plain_run = self.world("plain")
-        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / "[abc].js*")])
+        mixed, run = self.world("mixed", forms, corpus__records=[str(self.folder / "mixed" / f"[{names}].js*") for names in ("abc", "gh", "def")])
         self.embed_and_select(plain)
         self.embed_and_select(mixed)
         self.assertEqual(differences(plain_run, run, ("embed.h5", "select.h5", "selected.jsonl")), [])
@@ -148,6 +156,16 @@ class CorpusTest(unittest.TestCase):
         self.assertEqual(done.returncode, bad.DATA, done.stderr)
         self.assertIn("no records", done.stderr)
 
+    def test_a_folder_that_datasets_saved_stands_for_its_files(self):
+        config, _ = self.world("saved")
+        saved = LAB.parent / "data/formats/arrow"
+        done = rocket("check", config, "--set", f"corpus.records=[{saved}/splits]", check=False)
+        self.assertEqual(done.returncode, bad.CONFIG, done.stderr)
+        self.assertIn(f"name one of them: {saved}/splits/train, {saved}/splits/test", done.stderr)
+        done = rocket("check", config, "--set", f"corpus.records=[{saved}/plain]", "--set", "selection.retrieve=20", check=False)
+        if "not built into this program" not in done.stderr:
+            self.assertIn("25 records", done.stdout, done.stderr)
+
     def test_files_of_other_kinds_are_named(self):
         config, _ = self.world("kinds")
         text = '{"instruction": "a", "output": "b"}\n'
@@ -156,11 +174,11 @@ class CorpusTest(unittest.TestCase):
             entry = tarfile.TarInfo("a.jsonl")
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
-        for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", bz2.compress(text.encode()), "bzip2"),
+        for name, content, what in (("a.jsonl", text.encode("utf-16"), "UTF-16"), ("b.jsonl", lzma.compress(text.encode(), lzma.FORMAT_ALONE), "an lzma file: unpack it"),
                                     ("c.jsonl.gz", archive.getvalue(), "a tar archive"), ("d.jsonl", pickle.dumps([text]), "pickle"),
                                     ("e.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
-                                    ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: no valid JSON at byte 32: NaN"),
-                                    ("g.json", json.dumps({"instruction": "a", "output": "b"}, indent=1).encode(), "one whole object a line"),
+                                    ("f.jsonl", b'{"instruction": "a", "output": NaN}\n', "f.jsonl:1: output: key 'output': NaN is no value of JSON"),
+                                    ("g.json", json.dumps({"instruction": "a", "output": "b"}, indent=1)[:-1].encode(), "a bracket is not closed"),
                                     ("h.csv", b"instruction,output\na,b\n", "looks like CSV")):
             path = self.folder / name
             path.write_bytes(content)

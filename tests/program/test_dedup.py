@@ -144,7 +144,7 @@ class Dedup(unittest.TestCase):
 
     def test_mistakes_end_with_their_codes(self):
         good = self.write("good.jsonl", '{"instruction": "a", "output": "b"}\n')
-        bad = self.write("bad.jsonl", '{"instruction": "a", "output": "b"}\n{"instruction": 5}\n')
+        bad = self.write("bad.jsonl", '{"instruction": "a", "output": "b"}\n{"instruction": []}\n')
         for code, message, arguments in (
                 (64, "expected a cosine", (good, "--threshold", 1.5)), (64, "keep", (good, "--keep", "shortest")),
                 (65, "bad.jsonl:2", (bad,)), (74, "cannot be written", (good, "--output", self.folder / "no" / "such")),

@@ -28,6 +28,9 @@ if(ROCKET_HAVE_CUDA)
   set(CMAKE_CUDA_ARCHITECTURES "80-real;90")  # A100, H100 and H200; the driver translates for later ones
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # LibTorch's
   enable_language(CUDA)
+  rocket_torch_library(rocket_torch_cuda libtorch_cuda.so)
+  rocket_torch_library(rocket_c10_cuda libc10_cuda.so)
+  list(APPEND CMAKE_BUILD_RPATH ${PROJECT_BINARY_DIR})  # programs of tests find librocket_cuda_graphs.so there
   target_include_directories(rocket_nccl SYSTEM INTERFACE ${ROCKET_NCCL_INCLUDE})
   target_link_libraries(rocket_nccl INTERFACE CUDA::cudart ${CMAKE_DL_LIBS})
   if(ROCKET_NCCL_LIBRARY)

@@ -33,7 +33,13 @@ rocket_find_pkgconfig(UTF8PROC libutf8proc libutf8proc-dev)
 rocket_find_pkgconfig(XXHASH libxxhash libxxhash-dev)
 rocket_find_pkgconfig(ZSTD libzstd libzstd-dev)
 rocket_find_pkgconfig(ZLIB zlib zlib1g-dev)
+rocket_find_pkgconfig(LZMA liblzma liblzma-dev)
 rocket_find_pkgconfig(SECCOMP libseccomp libseccomp-dev)
+
+find_package(BZip2 QUIET)
+if(NOT BZIP2_FOUND)
+  rocket_missing(bzip2 libbz2-dev "Elsewhere: add its prefix to CMAKE_PREFIX_PATH.")
+endif()
 
 find_package(MPI QUIET COMPONENTS C)
 if(NOT MPI_C_FOUND)

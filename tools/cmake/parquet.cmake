@@ -1,7 +1,7 @@
-# Parquet behind one option, through Apache Arrow's C++ library: a PyPI wheel taken as a plain C++ library, as LibTorch is, or an
-# installed Arrow. What needs it sits in src/formats/parquet_arrow.cpp; parquet_stub.cpp stands in for it where it is absent.
+# Parquet and Arrow files behind one option, through Apache Arrow's C++ library: a PyPI wheel taken as a plain C++ library, as LibTorch is, or an
+# installed Arrow. What needs it sits in src/formats/parquet_arrow.cpp, arrow_ipc.cpp and arrow_rows.cpp; parquet_stub.cpp stands in for them where it is absent.
 set(ROCKET_HAVE_PARQUET OFF)
-set(ROCKET_FORMATS_WITHOUT parquet_arrow.cpp)
+set(ROCKET_FORMATS_WITHOUT parquet_arrow.cpp arrow_ipc.cpp arrow_rows.cpp)
 set(ROCKET_ARROW "" CACHE PATH "Folder with include/ and libarrow.so, libparquet.so (a wheel's pyarrow/ folder will do)")
 add_library(rocket_parquet INTERFACE)
 

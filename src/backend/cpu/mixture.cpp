@@ -233,8 +233,7 @@ class Backward {
   at::Tensor db(std::int64_t m) const {
     const at::Tensor& dy_TO = dy_TO_[static_cast<std::size_t>(m)];
     if (!dy_TO.defined()) return {};
-    return summed(gated_TR_.narrow(1, layer_.columns.first_column_of(m), layer_.columns.columns_of(m)), dy_TO)
-        .t();
+    return summed(layer_.columns.ranks_of_module(gated_TR_, m), dy_TO).t();
   }
 
   const MixtureView& layer_;

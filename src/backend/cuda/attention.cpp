@@ -15,6 +15,10 @@ class FlashKvCache final : public RangeKvCache {
  public:
   FlashKvCache(const CacheShape& shape, const GpuSteps* steps) : RangeKvCache(shape), steps_(steps) {}
 
+  StepLaunches step_launches() const override {
+    return {.fixed = true, .memory = moves(), .reach = arranged().most_used};
+  }
+
  protected:
   void store(const CachedRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK, at::Tensor& keys_PGK,
              at::Tensor& values_PGK) override {

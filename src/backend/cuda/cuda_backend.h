@@ -8,8 +8,9 @@ namespace rocket {
 
 class CudaBackend : public TorchBackend {
  public:
-  /// `steps`: kernels of our own; null: LibTorch's operators do what these do, in more launches.
-  explicit CudaBackend(const GpuSteps* steps) : steps_(steps) {}
+  /// `steps`: kernels of our own; null: LibTorch's operators do what these do, in more launches. `graphs`:
+  /// asked each time.
+  CudaBackend(const GpuSteps* steps, CaptureLaunches (*graphs)()) : steps_(steps), graphs_(graphs) {}
 
   at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const override;
   std::array<at::Tensor, 2> add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD, const at::Tensor& weight_D,
@@ -31,6 +32,8 @@ class CudaBackend : public TorchBackend {
                     const ServedRows& served, std::span<at::Tensor> outputs_TO,
                     std::unique_ptr<LowRankKept>& kept) const override;
   at::Tensor dropout_mask(const DropoutDraw& draw, std::int64_t features) const override;
+  at::Tensor mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const override;
+  CaptureLaunches graphs() const override { return graphs_(); }
 
  protected:
   /// A share of the device's memory that does not depend on what else is held: the same bits each time.
@@ -44,6 +47,7 @@ class CudaBackend : public TorchBackend {
   void turn(const at::Tensor& x_THK, const Rotation& rotation, bool back, at::Tensor& y_THK) const;
 
   const GpuSteps* steps_;
+  CaptureLaunches (*graphs_)();
 };
 
 }  // namespace rocket

@@ -76,15 +76,16 @@ std::int64_t ranks_of(const std::vector<LowRankSegment>& adapters) {
 void CudaBackend::add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
                                const ServedRows& served, std::span<at::Tensor> outputs_TO,
                                std::unique_ptr<LowRankKept>& kept) const {
-  if (segments.empty()) return;
-  const std::vector<LowRankSegment> adapters = of_each_adapter(segments);
-  if (steps_ == nullptr || !steps_take({x_TI}) || ranks_of(adapters) > kMostRanks)
-    return TorchBackend::add_low_rank(x_TI, segments, served, outputs_TO, kept);
   const auto* joined = static_cast<const Joined*>(kept.get());
-  const bool has_all = joined != nullptr && std::ranges::all_of(adapters, [&](const LowRankSegment& s) {
+  const bool has_all = joined != nullptr && std::ranges::all_of(segments, [&](const LowRankSegment& s) {
                          return joined->numbers.contains(s.number);
                        });
-  if (!has_all) {
+  if (!has_all) {  // else the same launches, whatever of it the rows use
+    kept.reset();
+    if (segments.empty()) return;
+    const std::vector<LowRankSegment> adapters = of_each_adapter(segments);
+    if (steps_ == nullptr || !steps_take({x_TI}) || ranks_of(adapters) > kMostRanks)
+      return TorchBackend::add_low_rank(x_TI, segments, served, outputs_TO, kept);
     auto fresh = join(adapters, outputs_TO.size(), x_TI.device());
     joined = fresh.get();
     kept = std::move(fresh);

@@ -42,10 +42,6 @@ at::Tensor wide_product(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == at::kFloat ? at::mm(a, b) : at::mm(a, b, at::kFloat);
 }
 
-at::Tensor columns_of_module(const at::Tensor& all_TR, const ExpertColumns& columns, std::int64_t m) {
-  return all_TR.narrow(1, columns.first_column_of(m), columns.columns_of(m));
-}
-
 /// What the GPU computes of one mixture, between the products.
 class Mixing {
  public:
@@ -180,7 +176,7 @@ MixtureState CudaBackend::add_mixture(const MixtureView& layer, const at::Tensor
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
     state.b_OR.push_back(layer.b_OR[i].to(type));
-    outputs_TO[i].addmm_(columns_of_module(gated_TR, layer.columns, m), state.b_OR[i].t());
+    outputs_TO[i].addmm_(layer.columns.ranks_of_module(gated_TR, m), state.b_OR[i].t());
   }
   return state;
 }
@@ -198,14 +194,14 @@ MixtureGradients CudaBackend::mixture_backward(const MixtureView& layer, const a
   const at::Tensor gated_TR = wanted.experts ? mixing.gated(state) : at::Tensor();
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
-    at::Tensor of_module = columns_of_module(dhidden_TR, layer.columns, m);
+    at::Tensor of_module = layer.columns.ranks_of_module(dhidden_TR, m);
     if (dy_TO[i].defined())
       at::mm_out(of_module, dy_TO[i], state.b_OR[i]);
     else
       of_module.zero_();
     if (!wanted.experts) continue;
     g.db_OR.push_back(dy_TO[i].defined()
-                          ? wide_product(dy_TO[i].t(), columns_of_module(gated_TR, layer.columns, m))
+                          ? wide_product(dy_TO[i].t(), layer.columns.ranks_of_module(gated_TR, m))
                           : at::Tensor());
   }
   const Mixing::Logits logits = mixing.gate_backward(state, dhidden_TR, losses);

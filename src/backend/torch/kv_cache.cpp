@@ -1,12 +1,35 @@
 #include "backend/torch/kv_cache.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "backend/torch/attention.h"
 #include "backend/torch/torch_backend.h"
 #include "backend/upload.h"
 
 namespace rocket {
+namespace {
+
+/// Of `positions`: a power of two, so that one bound serves many steps.
+std::int64_t bound_of_reach(std::int64_t positions) {
+  constexpr std::uint64_t least = 128;
+  return static_cast<std::int64_t>(std::bit_ceil(std::max(least, static_cast<std::uint64_t>(positions))));
+}
+
+/// Several lists on the device, in one go.
+template <class T>
+std::vector<at::Tensor> uploaded(const std::vector<std::vector<T>>& lists, at::ScalarType type,
+                                 at::Device device) {
+  std::vector<T> all;
+  std::vector<std::int64_t> sizes;
+  for (const std::vector<T>& list : lists) {
+    all.insert(all.end(), list.begin(), list.end());
+    sizes.push_back(std::ssize(list));
+  }
+  return upload(at::tensor(all, type), device).split_with_sizes(sizes, 0);
+}
+
+}  // namespace
 
 RangeKvCache::RangeKvCache(const CacheShape& shape)
     : KvCache(shape.layers),
@@ -45,7 +68,8 @@ std::int64_t RangeKvCache::find_room(std::int64_t capacity) {
   return taken;
 }
 
-/// One layer after the other, so that hardly more than the new buffers is held.
+/// One layer after the other, so that hardly more than the new buffers is held. Buffers of the same size
+/// stay.
 void RangeKvCache::rebuild(std::int64_t positions) {
   std::vector<std::int64_t> order;
   for (const auto& [sequence, range] : ranges_) order.push_back(sequence);
@@ -67,49 +91,47 @@ void RangeKvCache::rebuild(std::int64_t positions) {
   const at::Tensor from_P = upload(from, device), to_P = upload(to, device);
   for (auto* buffers : {&keys_, &values_}) {
     for (at::Tensor& buffer : *buffers) {
-      at::Tensor moved = at::empty({positions, buffer.size(1), buffer.size(2)}, buffer.options());
-      if (!from.empty()) moved.index_copy_(0, to_P, buffer.index_select(0, from_P));
-      buffer = std::move(moved);
+      at::Tensor target = positions == positions_
+                              ? buffer
+                              : at::empty({positions, buffer.size(1), buffer.size(2)}, buffer.options());
+      if (!from.empty()) target.index_copy_(0, to_P, buffer.index_select(0, from_P));
+      buffer = std::move(target);
     }
   }
+  if (positions != positions_) ++moves_;
   positions_ = positions;
 }
 
 void RangeKvCache::place(const PackedRows& rows) {
   rows_ = {};
   steps_ = {};
-  std::vector<std::int64_t> places, from, to, starts, begins, used;
+  std::vector<std::int64_t> places, from, to;
+  std::vector<int> starts, begins, used;
   for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
     const std::int64_t sequence = rows.sequences[s];
     const CachedRows::Part part{{rows.starts[s], rows.length(s), length_.at(sequence)},
                                 ranges_.at(sequence).begin};
     for (std::int64_t i = 0; i < part.rows.fresh; ++i) places.push_back(part.begin + part.rows.cached + i);
-    starts.push_back(part.rows.first_row);
-    begins.push_back(part.begin);
-    used.push_back(part.used());
+    starts.push_back(static_cast<int>(part.rows.first_row));
+    begins.push_back(static_cast<int>(part.begin));
+    used.push_back(static_cast<int>(part.used()));
     rows_.most_rows = std::max(rows_.most_rows, part.rows.fresh);
     rows_.most_used = std::max(rows_.most_used, part.used());
     rows_.parts.push_back(part);
   }
-  starts.push_back(rows.tokens());
-  begins.push_back(positions_);
+  starts.push_back(static_cast<int>(rows.tokens()));
+  begins.push_back(static_cast<int>(positions_));
   list_forks(from, to);
-  // All in one go.
-  std::vector<std::int64_t> all;
-  for (const auto* list : {&places, &from, &to, &starts, &begins, &used})
-    all.insert(all.end(), list->begin(), list->end());
-  const at::Tensor wide = upload(all, keys_[0].device());
-  const auto places_and_forks = std::ssize(places) + std::ssize(from) + std::ssize(to);
-  const auto parts = wide.split_with_sizes(
-      {std::ssize(places), std::ssize(from), std::ssize(to), wide.size(0) - places_and_forks}, 0);
-  rows_.places_T = parts[0];
-  rows_.copy_from_F = parts[1];
-  rows_.copy_to_F = parts[2];
-  const auto lists =
-      parts[3].to(at::kInt).split_with_sizes({std::ssize(starts), std::ssize(begins), std::ssize(used)}, 0);
-  rows_.row_starts = lists[0];
-  rows_.begins = lists[1];
-  rows_.used_S = lists[2];
+  rows_.most_used = bound_of_reach(rows_.most_used);
+  const at::Device device = keys_[0].device();
+  const auto wide = uploaded<std::int64_t>({places, from, to}, at::kLong, device);
+  rows_.places_T = wide[0];
+  rows_.copy_from_F = wide[1];
+  rows_.copy_to_F = wide[2];
+  const auto narrow = uploaded<int>({starts, begins, used}, at::kInt, device);
+  rows_.row_starts = narrow[0];
+  rows_.begins = narrow[1];
+  rows_.used_S = narrow[2];
 }
 
 void RangeKvCache::list_forks(std::vector<std::int64_t>& from, std::vector<std::int64_t>& to) const {

@@ -26,7 +26,7 @@ struct CachedRows {
   at::Tensor copy_from_F, copy_to_F;  // int64: places of beginnings that sequences take over in this forward
   at::Tensor row_starts, begins;      // int32 [S + 1]: first rows, and begins of the ranges
   at::Tensor used_S;                  // int32: positions in use, with the new ones
-  std::int64_t most_rows = 0, most_used = 0;  // of a sequence
+  std::int64_t most_rows = 0, most_used = 0;  // of a sequence; the latter rounded up
 };
 
 /// Attention through LibTorch's operators. A derived class may attend in another way.
@@ -43,6 +43,9 @@ class RangeKvCache : public KvCache {
   std::int64_t positions() const { return positions_; }
 
  protected:
+  /// How often the buffers have become others.
+  std::int64_t moves() const { return moves_; }
+  const CachedRows& arranged() const { return rows_; }
   void place(const PackedRows& rows) override;
   void copy(std::int64_t layer, std::int64_t from, std::int64_t to, std::int64_t length) override;
 
@@ -68,7 +71,7 @@ class RangeKvCache : public KvCache {
   void list_forks(std::vector<std::int64_t>& from, std::vector<std::int64_t>& to) const;
   const Steps& steps();
 
-  std::int64_t most_positions_, positions_ = 0;
+  std::int64_t most_positions_, positions_ = 0, moves_ = 0;
   std::vector<at::Tensor> keys_, values_;  // by layer
   std::unordered_map<std::int64_t, Range> ranges_;
   std::map<std::int64_t, std::int64_t> taken_;  // begin and end of the ranges, in order

@@ -41,10 +41,6 @@ at::Tensor factors(const MixtureView& layer, const at::Tensor& x_TI, const Mixtu
       .to(x_TI.scalar_type());
 }
 
-at::Tensor columns_of_module(const at::Tensor& all_TR, const ExpertColumns& columns, std::int64_t m) {
-  return all_TR.narrow(1, columns.first_column_of(m), columns.columns_of(m));
-}
-
 at::Tensor gates_to_logits(const MixtureView& layer, const MixtureState& state, const at::Tensor& dgates_TN,
                            const LossGradients& losses) {
   const at::Tensor dp_N = losses.dp(layer.columns, state.p_TN.size(0));
@@ -104,7 +100,7 @@ MixtureState TorchBackend::add_mixture(const MixtureView& layer, const at::Tenso
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
     at::Tensor y_TO = outputs_TO[i];
-    y_TO.addmm_(columns_of_module(gated_TR, layer.columns, m), layer.b_OR[i].to(type).t());
+    y_TO.addmm_(layer.columns.ranks_of_module(gated_TR, m), layer.b_OR[i].to(type).t());
   }
   return state;
 }
@@ -121,10 +117,10 @@ MixtureGradients TorchBackend::mixture_backward(const MixtureView& layer, const 
   for (std::int64_t m = 0; m < layer.columns.module_count(); ++m) {
     const auto i = static_cast<std::size_t>(m);
     if (dy_TO[i].defined())
-      columns_of_module(dgated_TR, layer.columns, m).copy_(at::mm(dy_TO[i], layer.b_OR[i].to(type)));
+      layer.columns.ranks_of_module(dgated_TR, m).copy_(at::mm(dy_TO[i], layer.b_OR[i].to(type)));
     if (!wanted.experts) continue;
     g.db_OR.push_back(dy_TO[i].defined()
-                          ? at::mm(dy_TO[i].t(), columns_of_module(gated_TR, layer.columns, m)).to(parameter)
+                          ? at::mm(dy_TO[i].t(), layer.columns.ranks_of_module(gated_TR, m)).to(parameter)
                           : at::Tensor());
   }
   const at::Tensor dhidden_TR = dgated_TR * factors_TR;

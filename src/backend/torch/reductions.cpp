@@ -6,6 +6,10 @@ double TorchBackend::l2_norm(const at::Tensor& values_P) const {
   return at::linalg_vector_norm(values_P, 2, at::OptionalIntArrayRef(), false, at::kDouble).item<double>();
 }
 
+CaptureLaunches TorchBackend::graphs() const {
+  return nullptr;
+}
+
 bool TorchBackend::side_by_side(std::int64_t /*hidden*/, std::int64_t /*intermediate*/) const {
   return false;
 }

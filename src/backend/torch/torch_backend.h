@@ -56,6 +56,7 @@ class TorchBackend : public Backend {
   double l2_norm(const at::Tensor& values_P) const override;
   std::int64_t gram_rows() const override;
   at::Tensor gram(const at::Tensor& a, const at::Tensor& b) const override;
+  CaptureLaunches graphs() const override;
   bool side_by_side(std::int64_t hidden, std::int64_t intermediate) const override;
   std::int64_t rows_of_batch(std::int64_t batch_tokens, bool side_by_side) const override;
 

@@ -136,17 +136,43 @@ TEST_F(Lora, SaysWhatElsePeftSaves) {
   }
 }
 
-TEST_F(Lora, NamesWhatAWrapperPutIntoTheNames) {
-  const std::vector<std::string> wrapped = {
-      "_orig_mod.base_model.model.model.layers.0.self_attn.q_proj",
-      "base_model.model._orig_mod.model.layers.0.self_attn.q_proj",
-      "base_model.model.model.layers.0._fsdp_wrapped_module.self_attn.q_proj"};
-  for (const std::string& module : wrapped) {
-    write({{module + ".lora_A.weight", at::ones({2, 6})}, {module + ".lora_B.weight", at::ones({8, 2})}});
-    EXPECT_THAT(refusal(),
-                AllOf(HasSubstr("PEFT finds no such layer"),
-                      testing::AnyOf(HasSubstr("'_orig_mod.'"), HasSubstr("'_fsdp_wrapped_module.'"))));
+/// The same tensors with a name as `change` leaves it.
+template <class F>
+test::NamedTensors renamed(test::NamedTensors tensors, F&& change) {
+  for (auto& [name, values] : tensors) name = change(name);
+  return tensors;
+}
+
+TEST_F(Lora, LeavesOutAWrapperThatAllNamesBeginWith) {
+  const auto tensors = pairs({0, 3});
+  write(tensors);
+  const Hash128 plain = load().content();
+  const std::string own = "base_model.model.";
+  for (const std::string& front : {std::string("_orig_mod.") + own, own + "_orig_mod.",
+                                   "_fsdp_wrapped_module." + own, "_orig_mod._fsdp_wrapped_module." + own,
+                                   "_fsdp_wrapped_module." + own + "_checkpoint_wrapped_module."}) {
+    SCOPED_TRACE(front);
+    write(renamed(tensors, [&](const std::string& name) { return front + name.substr(own.size()); }));
+    EXPECT_EQ(load().content(), plain);
+    const LoraFile file(folder.path() / "home", kModules);
+    EXPECT_EQ(file.wrapped_front(),
+              front.ends_with(own) ? front.substr(0, front.size() - own.size()) : front);
   }
+}
+
+TEST_F(Lora, NamesAWrapperThatNotAllNamesBeginWith) {
+  const auto tensors = pairs({0, 3});
+  const auto by_layer = [](const std::string& name) {
+    std::string wrapped = name;
+    return wrapped.insert(wrapped.find(".self_attn"), "._fsdp_wrapped_module");
+  };
+  write(renamed(tensors, by_layer));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("'_fsdp_wrapped_module.', which FSDP puts in"),
+                               HasSubstr("PEFT finds no such layer")));
+  auto mixed = tensors;
+  mixed.back().first = "_orig_mod." + mixed.back().first;
+  write(mixed);
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("'_orig_mod.', which torch.compile"), HasSubstr("not all names")));
 }
 
 TEST_F(Lora, NamesEmptyTensors) {

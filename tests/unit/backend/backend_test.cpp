@@ -280,7 +280,7 @@ TEST_P(Backends, SumsOverAll) {
 }
 
 /// What a GPU's backend does where rocket was built without the CUDA tool kit.
-const CudaBackend kWithoutToolKit(nullptr);
+const CudaBackend kWithoutToolKit(nullptr, [] { return CaptureLaunches(nullptr); });
 
 const Who kWho[] = {{"cpu_float32", cpu_backend(), at::kFloat, 1e-5},
                     {"cpu_bfloat16", cpu_backend(), at::kBFloat16, 0.02},

@@ -52,7 +52,7 @@ const Sample kSamples[] = {
     {bytes_of("007b002200610022003a0031007d"), "UTF-16"},
     {bytes_of("fffe00007b0000002200000061000000"), "UTF-32"},
     {bytes_of("425a6839314159265359bac64ddb0000"), "bzip2"},
-    {bytes_of("fd377a585a000004e6d6b4460200"), "xz file"},
+    {bytes_of("fd377a585a000004e6d6b4460200"), "packed with xz"},
     {bytes_of("5d00008000ffffffffffffffff003d9f"), "lzma"},
     {bytes_of("504b030414000000000005347e5d43bfa6a3020000000200000007000000612e6a736f6e6c7b7d"),
      "a ZIP archive: unpack"},
@@ -66,10 +66,11 @@ const Sample kSamples[] = {
     {std::string("SQLite format 3\0\x10\0\1\1", 20), "SQLite"},
     {bytes_of("ffffffff70000000100000000000"
               "0a000c000600050008000a00"),
-     "Arrow IPC stream"},
-    {bytes_of("4152524f57310000ffffffff70000000"), "Arrow IPC file"},
+     "an Arrow file"},
+    {bytes_of("4152524f57310000ffffffff70000000"), "an Arrow file"},
     {"PAR1\x15\x04", "a Parquet file"},
-    {bytes_of("1f8b0800"), "gzip"},
+    {bytes_of("1f8b0800"), "packed with gzip"},
+    {bytes_of("532a4d180400000000000000"), "packed with zstd"},
     {std::string(64, '\0'), "zero bytes only"},
     {std::string("\x40\0\0\0\0\0\0\0{\"__metadata__\"", 23), "a safetensors file"},
 };
@@ -111,10 +112,9 @@ struct Broken {
 };
 
 const Broken kBroken[] = {
-    {R"({"a":NaN})", "NaN is no value of JSON"},
     {R"({"a":nan})", "nan is no value of JSON"},
-    {R"({"a":-Infinity})", "-Infinity is no value"},
-    {R"({"a":[1,Infinity]})", "Infinity is no value"},
+    {R"({"a":-inf})", "-inf is no value"},
+    {R"({"a":[1,-NaN]})", "-NaN is no value"},
     {R"({"a":None})", "None is Python"},
     {R"({"a":True})", "True is Python"},
     {R"({'a': 'b'})", "single quotes"},
@@ -124,8 +124,8 @@ const Broken kBroken[] = {
     {"caf\xe9", "no UTF-8 (0xe9 at byte"},
     {"\xef\xbb\xbf{\"a\":1}", "byte order mark"},
     {"{\"a\":1,\xef\xbb\xbf\"b\":1}", "byte order mark"},
-    {"{", "the line ends inside the value"},
-    {"{\"a\":1,", "the line ends inside the value"},
+    {"{", "the text ends inside the value"},
+    {"{\"a\":1,", "the text ends inside the value"},
     {"{\"a\":\"b", "ends inside a string"},
     {"{\"a\":\"b\tc\"}", "a bare control character (0x09)"},
     {"{\"a\":1,}", "a comma before the closing"},
@@ -148,6 +148,14 @@ TEST(JsonProblem, SaysWhy) {
     if (!std::string_view(broken.text).starts_with("\xef\xbb\xbf"))  // of a whole file it is left out
       expect_error([&] { parse_json(broken.text, "x"); }, ExitCode::data, {"x: ", broken.reason});
   }
+}
+
+TEST(JsonReader, WhatIsNoNumberIsNoneWhereOneIsRead) {
+  const auto parsed = parse_ordered_json(R"({"a":NaN,"b":[1,-Infinity],"c":"NaN"})", "x");
+  EXPECT_EQ(parsed.dump(), R"({"a":"NaN","b":[1,"-Infinity"],"c":"NaN"})");
+  const JsonObject object(parsed, "x");
+  expect_error([&] { object.number("a", 0); }, ExitCode::data, {"key 'a': expected a number", "NaN"});
+  expect_error([&] { object.integers("b", 0, 9); }, ExitCode::data, {"key 'b': expected a whole number"});
 }
 
 TEST(JsonProblem, CountsLinesOfAWholeFile) {

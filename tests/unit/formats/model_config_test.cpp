@@ -66,13 +66,19 @@ void expect_rope(const DecoderConfig& d, const json& expected, const json& atten
     EXPECT_EQ(d.rope.original_positions,
               d.rope.kind == RopeKind::dynamic ? expected["max_positions"] : rope[key]);
   }
-  EXPECT_EQ(d.rope.factor, rope["factor"].is_null()
+  EXPECT_EQ(d.rope.factor, rope.value("factor", json()).is_null()
                                ? positions / static_cast<double>(d.rope.original_positions)
                                : rope["factor"].get<double>());
   EXPECT_EQ(d.rope.low_freq_factor, rope.value("low_freq_factor", 0.0));
   EXPECT_EQ(d.rope.high_freq_factor, rope.value("high_freq_factor", 0.0));
-  EXPECT_EQ(d.rope.beta_fast, rope.value("beta_fast", 32.0));
-  EXPECT_EQ(d.rope.beta_slow, rope.value("beta_slow", 1.0));
+  const auto set = [&](const char* key, double fallback) {
+    const json value = rope.value(key, json());
+    return value.is_number() && value != 0 ? value.get<double>() : fallback;
+  };
+  EXPECT_EQ(d.rope.beta_fast, set("beta_fast", 32));
+  EXPECT_EQ(d.rope.beta_slow, set("beta_slow", 1));
+  EXPECT_EQ(d.rope.short_factors, rope.value("short_factor", std::vector<double>()));
+  EXPECT_EQ(d.rope.long_factors, rope.value("long_factor", std::vector<double>()));
   EXPECT_EQ(d.rope.truncate, rope.value("truncate", true));
 }
 
@@ -114,7 +120,7 @@ TEST_F(ModelConfigTest, ReadsTheModelsInTheRepository) {
 TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
   for (const char* family : {"gemma2", "mixtral", "bert", "gpt2", "Llama"})
     expect_bad(read_decoder_config, kLlama, "model_type", family,
-               {std::string("'") + family + "'", "known: llama, mistral, qwen2, qwen3"});
+               {std::string("'") + family + "'", "known: llama, mistral, ministral, qwen2, qwen3"});
   expect_bad(read_decoder_config, kLlama, "model_type", "gemma2", {"soft-capping"});
   expect_bad(read_decoder_config, kLlama, "model_type", "bert", {"it is an encoder"});
   expect_bad(read_decoder_config, kLlama, "model_type", 3, {"expected a string"});
@@ -149,11 +155,10 @@ TEST_F(ModelConfigTest, RefusesWhatIsNotComputed) {
   expect_bad(read_decoder_config, kLlama, "attention_bias", 1, {"true or false"});
   expect_bad(read_decoder_config, kLlama, "tie_word_embeddings", "yes", {"true or false"});
   expect_bad(read_decoder_config, kLlama, "quantization_config", json{{"bits", 4}}, {"quantized"});
-  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "longrope",
-             {"'longrope'", "known: default, linear, dynamic, llama3, yarn"});
+  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "su",
+             {"'su'", "known: default, linear, dynamic, llama3, yarn, longrope"});
   expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_theta", "x", {"rope_parameters.rope_theta"});
   expect_bad(read_decoder_config, kLlama, "rope_parameters", "x", {"expected an object"});
-  expect_bad(read_decoder_config, kLlama, "partial_rotary_factor", 0.5, {"only 1"});
 }
 
 TEST_F(ModelConfigTest, NamesTheRopeTypeOfTheOldForm) {
@@ -177,11 +182,19 @@ const json kYarn = {{"rope_type", "yarn"}, {"rope_theta", 5e5},
                     {"beta_fast", 32},     {"beta_slow", 1},
                     {"mscale", 1},         {"mscale_all_dim", 1},
                     {"truncate", true},    {"attention_factor", 1.2}};
+const json kLongRope = {{"rope_type", "longrope"},
+                        {"rope_theta", 5e5},
+                        {"factor", 4.0},
+                        {"original_max_position_embeddings", 32},
+                        {"short_factor", {1.0, 1.0, 1.0, 2.0}},
+                        {"long_factor", {1.0, 2.0, 3.0, 4.0}},
+                        {"attention_factor", 1.2}};
 
 TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfEveryRope) {
   const json linear = {{"rope_type", "linear"}, {"factor", 2.0}},
              dynamic = {{"rope_type", "dynamic"}, {"factor", 2.0}};
-  for (const json& rope : {kLlama3, kYarn, linear, dynamic}) {
+  const std::vector<std::string> zero_is_absent = {"beta_fast", "beta_slow", "mscale", "mscale_all_dim"};
+  for (const json& rope : {kLlama3, kYarn, kLongRope, linear, dynamic}) {
     save(with_rope(rope));
     EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << rope;
     for (const auto& [key, value] : rope.items()) {
@@ -190,7 +203,8 @@ TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfEveryRope) {
         expect_bad(read_decoder_config, with_rope(rope), place, broken, {"rope_parameters." + key});
       if (value.is_number())
         for (const json& broken : {json(0), json(true)})
-          expect_bad(read_decoder_config, with_rope(rope), place, broken);
+          if (broken != 0 || std::ranges::find(zero_is_absent, key) == zero_is_absent.end())
+            expect_bad(read_decoder_config, with_rope(rope), place, broken);
     }
   }
 }
@@ -199,6 +213,10 @@ TEST_F(ModelConfigTest, RefusesARopeThatLacksAField) {
   for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"})
     expect_bad(read_decoder_config, with_rope(kLlama3), std::string("rope_parameters/") + key, nullptr,
                {"nothing"});
+  for (const char* key : {"short_factor", "long_factor"})
+    for (const json& value :
+         {json(nullptr), json::array({1, 2, 3}), json::array({1, 2, 3, 0}), json::array({1, 2, 3, "4"})})
+      expect_bad(read_decoder_config, with_rope(kLongRope), std::string("rope_parameters/") + key, value);
   for (const char* type : {"linear", "dynamic", "yarn"})
     expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", type}},
                {"rope_scaling.factor", "nothing"});
@@ -211,6 +229,10 @@ TEST_F(ModelConfigTest, RefusesARopeThatIsNotDefined) {
   expect_bad(read_decoder_config, with_rope({{"rope_type", "dynamic"}, {"factor", 2}}), "head_dim", 2,
              {"more than 2"});
   expect_bad(read_decoder_config, with_rope(kYarn), "original_max_position_embeddings", 0, {"[1, "});
+  expect_bad(read_decoder_config, with_rope(kLongRope), "original_max_position_embeddings", 1, {"2 or more"});
+  for (const json& rope : {kLlama3, kYarn, kLongRope})
+    expect_bad(read_decoder_config, with_rope(rope), "rope_parameters/partial_rotary_factor", 0.5,
+               {"only 1 is supported with rotary embedding", rope["rope_type"]});
   for (const char* type : {"full_attention", "sliding_attention"})
     expect_bad(read_decoder_config, kLlama, std::string("rope_parameters/") + type,
                json{{"rope_type", "default"}}, {"not one by type"});
@@ -236,7 +258,6 @@ TEST_F(ModelConfigTest, RefusesWhatContradictsTheFamily) {
     expect_bad(read_decoder_config, config, "attention_bias", "x", {"true or false"});
   }
   expect_bad(read_decoder_config, kMistral, "attention_bias", true, {"'mistral'", "have not a bias"});
-  expect_bad(read_decoder_config, kQwen2, "attention_bias", false, {"'qwen2'", "have a bias"});
 }
 
 TEST_F(ModelConfigTest, ChecksTheWidthOfHeadsWhereItDecides) {
@@ -269,14 +290,45 @@ TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfWindows) {
 
 TEST_F(ModelConfigTest, RefusesLayerTypesThatContradictTheWindow) {
   const json sliding = json::array({"full_attention", "sliding_attention"});
-  for (const json& config : {kLlama, kQwen2, kQwen3})
+  json no_window = kMistral;
+  no_window["sliding_window"] = nullptr;
+  for (const json& config : {kLlama, kQwen2, kQwen3, no_window})
     expect_bad(read_decoder_config, config, "layer_types", sliding, {"there is no window"});
-  expect_bad(read_decoder_config, kMistral, "layer_types", sliding, {"all layers of family 'mistral'"});
+}
+
+TEST_F(ModelConfigTest, NotesWhatTheFilesSayInVain) {
+  json config = kLlama;
+  config.update({{"eos_token_id", {100, 3, -1}}, {"partial_rotary_factor", 0.25}});
+  save(config);
+  save({{"eos_token_id", 150}}, "generation_config.json");
+  const DecoderConfig d = read_decoder_config(scratch_.folder());
+  EXPECT_EQ(d.eos_ids, std::vector<std::int64_t>{3});
+  EXPECT_TRUE(d.generation_eos_ids.empty());
+  const std::string place = (scratch_ / "config.json").string();
+  const std::string outside = " is not used: it lies outside the vocabulary of 100";
+  EXPECT_THAT(d.notes,
+              ::testing::ElementsAre(
+                  place + ": partial_rotary_factor is 0.25, but whole heads are turned in family 'llama', "
+                          "as in transformers",
+                  place + ": eos_token_id 100" + outside, place + ": eos_token_id -1" + outside,
+                  (scratch_ / "generation_config.json").string() + ": eos_token_id 150" + outside));
+}
+
+TEST_F(ModelConfigTest, TakesAModelWithoutItsHead) {
+  for (const char* family : {"Llama", "Mistral", "Qwen2"}) {
+    json config = kLlama;
+    std::string type = family;
+    type[0] = static_cast<char>(std::tolower(type[0]));
+    config.update({{"model_type", type}, {"architectures", {std::string(family) + "Model"}}});
+    save(config);
+    EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << family;
+  }
+  expect_bad(read_decoder_config, kLlama, "architectures", json{"MistralModel"}, {"'MistralModel'"});
 }
 
 TEST_F(ModelConfigTest, ReadsEosOfBothFiles) {
-  for (const json& value : {json("2"), json(-1), json(100), json::array({1, "2"}), json(2.0), json::object()})
-    expect_bad(read_decoder_config, kLlama, "eos_token_id", value, {"whole number in [0, 99]"});
+  for (const json& value : {json("2"), json::array({1, "2"}), json(2.0), json::object(), json(UINT64_MAX)})
+    expect_bad(read_decoder_config, kLlama, "eos_token_id", value, {"a whole number in ["});
   save(kLlama);
   save({{"eos_token_id", {7, 8}}}, "generation_config.json");
   const auto d = read_decoder_config(scratch_.folder());
@@ -350,8 +402,38 @@ TEST_F(EncoderConfigTest, BoundsTheLengthAsSentenceTransformersDoes) {
     expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data,
                  {"sentence_bert_config.json", "max_seq_length"});
   }
+  std::filesystem::remove(scratch_ / "sentence_bert_config.json");
+  EXPECT_FALSE(read_encoder_config(scratch_.folder()).lower_case);
+  save({{"model_max_length", 20}}, "tokenizer_config.json");
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).max_tokens, 20) << "of a folder that transformers saved";
   save({{"do_lower_case", true}}, "sentence_bert_config.json");
+  EXPECT_TRUE(read_encoder_config(scratch_.folder()).lower_case);
+  save({{"do_lower_case", "yes"}}, "sentence_bert_config.json");
   expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"do_lower_case"});
+}
+
+/// What SentenceTransformer.encode puts in front with the same file: its default, and prompt_name.
+TEST_F(EncoderConfigTest, ReadsThePromptsOfSentenceTransformers) {
+  const auto prompt = [&](const json& file, const std::string& choice) {
+    save(file, "config_sentence_transformers.json");
+    return read_prompt(scratch_.folder(), choice);
+  };
+  EXPECT_EQ(read_prompt(scratch_.folder(), "auto"), "");
+  EXPECT_EQ(read_prompt(scratch_.folder(), "query"), "");
+  json file = {{"prompts", {{"query", "Find: "}, {"passage", "p: "}, {"null", nullptr}}},
+               {"default_prompt_name", nullptr}};
+  EXPECT_EQ(prompt(file, "auto"), "");
+  EXPECT_EQ(prompt(file, "query"), "Find: ");
+  EXPECT_EQ(prompt(file, "document"), "");
+  EXPECT_EQ(prompt(file, "null"), "");
+  file["default_prompt_name"] = "passage";
+  EXPECT_EQ(prompt(file, "auto"), "p: ");
+  EXPECT_EQ(prompt(file, "none"), "");
+  expect_error([&] { prompt(file, "title"); }, ExitCode::config,
+               {"encoder.prompt", "no prompt 'title'; it has: document, null, passage, query"});
+  file["default_prompt_name"] = "title";
+  expect_error([&] { prompt(file, "auto"); }, ExitCode::data, {"default_prompt_name", "'title' is none of"});
+  expect_error([&] { prompt({{"prompts", {{"a", 1}}}}, "a"); }, ExitCode::data, {"prompts.a", "a string"});
 }
 
 TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {

@@ -14,26 +14,37 @@
 
 namespace rocket::test {
 
-inline const std::vector<std::string> kFamilies = {"llama", "mistral", "qwen2", "qwen3"};
+inline const std::vector<std::string> kFamilies = {"llama", "mistral", "ministral", "qwen2", "qwen3"};
 
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path("tests/data/families") / family;
+}
+
+/// A folder with this config.json and the weights that `write_weights(folder)` writes.
+template <class F>
+Decoder load_written(const nlohmann::json& config, F&& write_weights, at::ScalarType compute = at::kFloat,
+                     at::Device device = at::kCPU) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / ("rocket-family-" + std::to_string(getpid()));
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  write_weights(folder);
+  std::ofstream(folder / "config.json") << config.dump();
+  Decoder decoder = Decoder::load(folder, compute, device);
+  fs::remove_all(folder);
+  return decoder;
 }
 
 /// The weights of a family under a config.json of a case.
 inline Decoder load_family(const std::string& family, const nlohmann::json& config,
                            at::ScalarType compute = at::kFloat, at::Device device = at::kCPU) {
   namespace fs = std::filesystem;
-  const fs::path folder = fs::temp_directory_path() / ("rocket-family-" + std::to_string(getpid()));
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  for (const auto& entry : fs::directory_iterator(family_folder(family)))
-    if (entry.path().filename().string().starts_with("model"))
-      fs::copy_file(entry.path(), folder / entry.path().filename());
-  std::ofstream(folder / "config.json") << config.dump();
-  Decoder decoder = Decoder::load(folder, compute, device);
-  fs::remove_all(folder);
-  return decoder;
+  const auto copy = [&](const fs::path& folder) {
+    for (const auto& entry : fs::directory_iterator(family_folder(family)))
+      if (entry.path().filename().string().starts_with("model"))
+        fs::copy_file(entry.path(), folder / entry.path().filename());
+  };
+  return load_written(config, copy, compute, device);
 }
 
 /// Of every row but a sequence's last, [T - S].

@@ -3,6 +3,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "base/error.h"
+#include "formats/tensors.h"
 #include "model/rope.h"
 #include "unit/model/families.h"
 
@@ -75,6 +76,60 @@ TEST_P(FamilyTest, Gradients) {
   }
 }
 
+/// Qwen2's weights, which it ties, with each tensor as `change` leaves it; one without a name is left out.
+template <class F>
+Decoder load_changed_qwen2(nlohmann::json config, F&& change) {
+  const auto write = [&](const std::filesystem::path& folder) {
+    const SafeTensors file(test::family_folder("qwen2") / "model.safetensors");
+    std::vector<StoredTensor> tensors;
+    for (StoredTensor tensor : file.tensors()) {
+      change(tensor);
+      if (!tensor.name.empty()) tensors.push_back(tensor);
+    }
+    write_safetensors(folder / "model.safetensors", tensors);
+  };
+  return test::load_written(config, write);
+}
+
+TEST(Families, AModelThatWasSavedWithoutItsHead) {
+  const c10::NoGradGuard no_grad;
+  const auto file = test::read_reference(test::family_folder("qwen2") / "cases.json");
+  const auto& one = file["cases"][0];
+  nlohmann::json config = one["config"];
+  config["architectures"] = {"Qwen2Model"};
+  const auto behind_model = [](StoredTensor& tensor) { tensor.name = tensor.name.substr(6); };
+  const Decoder decoder = load_changed_qwen2(config, behind_model);
+  const auto sequences = file["sequences"].get<Sequences>();
+  EXPECT_LT(test::largest_nll_difference(test::nll_of(decoder, sequences, nullptr), one["base"]["nll"]),
+            2e-5);
+  EXPECT_NE(decoder.files()->path_of("model.norm.weight").filename(), "");
+  config["tie_word_embeddings"] = false;
+  try {
+    load_changed_qwen2(config, behind_model);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("'lm_head.weight' is missing"), std::string::npos) << e.what();
+  }
+}
+
+/// transformers fills biases that the file lacks with zeros.
+TEST(Families, Qwen2WithoutBiases) {
+  const c10::NoGradGuard no_grad;
+  const auto file = test::read_reference(test::family_folder("qwen2") / "cases.json");
+  const auto sequences = file["sequences"].get<Sequences>();
+  nlohmann::json config = file["cases"][0]["config"];
+  const std::vector<std::byte> zeros(1024);
+  const Decoder zero = load_changed_qwen2(config, [&](StoredTensor& tensor) {
+    if (tensor.name.ends_with(".bias")) tensor.bytes = std::span(zeros).first(tensor.bytes.size());
+  });
+  config["attention_bias"] = false;
+  const Decoder without = load_changed_qwen2(config, [](StoredTensor& tensor) {
+    if (tensor.name.ends_with(".bias")) tensor.name.clear();
+  });
+  EXPECT_FALSE(without.config().qkv_bias);
+  EXPECT_TRUE(test::nll_of(zero, sequences, nullptr).equal(test::nll_of(without, sequences, nullptr)));
+}
+
 TEST(Families, NameTheTensorThatIsMissing) {
   const auto file = test::read_reference(test::family_folder("mistral") / "cases.json");
   const std::vector<std::pair<std::string, std::string>> missing = {{"qwen2", "self_attn.q_proj.bias"},
@@ -92,6 +147,12 @@ TEST(Families, NameTheTensorThatIsMissing) {
   }
 }
 
+/// Whether the rotary embedding of a case depends on the length of the text.
+bool turns_by_length(const nlohmann::json& one) {
+  const auto name = one["name"].get<std::string>();
+  return name.starts_with("dynamic") || name.starts_with("longrope");
+}
+
 /// transformers' `dynamic` keeps the frequencies of the longest text that it has seen; here a text's own
 /// count.
 TEST(DynamicRope, DoesNotDependOnTheCompany) {
@@ -99,7 +160,7 @@ TEST(DynamicRope, DoesNotDependOnTheCompany) {
   const auto file = test::read_reference(test::family_folder("llama") / "cases.json");
   const Sequences sequences = file["sequences"].get<Sequences>();
   for (const auto& one : file["cases"]) {
-    if (!one["name"].get<std::string>().starts_with("dynamic")) continue;
+    if (!turns_by_length(one)) continue;
     const Decoder decoder = test::load_family("llama", one["config"]);
     EXPECT_GE(decoder.config().max_positions, 60) << "may be stretched to factor times the length";
     const PackedRows rows = pack(sequences, at::kCPU);
@@ -138,7 +199,7 @@ TEST(DynamicRope, GenerationsDoNotDependOnTheCompany) {
   prompts.push_back(prompts.back());
   prompts.back().back() = 3;
   for (const auto& one : file["cases"]) {
-    if (!one["name"].get<std::string>().starts_with("dynamic")) continue;
+    if (!turns_by_length(one)) continue;
     const Decoder decoder = test::load_family("llama", one["config"]);
     const auto together = generate(decoder, prompts, nullptr, test::kFamilyOptions);
     for (std::size_t i = 0; i < prompts.size(); ++i)

@@ -80,8 +80,43 @@ TEST_P(EncoderForms, VectorsOfEachTextAlone) {
 INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                          testing::Values("bert_cls_like_bge", "bert_dense", "xlmr_mean_like_e5",
                                          "xlmr_cls_like_bge_m3", "xlmr_dense_pickled", "roberta_mean",
-                                         "camembert_mean"),
+                                         "roberta_lower_cased", "camembert_mean"),
                          [](const auto& info) { return std::string(info.param); });
+
+/// sentence-transformers' truncate_dim: the first components of the vectors, which are normalised then.
+TEST(TextEmbedderTest, TheFirstComponentsAloneMayCount) {
+  for (const char* name : {"bert_cls_like_bge", "bert_dense"}) {
+    const fs::path folder = fs::path("tests/data/encoders") / name;
+    const auto reference = test::read_reference((folder / "reference.json").string());
+    const TextEmbedder embedder(folder, {.truncate_dim = 5}, at::kCPU);
+    ASSERT_EQ(embedder.dimension(), 5);
+    const at::Tensor found =
+        at::tensor(embedder.embed(read_whole(reference["ids"].get<test::Sequences>()))).view({-1, 5});
+    for (std::size_t i = 0; i < reference["embeddings"].size(); ++i) {
+      const at::Tensor whole = at::tensor(reference["embeddings"][i].get<std::vector<float>>());
+      const at::Tensor first = whole.narrow(0, 0, 5);
+      EXPECT_LT(test::largest_difference(found[static_cast<std::int64_t>(i)], first / first.norm()), 5e-6)
+          << name;
+    }
+    try {
+      TextEmbedder(folder, {.truncate_dim = 19}, at::kCPU);
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::config);
+      EXPECT_NE(std::string(e.what()).find("encoder.truncate_dim: 19, but"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST(TextEmbedderTest, AllCoresTokeniseAsOneDoes) {
+  const std::string encoder = "tests/data/encoders/bert_dense";
+  std::vector<std::string> texts;
+  for (int i = 0; i < 300; ++i) texts.push_back("text number " + std::to_string(i * i));
+  const TextEmbedder all(encoder, {.cores_are_free = true}, at::kCPU), one(encoder, {}, at::kCPU);
+  const auto found = all.tokens(texts), expected = one.tokens(texts);
+  ASSERT_EQ(found.size(), texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(found[i].windows, expected[i].windows) << i;
+}
 
 TEST(TextEmbedderTest, RefusesIdsWithoutARow) {
   const TextEmbedder embedder("tests/data/encoders/bert_dense", {}, at::kCPU);

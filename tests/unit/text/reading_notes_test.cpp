@@ -71,6 +71,20 @@ TEST_F(ReadingNotesTest, ReasoningAndToolsAreCountedForEachFile) {
   EXPECT_THAT(warnings({plain}, {{"system", "tools"}}), IsEmpty()) << "it is read";
 }
 
+TEST_F(ReadingNotesTest, NumbersThatBecomeTextsAreCountedForEachFile) {
+  const auto plain = save("a.jsonl", R"({"instruction":1,"output":2,"answer":3,"id":4})"
+                                     "\n"
+                                     R"({"instruction":"a","input":null,"output":2.5,"system":6})");
+  const auto chats = save(
+      "b.jsonl", R"({"output":1,"messages":[{"role":"user","content":1},{"role":"assistant","content":2}]})");
+  const std::string what = ": numbers where a text is meant, read as they are written: ";
+  EXPECT_THAT(warnings({plain, chats}, {}),
+              ElementsAre(plain.string() + what + "'instruction' of 1, 'output' of 2, 'system' of 1",
+                          chats.string() + what + "'content' of 2"));
+  EXPECT_THAT(warnings({plain}, {{"input", "id"}, {"system", ""}}),
+              ElementsAre(plain.string() + what + "'id' of 1, 'instruction' of 1, 'output' of 2"));
+}
+
 TEST_F(ReadingNotesTest, ColumnsThatAreNotReadAreNamed) {
   ReadingNotes notes(FieldNames{{"input", "contxt"}});
   notes.take_columns("a.parquet", {"question", "tools"});

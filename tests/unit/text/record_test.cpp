@@ -1,5 +1,6 @@
 #include "text/record.h"
 
+#include <gmock/gmock.h>
 #include <zstd.h>
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@ namespace {
 using ::nlohmann::json;
 using ::rocket::testing::expect_error;
 using ::rocket::testing::Scratch;
+using ::testing::ElementsAre;
 
 const std::string kData = "tests/data/formats/";
 
@@ -88,6 +90,38 @@ TEST_F(RecordTest, ReadsWhatPythonWroteInEveryForm) {
     SCOPED_TRACE(name);
     expect_reference(read_records(kData + name, {}));
   }
+}
+
+// tests/parity/make_packed_reference.py
+TEST_F(RecordTest, ReadsWhatOtherProgramsPacked) {
+  for (const char* name : {"padded.jsonl.gz", "long.jsonl.zst", "skippable.jsonl.zst", "streams.jsonl.bz2",
+                           "streams.jsonl.xz"}) {
+    SCOPED_TRACE(name);
+    const std::string packed = read_file(kData + "packed/" + name);
+    expect_reference(read_records(kData + "packed/" + name, {}));
+    expect_reference(read_records(save(packed, "named_otherwise"), {}));
+    const std::string suffix = std::filesystem::path(name).extension();
+    for (std::size_t n = 0; n < packed.size(); n += 7) {  // cut in the padding it may be whole
+      const auto cut = save(packed.substr(0, n), "cut.jsonl" + suffix);
+      try {
+        expect_reference(read_records(cut, {}));
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ExitCode::data) << e.what();
+      }
+    }
+    std::string damaged = packed;
+    damaged[packed.size() / 3] ^= 0x10;
+    EXPECT_THROW(read_records(save(damaged, "damaged" + suffix), {}), Error);
+    EXPECT_THROW(read_records(save(packed + "xyz1", "more" + suffix), {}), Error);
+    expect_error([&] { read_records(save("{}", "x" + suffix), {}); }, ExitCode::data, {"ends in " + suffix});
+  }
+}
+
+TEST_F(RecordTest, AnArrayIsReadUnderThePackedNameOfLines) {
+  const std::string array = R"([{"instruction":"a"}, {"instruction":"b"}])";
+  std::string frame(ZSTD_compressBound(array.size()), '\0');
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), array.data(), array.size(), 3));
+  EXPECT_EQ(read_records(save(frame, "x.jsonl.zst"), {}).size(), 2u);
 }
 
 TEST_F(RecordTest, ReadsZstdOfSeveralFrames) {
@@ -193,7 +227,7 @@ TEST_F(RecordTest, RefusesWhatIsNoRecord) {
   expect_bad(good + "\n{\"instruction\":\"a\"} x", 3, {"no valid JSON"});
   expect_bad("[1]", 1, {"expected an object, got a list"});
   expect_bad("7", 1, {"expected an object, got a number"});
-  expect_bad(R"({"instruction":"a","x":NaN})", 1, {"no valid JSON"});
+  expect_bad(R"({"instruction":"a","x":nan})", 1, {"no valid JSON"});
   expect_bad(R"({"instruction":"a","instruction":"b"})", 1, {"'instruction' stands twice"});
   expect_bad("{\"instruction\":\"\xff\"}", 1, {"no valid JSON"});
   expect_bad("{\"instruction\":\"\xc0\xaf\"}", 1, {"no valid JSON"});
@@ -216,7 +250,7 @@ TEST_F(RecordTest, RefusesEveryBrokenField) {
   expect_bad("{}", 1, {"no key 'instruction'", "there are: none"});
   expect_bad(R"({"instruction":null})", 1, {"no key 'instruction'"});
   for (const char* key : {"instruction", "input", "output", "rationale"})
-    for (const char* value : {"1", "true", "[]", "{}"}) {
+    for (const char* value : {"true", "[]", "{}"}) {
       json record = {{"instruction", "a"}};
       record[key] = json::parse(value);
       expect_bad(record.dump(), 1, {std::string("key '") + key + "': expected a string, got"});
@@ -227,6 +261,97 @@ TEST_F(RecordTest, RefusesEveryBrokenField) {
   for (const char* value : {"\"x\"", "1", "{}", "[1]", "[null]"})
     expect_bad(R"({"instruction":"a","tests":)" + std::string(value) + "}", 1,
                {"'tests'", "a list of strings"});
+}
+
+// The right values are those of Python's json.JSONDecoder().raw_decode, applied again and again.
+TEST_F(RecordTest, ObjectsMayStandOnManyLinesOrManyOnOne) {
+  const std::string pretty =
+      "{\n  \"instruction\": \"a }{\",\n\n  \"more\": [\n    {},\n    {\n    }\n  ],\n  \"output\":\n  "
+      "\"b\"\n}";
+  const std::string comma_first = "{ \"instruction\": \"c\"\n, \"output\": \"\\\"{\"\n}";
+  const std::string plain = R"({"instruction":"d","output":"e"})";
+  const auto records = read("\n" + pretty + "\r\n" + plain + "\n" + comma_first + plain + pretty + " " +
+                            plain + "\n" + plain + plain + "\n" + plain);
+  std::vector<std::string> instructions;
+  std::vector<std::int64_t> lines;
+  for (const Record& record : records) {
+    instructions.push_back(record.instruction);
+    lines.push_back(record.line);
+  }
+  EXPECT_THAT(instructions, ElementsAre("a }{", "d", "c", "d", "a }{", "d", "d", "d", "d"));
+  EXPECT_THAT(lines, ElementsAre(2, 13, 14, 16, 16, 26, 27, 27, 28));
+  EXPECT_EQ(records[0].output, "b");
+  EXPECT_EQ(records[2].output, "\"{");
+}
+
+TEST_F(RecordTest, ABrokenObjectEndsWhereTheNextOneBegins) {
+  const std::string good = "{\n\"instruction\": \"a\"\n}\n";
+  for (const char* broken :
+       {"{\n", "{\n\"x\": 1,\n", "{\n\"x\": {\n\"y\": 2\n}\n", "{\n\"x\": [\n1,\n2\n", "{\n\"x\n"}) {
+    SCOPED_TRACE(broken);
+    const auto file = save(good + broken + good);
+    RecordReader reader(file, {});
+    ASSERT_TRUE(reader.advance());
+    EXPECT_EQ(reader.read().instruction, "a");
+    ASSERT_TRUE(reader.advance());
+    EXPECT_EQ(reader.line(), 4);
+    expect_error([&] { reader.read(); }, ExitCode::data, {"x.jsonl:4: no valid JSON", "ends inside"});
+    ASSERT_TRUE(reader.advance());
+    EXPECT_EQ(reader.line(), 4 + std::ranges::count(std::string_view(broken), '\n'));
+    EXPECT_EQ(reader.read().instruction, "a");
+    EXPECT_FALSE(reader.advance());
+  }
+  expect_bad(good + "{\n\"instruction\": \"a\"\n},\n" + good, 4, {"more text behind the value"});
+}
+
+TEST_F(RecordTest, WhatIsNoNumberMayStandWhereNobodyReadsIt) {
+  const auto records = read(
+      R"({"instruction":"NaN","n":[1,-2.5e+3,NaN,{"Infinity":-Infinity}],"output":"\"Infinity","answer":7,"m":Infinity})");
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].instruction, "NaN");
+  EXPECT_EQ(records[0].output, "\"Infinity");
+  EXPECT_EQ(records[0].answer, "7");
+  const std::string object = R"({"a":[0,NaN,-1.5,-Infinity],"b":"NaN","c":Infinity})";
+  EXPECT_EQ(to_json(parse_json_value(object, "x")), object);
+  for (const char* key : {"instruction", "input", "output", "rationale", "answer", "system"})
+    for (const char* value : {"NaN", "Infinity", "-Infinity"}) {
+      const std::string front = std::string(key) == "instruction" ? "" : R"("instruction":"a",)";
+      expect_bad(fmt::format(R"({{{}"{}":{}}})", front, key, value), 1,
+                 {fmt::format("key '{}': {} is no value of JSON", key, value), "write null"});
+    }
+  expect_bad(R"({"messages":[{"role":"user","content":NaN}]})", 1, {"message 1: 'content': NaN is no value"});
+  expect_bad(
+      R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b","weight":NaN}]})", 1,
+      {"'weight': expected true, false, 1 or 0"});
+  expect_bad(R"({"instruction":"a","x":-NaN})", 1, {"-NaN is no value of JSON"});
+  expect_bad(R"({"instruction":"a","x":NaN,"y":None})", 1, {"None is Python"});
+}
+
+TEST_F(RecordTest, NumbersAreReadAsTheTextThatIsWritten) {
+  const auto records = read(
+      R"({"instruction":1.50,"input":-2,"output":42,"rationale":1e3,"system":7})"
+      "\n"
+      R"({"conversations":[{"from":"human","value":3},{"from":"gpt","value":4.0}],"history":[[5,"six"]]})");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[0].instruction, "7\n\n1.50");
+  EXPECT_EQ(records[0].input, "-2");
+  EXPECT_EQ(records[0].output, "42");
+  EXPECT_EQ(records[0].rationale, "1e3");
+  EXPECT_EQ(records[1].instruction, "User: 5\n\nAssistant: six\n\nUser: 3");
+  EXPECT_EQ(records[1].output, "4.0");
+}
+
+TEST_F(RecordTest, AChatStandsBesideAnEmptyOne) {
+  const std::string chat = R"([{"role":"user","content":"q"},{"role":"assistant","content":"a"}])";
+  for (const std::string empty : {"null", "[]"})
+    for (const auto& [full, other] : std::vector<std::pair<std::string, std::string>>{
+             {"messages", "conversations"}, {"conversations", "messages"}}) {
+      const auto records = read(fmt::format(R"({{"{}":{},"{}":{}}})", other, empty, full, chat));
+      ASSERT_EQ(records.size(), 1u);
+      EXPECT_EQ(records[0].instruction, "q");
+      EXPECT_EQ(records[0].output, "a");
+    }
+  expect_bad(fmt::format(R"({{"messages":{},"conversations":{}}})", chat, chat), 1, {"both 'messages'"});
 }
 
 TEST_F(RecordTest, AbsentNullAndEmpty) {
@@ -273,7 +398,7 @@ TEST_F(RecordTest, FieldsTakeOtherNamesAndPaths) {
   EXPECT_EQ(records[0].answer, "dotted");
   EXPECT_EQ(records[0].input, "i");
   expect_bad(R"({"q":"x"})", 1, {"instruction: no key 'q.text'", "'q'"}, fields);
-  expect_bad(R"({"q":{"text":"Q"},"choices":["x",2]})", 1, {"output: key 'choices.1': expected a string"},
+  expect_bad(R"({"q":{"text":"Q"},"choices":["x",true]})", 1, {"output: key 'choices.1': expected a string"},
              fields);
   EXPECT_FALSE(read(R"({"q":{"text":"Q"},"choices":["x"]})", fields)[0].has_output);
 }

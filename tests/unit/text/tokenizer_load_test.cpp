@@ -68,6 +68,28 @@ const char* const kLlama = "tests/data/tokenizers/llama2_like/tokenizer.json";
 const char* const kXlmr = "tests/data/tokenizers/xlmr_like/tokenizer.json";
 const char* const kT5 = "tests/data/tokenizers/t5_like/tokenizer.json";
 
+/// As transformers 5 loads the same folders: of the class BertTokenizer tokenizer_config.json decides, of
+/// others tokenizer.json.
+TEST_F(TokenizerFolder, TheClassOfBertLowersTextsAsItsSettingsSay) {
+  json tokenizer = read("tests/data/tokenizers/bert_like/tokenizer.json");
+  for (const char* name : {"BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast"})
+    for (const json& setting : {json(nullptr), json(true), json(false)})
+      for (const bool in_file : {true, false}) {
+        SCOPED_TRACE(std::string(name) + " " + setting.dump() + (in_file ? " lower" : ""));
+        tokenizer["normalizer"] = {{"type", "BertNormalizer"},
+                                   {"clean_text", true},
+                                   {"handle_chinese_chars", true},
+                                   {"strip_accents", nullptr},
+                                   {"lowercase", in_file}};
+        write("tokenizer.json", tokenizer);
+        write("tokenizer_config.json", json{{"tokenizer_class", name}, {"do_lower_case", setting}});
+        const bool of_bert = std::string(name).starts_with("Bert");
+        const bool lowers = of_bert ? setting != false : in_file;
+        EXPECT_EQ(ids("Hello WORLD") == ids("hello world"), lowers);
+        EXPECT_EQ(load_tokenizer(folder_, true)->ids_with_specials("Hello WORLD"), ids("hello world"));
+      }
+}
+
 TEST_F(TokenizerFolder, RefusesUnknownPartsByName) {
   EXPECT_THAT(refusal_of(kQwen, "/model/type", "WordLevel"),
               HasSubstr("tokenizer.json: model: type 'WordLevel'"));
