@@ -1,11 +1,15 @@
 #include "model/step_graphs.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <numeric>
 
-namespace rocket {
+#include "base/log.h"
 
+namespace rocket {
 std::int64_t rows_of_step(std::int64_t texts) {
   const auto count = static_cast<std::uint64_t>(texts);
   if (count <= 16) return static_cast<std::int64_t>(std::bit_ceil(count));
@@ -53,18 +57,30 @@ at::Tensor StepGraphs::compute(const PackedRows& rows) const {
 at::Tensor StepGraphs::compute_or_repeat(const PackedRows& rows, Size& size) {
   const StepLaunches of_delta = delta_ != nullptr ? delta_->step_launches() : StepLaunches{.fixed = true};
   const StepLaunches of_cache = cache_.step_launches();
-  if (!of_delta.fixed) return compute(rows);
+  if (!of_delta.fixed || !records_) return compute(rows);
   forget_moved(of_delta.memory, of_cache.memory);
   const auto [it, first] = size.graphs.try_emplace(of_cache.reach);
   if (first) return compute(rows);  // what is made once is made, and a size that is met once needs no graph
   Graph& graph = it->second;
-  if (graph.launches == nullptr) {
+  if (graph.launches == nullptr && !record(rows, graph)) return compute(rows);
+  graph.launches->replay();
+  return graph.ids_T;
+}
+
+bool StepGraphs::record(const PackedRows& rows, Graph& graph) {
+  try {
     graph.launches = decoder_.backend().graphs()(
         decoder_.device(), [&] { graph.ids_T = compute(rows); }, last_);
     last_ = graph.launches.get();
+    return true;
+  } catch (const c10::Error& e) {
+    records_ = false;
+    static std::atomic<bool> said = false;
+    if (!said.exchange(true))
+      log::warn("steps of generations are not captured in CUDA graphs, which makes short ones slower: {}",
+                e.what_without_backtrace());
+    return false;
   }
-  graph.launches->replay();
-  return graph.ids_T;
 }
 
 void StepGraphs::forget_moved(std::int64_t of_delta, std::int64_t of_cache) {

@@ -23,8 +23,9 @@ struct StepRows {
 /// the power of two below where that is more.
 std::int64_t rows_of_step(std::int64_t texts);
 
-/// Whether the device has graphs, and the host need not look at a step's values. Not where a text's length
-/// turns its rows, and not where attention gathers keys by the longest text (float32).
+/// Whether the device has graphs, and the host need not look at a step's values.
+/// Not where a text's length turns its rows, and not where attention gathers keys by the longest text
+/// (float32).
 bool has_step_graphs(const Decoder& decoder, const KvCache& cache);
 
 class StepGraphs {
@@ -51,6 +52,9 @@ class StepGraphs {
   PackedRows arranged(const StepRows& rows, UploadSlots& slots) const;
   at::Tensor compute(const PackedRows& rows) const;
   at::Tensor compute_or_repeat(const PackedRows& rows, Size& size);
+  /// False where the device cannot record the step: from then on all steps are computed launch by launch, and
+  /// the log says so once.
+  bool record(const PackedRows& rows, Graph& graph);
   /// Graphs that read what has moved are of no use any more.
   void forget_moved(std::int64_t of_delta, std::int64_t of_cache);
 
@@ -60,6 +64,7 @@ class StepGraphs {
   std::map<std::int64_t, Size> sizes_;  // by rows
   std::pair<std::int64_t, std::int64_t> memory_{-1, -1};
   LaunchGraph* last_ = nullptr;  // whose memory the next one shares
+  bool records_ = true;
 };
 
 }  // namespace rocket

@@ -284,6 +284,32 @@ TEST(StepGraphs, AMixtureGoesOnAsWithout) {
   }
 }
 
+/// Reads a value in the middle of a forward, which no graph can hold, and adds it.
+class LooksAtAValue : public LinearDelta {
+ public:
+  void arrange(const PackedRows&) override {}
+  void add(const Backend&, const at::Tensor& x_TI, std::span<const std::int64_t>,
+           std::span<at::Tensor> outputs_TO) override {
+    outputs_TO[0].mul_(x_TI.numel() > 0 && x_TI.isfinite().all().item<bool>() ? 1.5 : 0.0);
+  }
+  StepLaunches step_launches() const override { return {.fixed = true}; }
+};
+
+TEST(StepGraphs, AStepThatCannotBeRecordedIsComputed) {
+  const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
+  std::vector<std::vector<TokenId>> prompts;
+  for (const ShotTokens& shot : shots(3)) prompts.push_back(shot.prompt);
+  const auto generated = [&] {
+    LooksAtAValue delta;
+    return generate(decoder, prompts, &delta, {.max_new_tokens = 12});
+  };
+  emulated::forget_counts();
+  const auto found = generated();
+  EXPECT_EQ(graphs_started(), 0);
+  const WithoutGraphs none;
+  EXPECT_EQ(found, generated());
+}
+
 /// Of generations on shapes of public bases: what 64 further steps cost the host.
 TEST(StepGraphs, AStepIsOneLaunchAndFewCopies) {
   const emulated::WithoutArithmetic sizes_only;

@@ -16,12 +16,26 @@ class CudaGraph final : public LaunchGraph {
     const c10::cuda::CUDAStreamGuard in_stream(c10::cuda::getStreamFromPool());
     graph_.capture_begin(beside != nullptr ? beside->graph_.pool() : at::cuda::MempoolId_t{0, 0},
                          cudaStreamCaptureModeThreadLocal);
-    work(in_stream.current_stream().stream());
+    try {
+      work(in_stream.current_stream().stream());
+    } catch (...) {
+      give_up();
+      throw;
+    }
     graph_.capture_end();
   }
   void replay() override { graph_.replay(); }
 
  private:
+  /// Ends a recording that has failed, so that the device computes again.
+  void give_up() noexcept {
+    try {
+      graph_.capture_end();
+    } catch (const std::exception&) {
+      // It says once more what has failed.
+    }
+  }
+
   at::cuda::CUDAGraph graph_;
 };
 
