@@ -1,5 +1,7 @@
 #include "moe/systems_delta.h"
 
+#include <algorithm>
+
 namespace rocket {
 namespace {
 
@@ -16,9 +18,13 @@ SystemsDelta::SystemsDelta(std::span<const ModelSystem> systems) : bank_(adapter
     mixture_of_.push_back(system.mixture);
     if (system.mixture != nullptr) mixtures_.try_emplace(system.mixture, *system.mixture);
   }
+  const bool one =
+      mixtures_.size() == 1 && std::ranges::count(mixture_of_, static_cast<const Mixture*>(nullptr)) == 0;
+  if (one) only_ = &mixtures_.begin()->second;
 }
 
 void SystemsDelta::arrange(const PackedRows& rows) {
+  if (only_ != nullptr) return only_->arrange(rows);
   bank_.arrange(rows);
   stretches_.clear();
   for (std::size_t s = 0; s < rows.sequences.size(); ++s) {
@@ -38,6 +44,7 @@ void SystemsDelta::arrange(const PackedRows& rows) {
 
 void SystemsDelta::add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
                        std::span<at::Tensor> outputs_TO) {
+  if (only_ != nullptr) return only_->add(backend, x_TI, modules, outputs_TO);
   bank_.add(backend, x_TI, modules, outputs_TO);
   for (const Stretch& stretch : stretches_) {
     std::vector<at::Tensor> own_TO;

@@ -26,9 +26,10 @@ class SystemsDelta : public LinearDelta {
   void arrange(const PackedRows& rows) override;
   void add(const Backend& backend, const at::Tensor& x_TI, std::span<const std::int64_t> modules,
            std::span<at::Tensor> outputs_TO) override;
-  /// Which rows are a mixture's changes from step to step.
+  /// Where there is a mixture beside others, its rows change from step to step.
   StepLaunches step_launches() const override {
-    return mixtures_.empty() ? bank_.step_launches() : StepLaunches{};
+    if (mixtures_.empty()) return bank_.step_launches();
+    return only_ != nullptr ? only_->step_launches() : StepLaunches{};
   }
 
  private:
@@ -41,6 +42,7 @@ class SystemsDelta : public LinearDelta {
   std::vector<const Mixture*> mixture_of_;  // a sequence; null: none
   BankDelta bank_;
   std::map<const Mixture*, MixtureDelta> mixtures_;
+  MixtureDelta* only_ = nullptr;  // the mixture of all sequences, where it is one
   std::vector<Stretch> stretches_;
 };
 

@@ -1,5 +1,7 @@
 #include "scoring/system_scorer.h"
 
+#include <map>
+
 #include "scoring/choices.h"
 
 namespace rocket {
@@ -20,10 +22,22 @@ struct SystemRequests {
   }
 };
 
-SystemRequests requests_of(std::size_t systems, std::span<const QuestionTokens> questions,
+/// Places of systems that are served in one pass: all of them. A device that repeats recorded steps serves
+/// each mixture by itself: among others its rows change from step to step, which no recording can hold.
+std::vector<std::vector<std::size_t>> passes(const Decoder& decoder, std::span<const ModelSystem> systems) {
+  const bool records = decoder.backend().graphs() != nullptr;
+  std::map<const Mixture*, std::vector<std::size_t>> of_mixture;
+  for (std::size_t s = 0; s < systems.size(); ++s)
+    of_mixture[records ? systems[s].mixture : nullptr].push_back(s);
+  std::vector<std::vector<std::size_t>> all;
+  for (auto& [mixture, places] : of_mixture) all.push_back(std::move(places));
+  return all;
+}
+
+SystemRequests requests_of(std::span<const std::size_t> systems, std::span<const QuestionTokens> questions,
                            std::int64_t max_new_tokens) {
   SystemRequests all;
-  for (std::size_t s = 0; s < systems; ++s) {
+  for (const std::size_t s : systems) {
     for (std::size_t q = 0; q < questions.size(); ++q) {
       const QuestionTokens& question = questions[q];
       if (question.choices.empty())
@@ -34,6 +48,22 @@ SystemRequests requests_of(std::size_t systems, std::span<const QuestionTokens> 
     }
   }
   return all;
+}
+
+void serve_pass(const Decoder& decoder, std::span<const ModelSystem> systems, const SystemRequests& asked,
+                const GenerateOptions& options, std::vector<std::vector<SystemAnswer>>& all) {
+  std::vector<ModelSystem> served;
+  for (const auto& owner : asked.owners) served.push_back(systems[owner.system]);
+  auto answers = serve(
+      decoder, asked.requests, [&] { return std::make_unique<SystemsDelta>(served); }, options.serving());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    SystemAnswer& answer = all[asked.owners[i].system][asked.owners[i].question];
+    answer.seconds += answers[i].seconds;
+    if (asked.requests[i].scored_from >= 0)
+      answer.logprobs.push_back(logprob_of(asked.requests[i], answers[i]));
+    answer.tokens += static_cast<std::int64_t>(answers[i].generated.size());
+    answer.generated = std::move(answers[i].generated);
+  }
 }
 
 std::int64_t tokens_read(const QuestionTokens& question) {
@@ -48,23 +78,12 @@ std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
                                                     std::span<const ModelSystem> systems,
                                                     std::span<const QuestionTokens> questions,
                                                     const GenerateOptions& options) {
-  const SystemRequests asked = requests_of(systems.size(), questions, options.max_new_tokens);
-  std::vector<ModelSystem> served;
-  for (const auto& owner : asked.owners) served.push_back(systems[owner.system]);
-  auto answers = serve(
-      decoder, asked.requests, [&] { return std::make_unique<SystemsDelta>(served); }, options.serving());
   std::vector<std::vector<SystemAnswer>> all(systems.size());
   for (auto& of_system : all) {
     for (const QuestionTokens& question : questions) of_system.push_back({.tokens = tokens_read(question)});
   }
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    SystemAnswer& answer = all[asked.owners[i].system][asked.owners[i].question];
-    answer.seconds += answers[i].seconds;
-    if (asked.requests[i].scored_from >= 0)
-      answer.logprobs.push_back(logprob_of(asked.requests[i], answers[i]));
-    answer.tokens += static_cast<std::int64_t>(answers[i].generated.size());
-    answer.generated = std::move(answers[i].generated);
-  }
+  for (const auto& pass : passes(decoder, systems))
+    serve_pass(decoder, systems, requests_of(pass, questions, options.max_new_tokens), options, all);
   return all;
 }
 

@@ -24,7 +24,8 @@ struct SystemAnswer {
   double seconds = 0;            // its rows' share of the time of all forwards
 };
 
-/// [system][question]. All systems are served in one pass over the base. Forwards hold at most
+/// [system][question]. All systems are served in one pass over the base; a GPU, which repeats recorded steps,
+/// serves each mixture in a pass of its own. Forwards hold at most
 /// options.batch_tokens rows; batches are a function of the arguments alone.
 std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
                                                     std::span<const ModelSystem> systems,

@@ -345,7 +345,7 @@ class State(unittest.TestCase):
     def test_parts_of_units_are_checked_before_they_are_put_together(self):
         for job, result in (("score", "score.h5"), ("evaluate", "evaluate.h5")):
             run = self.copy(job)
-            flip(run / f"parts/{job}/unit-000001.h5", keep_time=True)
+            flip(run / f"parts/{job}/unit-000000.h5", keep_time=True)
             (run / result).unlink()
             done = self.rocket(job, run, check=True)
             self.assertIn("is damaged: its checksum does not fit: it is computed again", done.stderr)
