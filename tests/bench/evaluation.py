@@ -73,14 +73,11 @@ def prepare(folder, given):
     files = {"train": shots, "test": items}
     if given.task == "generation":
         definition["generation_kwargs"]["max_gen_toks"] = given.new_tokens
-    (folder / "task.yaml").write_text(json.dumps({"task": "compared", "dataset_path": "json", "dataset_kwargs": {"data_files": files},
+    (folder / "task.json").write_text(json.dumps({"task": "compared", "dataset_path": "json", "dataset_kwargs": {"data_files": files},
                                                   "fewshot_split": "train", "test_split": "test",
                                                   "fewshot_config": {"sampler": "first_n"}, **definition}))
-    harness = [sys.executable, "-W", "ignore", "-m", "lm_eval", "--model", "hf", "--tasks", folder / "task.yaml", "--device", "cpu",
-               "--batch_size", str(given.batch), "--model_args"]
-    systems = ["", *[f",peft={adapter}" for adapter in adapters], ""]
-    return ([rocket, "evaluate", config, "--fresh", "--quiet"],
-            [[*harness, f"pretrained={MODEL},dtype=float32,max_length=4096{system}"] for system in systems])
+    harness = [sys.executable, "-W", "ignore", Path(__file__).with_name("evaluation_peer.py"), MODEL, folder / "task.json", str(given.batch)]
+    return [rocket, "evaluate", config, "--fresh", "--quiet"], [[*harness, *system] for system in ([], *([a] for a in adapters), [])]
 
 
 def seconds(command, threads):
