@@ -84,7 +84,8 @@ void add_inspect(CLI::App& app, Command& command) {
   sub->add_option(
       "TABLE", command.table,
       "scores, shots, similarity, experts, selection, training, adapter_training, evaluation, comparison "
-      "(which differences between systems are beyond chance), items or jobs");
+      "(which differences between systems are beyond chance), items, costs (tokens and seconds of each "
+      "answer) or jobs");
   sub->add_option("--base", command.base, "Base that an adapter folder is checked against")->type_name("DIR");
   sub->add_option("--format", command.format, "text, json or csv")
       ->check(CLI::IsMember({"text", "json", "csv"}))

@@ -141,7 +141,7 @@ def is_near_tie(values):
     return best[0] - best[1] < NEAR_TIE * max(1.0, abs(best[0]))
 
 
-def compare_choices(found, samples, measure, what):
+def compare_choices(found, samples, measure, what, bound):
     assert len(found) == len(samples) > 0
     near, differences, worst = 0, [], 0.0
     for item, sample in zip(found, samples):
@@ -161,7 +161,7 @@ def compare_choices(found, samples, measure, what):
     print(what, "differences:", differences[:5])
     measure(f"{what}: {len(found)} items, {near} near ties: that differ", len(differences), 0)
     measure(f"{what}: near ties, share", near / len(found), 0.05)
-    measure(f"{what}: largest relative difference of a log-likelihood", worst, 1e-5)
+    measure(f"{what}: largest relative difference of a log-likelihood", worst, bound)
 
 
 # Every task with and without examples, or half of them: CI has two minutes.
@@ -198,7 +198,8 @@ def compare_task(task, fewshot, path, bank, rocket, folder, measure, count, name
     metrics = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm", "acc_bytes")]
     samples = harness_samples(path, items, shots, fewshot,
                               {"output_type": "multiple_choice", "metric_list": metrics, **definition})
-    compare_choices(found, samples, measure, f"{task}, {fewshot} shots, {name}")
+    # Of the real model transformers' own float32 is off by 1.3e-5 (test_real_model.py).
+    compare_choices(found, samples, measure, f"{task}, {fewshot} shots, {name}", 3e-5 if name == "real" else 1e-5)
 
 
 def make_adapter(base, folder):
