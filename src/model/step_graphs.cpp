@@ -10,6 +10,7 @@
 #include "base/log.h"
 
 namespace rocket {
+
 std::int64_t rows_of_step(std::int64_t texts) {
   const auto count = static_cast<std::uint64_t>(texts);
   if (count <= 16) return static_cast<std::int64_t>(std::bit_ceil(count));
@@ -18,7 +19,7 @@ std::int64_t rows_of_step(std::int64_t texts) {
 }
 
 bool has_step_graphs(const Decoder& decoder, const KvCache& cache) {
-  return cache.step_launches().fixed && decoder.config().rope.kind != RopeKind::dynamic &&
+  return cache.step_launches().fixed && !decoder.config().rope.turns_by_length() &&
          decoder.backend().graphs() != nullptr;
 }
 

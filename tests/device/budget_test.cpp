@@ -29,15 +29,6 @@ Bank bank(const Decoder& decoder, std::size_t count) {
   return adapters;
 }
 
-std::vector<ShotTokens> shots(std::size_t count) {
-  std::vector<ShotTokens> all;
-  for (const Example& e : test::lab_examples()) {
-    if (all.size() == count) break;
-    all.push_back({e, {e.ids.begin(), e.ids.begin() + e.target_begin}});
-  }
-  return all;
-}
-
 /// A forward. Steps that a graph repeats have no layers.
 struct Phase {
   double launches_a_layer = 0, waits = 0, graphs = 0;
@@ -69,7 +60,7 @@ TEST_P(Scoring, KeepsItsBudget) {
   const auto& [adapters, texts] = GetParam();
   const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
   const Bank some = bank(decoder, adapters);
-  const auto few = shots(texts);
+  const auto few = test::lab_shots(texts);
   const GenerateOptions options{.max_new_tokens = 24, .stop_ids = {}, .batch_tokens = 16384};
   score_block(decoder, some, few, options);  // what is made once is made
   emulated::forget_counts();

@@ -94,6 +94,23 @@ TEST(StepGraphs, RowsAreRoundedUp) {
   EXPECT_EQ(rows_of_step(300), 320);
 }
 
+/// Where a text's length turns its rows, the host looks at each step.
+TEST(StepGraphs, NotWhereATextsLengthTurnsItsRows) {
+  DecoderConfig config = test::lab_base_on_gpu(at::kBFloat16).config();
+  const auto has_graphs = [&] {
+    const Decoder decoder = Decoder::fresh(config, at::kBFloat16, test::gpu());
+    return has_step_graphs(decoder, *decoder.make_cache(64));
+  };
+  EXPECT_TRUE(has_graphs());
+  config.rope.original_positions = config.max_positions / 2;
+  config.rope.short_factors.assign(static_cast<std::size_t>(config.head_dim / 2), 1);
+  config.rope.long_factors.assign(static_cast<std::size_t>(config.head_dim / 2), 2);
+  for (const RopeKind kind : {RopeKind::dynamic, RopeKind::longrope}) {
+    config.rope.kind = kind;
+    EXPECT_FALSE(has_graphs()) << name_of(kind);
+  }
+}
+
 using Bank = std::vector<std::shared_ptr<const LoraAdapter>>;
 
 /// Adapters of different ranks and targets, and the base alone between them.
@@ -110,22 +127,13 @@ Bank bank(const Decoder& decoder) {
   return adapters;
 }
 
-std::vector<ShotTokens> shots(std::size_t count) {
-  std::vector<ShotTokens> all;
-  for (const Example& e : test::lab_examples()) {
-    if (all.size() == count) break;
-    all.push_back({e, {e.ids.begin(), e.ids.begin() + e.target_begin}});
-  }
-  return all;
-}
-
 /// Generations of all adapters on the shots, which end at different lengths.
 std::vector<std::vector<TokenId>> generations(std::int64_t batch_tokens) {
   const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
   const std::vector<std::int64_t>& eos = decoder.config().eos_ids;
   std::vector<std::vector<TokenId>> all;
   for (auto& of_adapter : score_block(
-           decoder, bank(decoder), shots(7),
+           decoder, bank(decoder), test::lab_shots(7),
            {.max_new_tokens = 48, .stop_ids = {eos.begin(), eos.end()}, .batch_tokens = batch_tokens})) {
     for (ShotScore& shot : of_adapter) all.push_back(std::move(shot.generated));
   }
@@ -170,7 +178,8 @@ struct Served {
 void expect_same(const std::vector<Served>& texts, std::int64_t positions, std::int64_t new_tokens) {
   const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
   std::vector<TokenId> ids;
-  for (const ShotTokens& shot : shots(7)) ids.insert(ids.end(), shot.prompt.begin(), shot.prompt.end());
+  for (const ShotTokens& shot : test::lab_shots(7))
+    ids.insert(ids.end(), shot.prompt.begin(), shot.prompt.end());
   std::map<std::string, std::shared_ptr<const LoraAdapter>> adapters{{"", nullptr}};
   Bank served;
   std::vector<Request> requests;
@@ -221,7 +230,7 @@ std::vector<std::int64_t> two_and_two(bool with_graphs, const std::string& name)
   BankDelta delta({nullptr, nullptr, adapter, adapter});
   const auto cache = decoder.make_cache(512);
   StepGraphs steps(decoder, &delta, *cache);
-  const auto some = shots(4);
+  const auto some = test::lab_shots(4);
   std::vector<std::vector<TokenId>> prompts;
   for (const ShotTokens& shot : some) {
     cache->open(static_cast<std::int64_t>(prompts.size()), 100);
@@ -268,7 +277,7 @@ TEST(StepGraphs, AMixtureGoesOnAsWithout) {
     experts.push_back(
         load_adapter("tests/lab/bank/" + name, decoder.modules(), at::kFloat, decoder.device()));
   std::vector<std::vector<TokenId>> prompts;
-  for (const ShotTokens& shot : shots(5)) prompts.push_back(shot.prompt);
+  for (const ShotTokens& shot : test::lab_shots(5)) prompts.push_back(shot.prompt);
   for (const double top_p : {1.0, 0.6}) {
     const Mixture mixture =
         Mixture::assemble(experts, decoder.modules(), {.top_k = 2, .top_p = top_p}, decoder.device());
@@ -298,7 +307,7 @@ class LooksAtAValue : public LinearDelta {
 TEST(StepGraphs, AStepThatCannotBeRecordedIsComputed) {
   const Decoder& decoder = test::lab_base_on_gpu(at::kBFloat16);
   std::vector<std::vector<TokenId>> prompts;
-  for (const ShotTokens& shot : shots(3)) prompts.push_back(shot.prompt);
+  for (const ShotTokens& shot : test::lab_shots(3)) prompts.push_back(shot.prompt);
   const auto generated = [&] {
     LooksAtAValue delta;
     return generate(decoder, prompts, &delta, {.max_new_tokens = 12});

@@ -43,6 +43,16 @@ inline std::vector<std::shared_ptr<const LoraAdapter>> sizes_of_bank(const Decod
   return bank;
 }
 
+/// The first examples of the lab, each with its prompt.
+inline std::vector<ShotTokens> lab_shots(std::size_t count) {
+  std::vector<ShotTokens> all;
+  for (const Example& e : lab_examples()) {
+    if (all.size() == count) break;
+    all.push_back({e, {e.ids.begin(), e.ids.begin() + e.target_begin}});
+  }
+  return all;
+}
+
 /// A prompt of so many tokens and a target behind it, each different from the first token on.
 inline std::vector<ShotTokens> sizes_of_shots(TokenId count, std::int64_t prompt, std::int64_t target) {
   std::vector<ShotTokens> shots;
