@@ -50,12 +50,12 @@ void refuse_empty(const StoredTensor& tensor) {
 using WeightMap = std::map<std::int64_t, LoraFile::Weight>;
 
 /// The factors by module, in model order; other tensors that PEFT would load into the base go to `beside`.
-WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::span<const Module> modules,
-                       std::vector<const StoredTensor*>& beside) {
+/// `front`: wrapped_front() of the tensors.
+WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::string_view front,
+                       std::span<const Module> modules, std::vector<const StoredTensor*>& beside) {
   std::unordered_map<std::string_view, std::int64_t> index;
   for (std::size_t i = 0; i < modules.size(); ++i) index[modules[i].name] = static_cast<std::int64_t>(i);
   WeightMap weights;
-  const std::string front = wrapped_front(tensors);
   for (const StoredTensor& tensor : tensors) {
     const std::string name = unwrapped(tensor.name, front);
     const auto half = lora_half(name);
@@ -189,7 +189,7 @@ LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> 
     base_model_ = config.base_model;
     wrapped_front_ = rocket::wrapped_front(tensors_->tensors());
     in_context(tensors_->path().filename().string(), [&] {
-      for (auto& [module, weight] : pair_tensors(tensors_->tensors(), modules, beside_)) {
+      for (auto& [module, weight] : pair_tensors(tensors_->tensors(), wrapped_front_, modules, beside_)) {
         weights_.push_back(weight);
         check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], config);
       }

@@ -148,8 +148,7 @@ std::vector<Setting> run_settings() {
        AT(encoder.prompt),
        {},
        "none: encoder.prefix is in front of every text; auto: in its place the default prompt of the "
-       "encoder's "
-       "own files, if they name one; or the name of one of their prompts"},
+       "encoder's own files, if they name one; or the name of one of their prompts"},
       {"encoder.max_length", AT(encoder.max_length), at_least(3),
        "tokens of a text, specials included; the encoder's own limit holds too"},
       {"encoder.long", AT(encoder.long_texts), one_of({"cut", "head_tail", "windows"}),

@@ -25,8 +25,8 @@ struct SystemAnswer {
 };
 
 /// [system][question]. All systems are served in one pass over the base; a GPU, which repeats recorded steps,
-/// serves each mixture in a pass of its own. Forwards hold at most
-/// options.batch_tokens rows; batches are a function of the arguments alone.
+/// serves each mixture in a pass of its own. Forwards hold at most options.batch_tokens rows; batches are a
+/// function of the arguments alone.
 std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
                                                     std::span<const ModelSystem> systems,
                                                     std::span<const QuestionTokens> questions,

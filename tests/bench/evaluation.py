@@ -9,10 +9,9 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from halves import BUILD, ROOT, machine, run, table
+from halves import BUILD, ROOT, lines, machine, run, table, timed
 from transformers import AutoConfig
 from worlds import linear_shapes, write_adapter
 
@@ -47,11 +46,6 @@ def arguments():
     return parser.parse_args()
 
 
-def lines(source, count, target):
-    target.write_text("".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
-    return str(target)
-
-
 def prepare(folder, given):
     """Adapters, the chain that `rocket evaluate` stands on, the harness's task; rocket's command and the harness's, one a system."""
     shapes = linear_shapes(AutoConfig.from_pretrained(MODEL))
@@ -80,12 +74,6 @@ def prepare(folder, given):
     return [rocket, "evaluate", config, "--fresh", "--quiet"], [[*harness, *system] for system in ([], *([a] for a in adapters), [])]
 
 
-def seconds(command, threads):
-    start = time.perf_counter()
-    run(command, threads)
-    return time.perf_counter() - start
-
-
 def main():
     given = arguments()
     about = machine()
@@ -97,8 +85,8 @@ def main():
         os.environ["HF_HOME"] = temporary
         ours, theirs = prepare(Path(temporary), given)
         for _ in range(given.repeats):
-            results["rocket"].append(seconds(ours, given.threads))
-            results["lm-evaluation-harness"].append(sum(seconds(command, given.threads) for command in theirs))
+            results["rocket"].append(timed(ours, given.threads)[0])
+            results["lm-evaluation-harness"].append(sum(timed(command, given.threads)[0] for command in theirs))
     rocket, harness = (statistics.median(results[name]) for name in results)
     table(["task", "systems", "items", "rocket", "lm-evaluation-harness", "ratio"],
           [[given.task, given.adapters + 2, given.items, f"{rocket:.3g} s", f"{harness:.3g} s", f"{harness / rocket:.2f}"]])

@@ -6,6 +6,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,19 @@ def run(command, threads=1, **changes):
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}: exit {done.returncode}")
     return done.stdout
+
+
+def timed(command, threads):
+    """(seconds from the start of the process to its end, its standard output)"""
+    start = time.perf_counter()
+    out = run(command, threads)
+    return time.perf_counter() - start, out
+
+
+def lines(source, count, target):
+    """Writes the first lines of a file into another; its path."""
+    target.write_text("".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
+    return str(target)
 
 
 def machine():

@@ -6,11 +6,10 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from embed import minilm
-from halves import BUILD, ROOT, machine, run, table
+from halves import BUILD, ROOT, lines, machine, run, table, timed
 
 LAB = ROOT / "tests/lab"
 JOBS = ("score", "embed", "select", "finetune", "evaluate", "dedup")
@@ -25,11 +24,6 @@ def arguments():
     parser.add_argument("--items", type=int, default=300, help="of evaluate")
     parser.add_argument("--json", help="write all that was measured here")
     return parser.parse_args()
-
-
-def lines(source, count, target):
-    target.write_text("".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:count]), encoding="utf-8")
-    return str(target)
 
 
 def write_config(folder, name, **changes):
@@ -98,12 +92,6 @@ def prepare(folder, given):
                  "dedup": [rocket, "dedup", corpus, "--encoder", minilm(), "--output", folder / "kept.jsonl", "--quiet"]}
     (folder / "told.json").write_text(json.dumps(told))
     return commands
-
-
-def timed(command, threads):
-    start = time.perf_counter()
-    out = run(command, threads)
-    return time.perf_counter() - start, out
 
 
 def measure(folder, commands, given):

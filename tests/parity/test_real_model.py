@@ -19,7 +19,7 @@ ITEMS = int(os.environ.get("ROCKET_REAL_ITEMS", 20))
 NEW_TOKENS = 24
 NEAR_TIE = 1e-4  # in a logit: either token is the likeliest within the rounding of float32
 
-for path, remedy in (MODEL, "tests/parity/make_smollm2 makes it"), (RECORDS, "the records lie there"):
+for path, remedy in (MODEL, "tests/parity/make_smollm2 makes it"), (RECORDS, "the test reads its records"):
     if not path.exists():
         pytest.skip(f"{path} does not exist; {remedy}", allow_module_level=True)
 
