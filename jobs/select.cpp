@@ -1,6 +1,5 @@
 // Algorithm 2 on the stored embeddings.
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "backend/threads.h"
@@ -21,14 +20,6 @@ namespace {
 /// Nothing of a selection is kept before its end.
 void end_if_asked() {
   if (stop_requested()) fail(ExitCode::stopped, "stopped; nothing is written. The same command starts anew");
-}
-
-/// Calls `use(index, record)` for every record of the corpus.
-template <class F>
-void for_each_indexed(const RunConfig& config, F&& use) {
-  CorpusReader corpus = open_corpus(config);
-  std::int64_t index = 0;
-  for (Record record; corpus.next(record); end_if_asked()) use(index++, std::move(record));
 }
 
 /// Collective. Root reads the texts; the others are told which records, not why.
@@ -63,30 +54,49 @@ CuratedSet choose(const Session& session, const std::vector<std::int64_t>& remov
                         selection_options(session.config), on_threads);
 }
 
+/// Where the records of the set stand in it that are kept, or all of them, in the order of the corpus.
+std::vector<std::size_t> in_corpus_order(const CuratedSet& set, bool with_dropped) {
+  std::vector<std::size_t> positions;
+  for (std::size_t i = 0; i < set.retrieved.size(); ++i)
+    if (with_dropped || set.kept[i]) positions.push_back(i);
+  std::ranges::sort(positions, {}, [&](std::size_t i) { return set.retrieved[i]; });
+  return positions;
+}
+
+void say_long_ones(const LongTextCount& lengths) {
+  if (lengths.long_ones() == 0) return;
+  log::info(
+      "select: {} of the {} records looked at are longer than the encoder reads at once ({}). Such a "
+      "record is dropped only for an equal text",
+      lengths.long_ones(), lengths.texts(), lengths.by_file());
+}
+
 /// The kept records in walk order, their texts read in one pass over the corpus. On the way says how many of
 /// the retrieved records are long, by their numbers in embed.h5.
 std::vector<SelectedRecord> kept_records(const RunConfig& config, const CuratedSet& set,
                                          const std::vector<std::int64_t>& long_texts) {
+  const auto is_long = [&](std::int64_t index) {
+    return long_texts.at(static_cast<std::size_t>(index)) != 0;
+  };
+  const std::vector<std::size_t> positions =
+      in_corpus_order(set, std::ranges::any_of(set.retrieved, is_long));
+  std::vector<std::int64_t> indices;
+  for (const std::size_t i : positions) indices.push_back(set.retrieved[i]);
   std::vector<SelectedRecord> selected;
-  std::map<std::int64_t, std::size_t> wanted;
+  std::vector<std::size_t> place(set.retrieved.size());  // of each kept one in `selected`
   for (std::size_t i = 0; i < set.retrieved.size(); ++i) {
-    if (!set.kept[i]) continue;
-    wanted[set.retrieved[i]] = selected.size();
-    selected.push_back({set.retrieved[i], set.similarity[i], {}});
+    place[i] = selected.size();
+    if (set.kept[i]) selected.push_back({set.retrieved[i], set.similarity[i], {}});
   }
-  LongTextCount lengths;
-  std::vector<bool> retrieved(long_texts.size(), false);
-  for (const std::int64_t index : set.retrieved) retrieved[index] = true;
-  for_each_indexed(config, [&](std::int64_t index, Record&& record) {
-    if (retrieved.at(index)) lengths.add(record.file, long_texts[index] != 0);
-    if (const auto place = wanted.find(index); place != wanted.end())
-      selected[place->second].record = std::move(record);
+  std::vector<std::string> files(positions.size());
+  for_each_record_at(config, indices, [&](std::size_t n, Record&& record) {
+    end_if_asked();
+    files[n] = record.file;
+    if (const std::size_t i = positions[n]; set.kept[i]) selected[place[i]].record = std::move(record);
   });
-  if (lengths.long_ones() > 0)
-    log::info(
-        "select: {} of the {} records looked at are longer than the encoder reads at once ({}). Such a "
-        "record is dropped only for an equal text",
-        lengths.long_ones(), lengths.texts(), lengths.by_file());
+  LongTextCount lengths;
+  for (std::size_t n = 0; n < positions.size(); ++n) lengths.add(files[n], is_long(indices[n]));
+  say_long_ones(lengths);
   return selected;
 }
 

@@ -34,7 +34,7 @@ std::string pattern_of(const BooleanWords& more) {
   for (const auto& [word, value] : kTouchingBooleanWords) touching.emplace_back(word);
   for (const auto* list : {&more.yes, &more.no}) {
     for (const std::string& word : *list) {
-      if (fold_white_space(word).empty()) fail_config("task.yes_words and task.no_words: a word is blank");
+      if (is_white_space_only(word)) fail_config("task.yes_words and task.no_words: a word is blank");
       alone.push_back(word);
     }
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <span>
 #include <utility>
 
@@ -54,11 +53,13 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(Kind::object); }
   bool start_array(std::size_t) override { return open(Kind::array); }
-  bool end_object() override { return close(); }
+  bool end_object() override {
+    refuse_twins(open_.back()->keys);
+    return close();
+  }
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    if (!keys_.back().insert(name).second) fail_data("{}: key '{}' stands twice in one object", place_, name);
     open_.back()->keys.push_back(std::move(name));
     return true;
   }
@@ -92,14 +93,19 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
     JsonValue& value = slot();
     value.kind = kind;
     open_.push_back(&value);  // stays in place: its list grows again only after it is closed
-    keys_.emplace_back();
     return true;
   }
 
   bool close() {
     open_.pop_back();
-    keys_.pop_back();
     return true;
+  }
+
+  void refuse_twins(const std::vector<std::string>& keys) const {
+    std::vector<std::string_view> sorted(keys.begin(), keys.end());
+    std::ranges::sort(sorted);
+    const auto twin = std::ranges::adjacent_find(sorted);
+    if (twin != sorted.end()) fail_data("{}: key '{}' stands twice in one object", place_, *twin);
   }
 
   JsonValue& root_;
@@ -108,7 +114,6 @@ class TreeBuilder : public nlohmann::json_sax<nlohmann::json> {
   std::span<const NonFinite> non_finite_;  // those that are to come
   std::size_t numbers_ = 0;                // read so far
   std::vector<JsonValue*> open_;
-  std::vector<std::set<std::string>> keys_;
 };
 
 std::string quoted(const std::string& text) {
@@ -165,9 +170,8 @@ bool is_non_finite(const JsonValue& value) {
   return value.kind == Kind::number && is_non_finite(std::string_view(value.text));
 }
 
-const std::string* text_or_number(const JsonValue& value, std::string_view where) {
-  if (is_non_finite(value)) fail_data("{}: {}", where, non_finite_problem(value.text));
-  return value.kind == Kind::string || value.kind == Kind::number ? &value.text : nullptr;
+void refuse_non_finite(const JsonValue& value, std::string_view where) {
+  fail_data("{}: {}", where, non_finite_problem(value.text));
 }
 
 JsonValue json_string(std::string text) {

@@ -23,9 +23,17 @@ struct JsonValue {
 /// where nobody reads them.
 bool is_non_finite(const JsonValue& value);
 
-/// The text of a string, or a number as it is written; nullptr: it is neither. `where` ("<place>: key 'x'")
-/// stands in front of the message. Throws data (65): a number that is none.
-const std::string* text_or_number(const JsonValue& value, std::string_view where);
+/// Throws data (65) "<where>: ..." of a number that is none.
+[[noreturn]] void refuse_non_finite(const JsonValue& value, std::string_view where);
+
+/// The text of a string, or a number as it is written; nullptr: it is neither. `where()` says what stands in
+/// front of the message ("<place>: key 'x'"). Throws data (65): a number that is none.
+template <class F>
+const std::string* text_or_number(const JsonValue& value, F&& where) {
+  if (is_non_finite(value)) refuse_non_finite(value, where());
+  return value.kind == JsonValue::Kind::string || value.kind == JsonValue::Kind::number ? &value.text
+                                                                                        : nullptr;
+}
 
 /// Follows "a.b": member b of the object a, or of the list a by number, from 0. A key that holds the dot
 /// itself wins. nullptr where there is none.

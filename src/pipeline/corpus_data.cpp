@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "backend/threads.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -113,22 +114,74 @@ std::int64_t skipped_records(const RunDirectory& run) {
   return std::count(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>(), '\n');
 }
 
+namespace {
+
+/// Records that a thread parses in a row.
+constexpr std::int64_t kBlock = 1024;
+
+/// Threads that share the parsing of the corpus, each with a reader of its own.
+std::int64_t reading_threads(const RunConfig& config) {
+  return open_corpus(config).passes_without_parsing() ? threads_here() : 1;
+}
+
+/// Adds the indices of those among the records from corpus index `first` on that are contaminated.
+void look_for(const Decontamination& protected_records, const std::vector<Record>& block, std::int64_t first,
+              Contaminated& found) {
+  for (std::int64_t i = 0; i < std::ssize(block); ++i) {
+    const Overlap overlap = protected_records.overlap(block[static_cast<std::size_t>(i)]);
+    if (overlap == Overlap::none) continue;
+    found.records.push_back(first + i);
+    if (overlap == Overlap::ngram) found.by_ngram.push_back(first + i);
+  }
+}
+
+Contaminated joined(const std::vector<Contaminated>& parts) {
+  Contaminated all;
+  for (const Contaminated& part : parts) {
+    all.records.insert(all.records.end(), part.records.begin(), part.records.end());
+    all.by_ngram.insert(all.by_ngram.end(), part.by_ngram.begin(), part.by_ngram.end());
+  }
+  std::ranges::sort(all.records);
+  std::ranges::sort(all.by_ngram);
+  return all;
+}
+
+}  // namespace
+
 Contaminated contaminated_records(const RunConfig& config) {
   const auto& rule = config.selection;
   Decontamination protected_records(rule.decontaminate == "ngram" ? std::optional(rule.ngram) : std::nullopt);
   for (const std::string& file : {config.task.shots, config.task.evaluation})
     for_each_task_record(config, file,
                          [&](const Record& record, const JsonValue&) { protected_records.protect(record); });
-  CorpusReader corpus = open_corpus(config);
-  Contaminated found;
-  std::int64_t index = 0;
-  for (Record record; corpus.next(record); ++index) {
-    const Overlap overlap = protected_records.overlap(record);
-    if (overlap == Overlap::none) continue;
-    found.records.push_back(index);
-    if (overlap == Overlap::ngram) found.by_ngram.push_back(index);
-  }
-  return found;
+  const std::int64_t threads = reading_threads(config);
+  std::vector<Contaminated> found(static_cast<std::size_t>(threads));
+  on_threads(threads, [&](std::int64_t thread) {
+    CorpusReader corpus = open_corpus(config);
+    for (std::int64_t first = thread * kBlock;; first += threads * kBlock) {
+      const std::vector<Record> block = corpus.block(first, kBlock);
+      look_for(protected_records, block, first, found[static_cast<std::size_t>(thread)]);
+      if (std::ssize(block) < kBlock) break;
+    }
+  });
+  return joined(found);
+}
+
+void for_each_record_at(const RunConfig& config, std::span<const std::int64_t> indices,
+                        const std::function<void(std::size_t, Record&&)>& use) {
+  const std::int64_t threads = reading_threads(config);
+  const auto begin = [&](std::int64_t thread) {
+    return static_cast<std::size_t>(std::ssize(indices) * thread / threads);
+  };
+  on_threads(threads, [&](std::int64_t thread) {
+    CorpusReader corpus = open_corpus(config);
+    for (std::size_t i = begin(thread); i < begin(thread + 1); ++i) {
+      std::vector<Record> found = corpus.block(indices[i], 1);
+      if (found.empty())
+        fail_data("corpus.records: there is no record {}: run `rocket embed CONFIG` again", indices[i]);
+      use(i, std::move(found.front()));
+    }
+  });
 }
 
 }  // namespace rocket

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,7 +47,14 @@ struct Contaminated {
       by_ngram;  // those among them that equal no protected record, but share words with one
 };
 
-/// Compares the corpus with all records of the shots file and of the evaluation file; reads it once.
+/// Compares the corpus with all records of the shots file and of the evaluation file. Each thread reads the
+/// whole corpus and parses its share of the records.
 Contaminated contaminated_records(const RunConfig& config);
+
+/// Calls use(i, record) for the record at each of `indices` (ascending), from several threads and in any
+/// order; the other records are not parsed where that can be helped. Throws data (65) if the corpus has
+/// fewer.
+void for_each_record_at(const RunConfig& config, std::span<const std::int64_t> indices,
+                        const std::function<void(std::size_t, Record&&)>& use);
 
 }  // namespace rocket

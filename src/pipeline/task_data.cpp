@@ -18,7 +18,7 @@ namespace {
 
 /// A shot that a model can be scored on.
 void check_target(const Record& shot) {
-  if (fold_white_space(to_utf8_lossy(shot.target())).empty())
+  if (is_white_space_only(shot.target()))
     fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot));
 }
 

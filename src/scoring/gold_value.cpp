@@ -84,7 +84,7 @@ void check_gold(AnswerKind kind, std::string_view answer) {
   const std::string text = plain_text(answer);
   if (kind == AnswerKind::choice) check_choice(text);
   if (kind == AnswerKind::boolean) check_boolean(text);
-  if (kind == AnswerKind::exact && fold_white_space(text).empty())
+  if (kind == AnswerKind::exact && is_white_space_only(text))
     refuse(answer, "it is blank", "every shot and evaluation item needs its answer");
 }
 

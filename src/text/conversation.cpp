@@ -43,7 +43,8 @@ std::string text_of_part(const JsonValue& part, std::string_view key, const std:
 /// A string, or the texts of a list of parts one behind the other, as chat templates write them.
 std::string text_of(const JsonValue& turn, std::string_view key, const std::string& place) {
   const JsonValue& found = member(turn, key, place);
-  if (const std::string* text = text_or_number(found, fmt::format("{}: '{}'", place, key))) return *text;
+  if (const std::string* text = text_or_number(found, [&] { return fmt::format("{}: '{}'", place, key); }))
+    return *text;
   if (found.kind != Kind::array || found.items.empty()) fail_text(key, found, place);
   std::string text;
   for (const JsonValue& part : found.items) text += text_of_part(part, key, place);
@@ -170,7 +171,8 @@ class Listener {
 
 std::vector<Turn> pair_of(const JsonValue& pair, const std::string& place) {
   const auto text = [&](std::size_t i) {
-    const std::string* found = pair.items.size() == 2 ? text_or_number(pair.items[i], place) : nullptr;
+    const std::string* found =
+        pair.items.size() == 2 ? text_or_number(pair.items[i], [&] { return place; }) : nullptr;
     if (!found) fail_data("{}: expected a pair [user, assistant] of strings", place);
     return *found;
   };

@@ -70,8 +70,7 @@ bool CorpusReader::next(Record& record) {
 std::vector<Record> CorpusReader::block(std::int64_t first, std::int64_t count) {
   if (first < position_->index) *position_ = Position{};
   Record record;
-  const bool one_a_value = on_error_ == OnError::stop && turns_ != Turns::all;
-  while (one_a_value && position_->index < first && advance()) ++position_->index;
+  while (passes_without_parsing() && position_->index < first && advance()) ++position_->index;
   while (position_->index < first && next(record)) {
   }
   std::vector<Record> records;

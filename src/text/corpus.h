@@ -54,10 +54,12 @@ class CorpusReader {
   const TurnCounts& turns_left_out() const { return counts_; }
 
   /// Records [first, first + count) of the corpus, fewer at its end. Going forward continues from where the
-  /// reader stands; going back starts from the first file. With OnError::skip every record on the way is
-  /// parsed, because a broken one has no index, and with Turns::all, because a chat has several. Throws as
-  /// next() does.
+  /// reader stands; going back starts from the first file. Throws as next() does.
   std::vector<Record> block(std::int64_t first, std::int64_t count);
+
+  /// Whether block() passes over records without parsing them. It does not with OnError::skip, because a
+  /// broken record has no index, nor with Turns::all, because a chat has several.
+  bool passes_without_parsing() const { return on_error_ == OnError::stop && turns_ != Turns::all; }
 
  private:
   struct Position;

@@ -62,7 +62,7 @@ std::string field_text(const JsonValue& object, std::string_view path, std::stri
   if (found->kind == Kind::array || found->kind == Kind::object)
     fail_data("{}: {}: field '{}': expected a string, a number or a boolean, got {}", place, setting, path,
               name_of(found->kind));
-  text_or_number(*found, fmt::format("{}: {}: field '{}'", place, setting, path));
+  text_or_number(*found, [&] { return fmt::format("{}: {}: field '{}'", place, setting, path); });
   return found->text;
 }
 

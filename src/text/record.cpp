@@ -45,7 +45,7 @@ class Fields {
   std::optional<std::string> text(const std::string& ours) const {
     const JsonValue* found = find(ours);
     if (!found) return std::nullopt;
-    const std::string* text = text_or_number(*found, where(ours));
+    const std::string* text = text_or_number(*found, [&] { return where(ours); });
     if (!text) wrong(ours, "a string", *found);
     return *text;
   }
@@ -80,10 +80,10 @@ class Fields {
          mapped ? std::vector{theirs("system")} : std::vector<std::string>{"system", "system_prompt"}) {
       const JsonValue* found = find_named(key);
       if (!found) continue;
-      const std::string at = fmt::format("{}: system: key '{}'", place_, key);
+      const auto at = [&] { return fmt::format("{}: system: key '{}'", place_, key); };
       const std::string* found_text = text_or_number(*found, at);
       if (!found_text)
-        fail_data("{}: expected a string, got {} (fields: {{system: \"\"}} reads none)", at,
+        fail_data("{}: expected a string, got {} (fields: {{system: \"\"}} reads none)", at(),
                   name_of(found->kind));
       if (found_text->empty() || *found_text == text) continue;
       if (!text.empty())
@@ -109,7 +109,7 @@ class Fields {
     if (!found) return std::nullopt;
     if (found->kind == Kind::array || found->kind == Kind::object)
       wrong("answer", "a string, a number or a boolean", *found);
-    text_or_number(*found, where("answer"));
+    text_or_number(*found, [&] { return where("answer"); });
     return found->text;
   }
 
@@ -234,7 +234,9 @@ std::vector<Record> parse_records(const JsonValue& value, const FieldNames& name
   set_question(record, fields.system(""), fields.history(), question);
   record.input = fields.text("input").value_or("");
   set_output(record, fields.text("output"));
-  return {std::move(record)};
+  std::vector<Record> one;
+  one.push_back(std::move(record));
+  return one;
 }
 
 /// The chat of an object that was read; nullptr: it has none.
@@ -334,7 +336,7 @@ void require_output(const Record& record, std::string_view fields_setting) {
   if (!record.has_output && record.turns.marked > 0)
     fail_data("{}:{}: no output: its {} assistant turns are marked not to be trained on or hold tool calls",
               record.file, record.line, record.turns.marked);
-  if (record.has_output && fold_white_space(to_utf8_lossy(record.output)).empty())
+  if (record.has_output && is_white_space_only(record.output))
     fail_data("{}:{}: the output is {}: there is nothing to learn from it", record.file, record.line,
               record.output.empty() ? "empty" : "white space only");
   if (!record.has_output)

@@ -35,10 +35,6 @@ std::string in_quotes(const std::vector<std::string>& texts) {
   return fmt::format("'{}'", fmt::join(texts, "', '"));
 }
 
-bool is_blank(const std::string& text) {
-  return fold_white_space(to_utf8_lossy(text)).empty();
-}
-
 }  // namespace
 
 std::vector<std::string> TextList::texts(const JsonValue& object, std::string_view place,
@@ -101,7 +97,7 @@ void TaskForm::fill(Record& record, const JsonValue& object, bool is_shot) const
 
 void TaskForm::fill_target(Record& record, const JsonValue& object, bool is_shot,
                            std::string_view place) const {
-  if (record.rationale || !is_blank(record.output)) return;
+  if (record.rationale || !is_white_space_only(record.output)) return;
   if (target_ && is_shot)
     record.output = target_->render(object, place);
   else if (record.answer && (prompt_ || fields_.gold))

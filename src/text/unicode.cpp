@@ -116,16 +116,17 @@ bool is_utf8(std::string_view text) {
 std::string to_utf8_lossy(std::string_view text) {
   std::string result;
   result.reserve(text.size());
+  std::size_t copied = 0;
   for (std::size_t at = 0; at < text.size();) {
     if (const std::size_t n = utf8_length(text, at)) {
-      result.append(text, at, n);
       at += n;
     } else {
-      result.append(kReplacement);
+      result.append(text, copied, at - copied).append(kReplacement);
       at += utf8_subpart(text, at);
+      copied = at;
     }
   }
-  return result;
+  return result.append(text, copied);
 }
 
 char32_t next_code_point(std::string_view text, std::size_t& at) {
@@ -203,6 +204,10 @@ bool is_accent(char32_t c) {
 }
 
 void append_lower_case(std::string& text, char32_t c) {
+  if (c < 0x80) {
+    text += static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    return;
+  }
   constexpr char32_t kDottedCapitalI = 0x130;  // the only letter whose lower case is two
   if (c == kDottedCapitalI) {
     text += "i\xCC\x87";
@@ -226,6 +231,12 @@ std::string_view strip_white_space_behind(std::string_view text) {
     text = text.substr(0, begin);
   }
   return text;
+}
+
+bool is_white_space_only(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();)
+    if (utf8_length(text, at) == 0 || !is_white_space(next_code_point(text, at))) return false;
+  return true;
 }
 
 std::string fold_white_space(std::string_view text) {

@@ -61,6 +61,9 @@ void append_lower_case(std::string& text, char32_t c);
 std::string_view strip_white_space(std::string_view text);
 std::string_view strip_white_space_behind(std::string_view text);
 
+/// Whether nothing but white space is there; bytes that are no UTF-8 are something.
+bool is_white_space_only(std::string_view text);
+
 /// Every run of white space becomes one space; none at the ends.
 std::string fold_white_space(std::string_view text);
 

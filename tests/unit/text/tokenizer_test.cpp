@@ -161,6 +161,13 @@ TEST(Unicode, FoldsWhiteSpace) {
   EXPECT_EQ(fold_white_space("a\u200bb"), "a\u200bb");
 }
 
+TEST(Unicode, KnowsWhetherThereIsMoreThanWhiteSpace) {
+  for (const char* blank : {"", " ", "\t\r\n\f\v", "\u00a0\u3000 \u2028"})
+    EXPECT_TRUE(is_white_space_only(blank)) << blank;
+  for (const char* text : {"a", "  a ", "\u200b", "\xff", " \xe3\x80", "\x1c"})
+    EXPECT_FALSE(is_white_space_only(text)) << text;
+}
+
 TEST(Pattern, WalksOverEmptyMatches) {
   std::vector<std::pair<std::size_t, std::size_t>> found;
   Pattern("x*").for_each("éxx", [&](Match match) { found.emplace_back(match.begin, match.end); });
