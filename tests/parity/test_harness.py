@@ -159,6 +159,9 @@ def compare_choices(found, samples, measure, what, bound):
         if said != theirs:
             differences.append((item["item"], said, theirs, item["logprobs"], expected))
     print(what, "differences:", differences[:5])
+    for ours, theirs in (("correct", "acc"), ("correct_norm", "acc_norm")):
+        print(f"{what}: {theirs} by rocket {np.mean([item[ours] for item in found]):.4f}, "
+              f"by the harness {np.mean([sample[theirs] for sample in samples]):.4f}")
     measure(f"{what}: {len(found)} items, {near} near ties: that differ", len(differences), 0)
     measure(f"{what}: near ties, share", near / len(found), 0.05)
     measure(f"{what}: largest relative difference of a log-likelihood", worst, bound)
@@ -172,12 +175,7 @@ FEW = [("arc_easy", 0), ("arc_challenge", 5), ("openbookqa", 0), ("piqa", 5)]
 @pytest.mark.parametrize("task, fewshot", PAIRS if ITEMS > 100 else FEW)
 @pytest.mark.parametrize("base", ["lab", "real"])
 def test_choices_are_those_of_the_harness(base, task, fewshot, rocket, bases, tmp_path, measure):
-    if base == "real":
-        if not MODEL:
-            pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
-        path, bank = MODEL, [make_adapter(MODEL, tmp_path)]
-    else:
-        path, bank = bases[base]
+    path, bank = base_and_bank(base, bases, tmp_path)
     compare_task(task, fewshot, path, bank, rocket, tmp_path, measure, ITEMS, base)
 
 
@@ -221,13 +219,23 @@ GSM8K_FILTERS = {
 STOPS = ["Question:", "</s>", "<|im_end|>", "\n\n", " the b"]
 
 
-@pytest.mark.parametrize("task", GSM8K_FILTERS)
-@pytest.mark.parametrize("base", ["lab", "real"])
-def test_generations_and_what_is_found_in_them(base, task, rocket, bases, tmp_path, measure):
-    if base == "real" and not MODEL:
+# The lab's base, and where there is time a random model of each form of tokenizer; the real one.
+GENERATING = ["lab", *(TOKENIZERS if ITEMS > 100 else ()), "real"]
+
+
+def base_and_bank(name, bases, folder):
+    if name != "real":
+        return bases[name]
+    if not MODEL:
         pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
-    path, bank = bases["lab"] if base == "lab" else (MODEL, [make_adapter(MODEL, tmp_path)])
-    count, new_tokens, stops = (min(ITEMS, 200), 32, STOPS) if base == "lab" else (min(ITEMS, 200), 256, STOPS[:3])
+    return MODEL, [make_adapter(MODEL, folder)]
+
+
+@pytest.mark.parametrize("task", GSM8K_FILTERS)
+@pytest.mark.parametrize("base", GENERATING)
+def test_generations_and_what_is_found_in_them(base, task, rocket, bases, tmp_path, measure):
+    path, bank = base_and_bank(base, bases, tmp_path)
+    count, new_tokens, stops = (min(ITEMS, 200), 256, STOPS[:3]) if base == "real" else (min(ITEMS, 200), 32, STOPS)
     items = write_lines(tmp_path / "items.jsonl", GSM8K / "test.jsonl", 0, count)
     shots = write_lines(tmp_path / "shots.jsonl", GSM8K / "train.jsonl", 0, 5)
     found = rocket_items(rocket, tmp_path, path, bank, {
@@ -272,12 +280,10 @@ def passes(references, predictions):
         return 0.0
 
 
-@pytest.mark.parametrize("base", ["lab", "real"])
+@pytest.mark.parametrize("base", GENERATING)
 def test_programs_and_their_verdicts(base, rocket, bases, tmp_path, measure):
-    if base == "real" and not MODEL:
-        pytest.skip("ROCKET_HARNESS_MODEL names no model; tests/parity/make_smollm2 makes one")
-    path, bank = bases["lab"] if base == "lab" else (MODEL, [make_adapter(MODEL, tmp_path)])
-    count, new_tokens = (min(ITEMS, 200), 16) if base == "lab" else (min(ITEMS, 200), 256)
+    path, bank = base_and_bank(base, bases, tmp_path)
+    count, new_tokens = min(ITEMS, 200), 256 if base == "real" else 16
     # The examples are the tasks 2, 3 and 4; the test split begins at task 11.
     items = write_programs(tmp_path / "items.jsonl", 10, count, is_fewshot=False)
     shots = write_programs(tmp_path / "shots.jsonl", 1, 3, is_fewshot=True)
