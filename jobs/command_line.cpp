@@ -190,7 +190,8 @@ void add_dedup(CLI::App& app, Command& command) {
   sub->add_option("--long", to.long_texts, "As encoder.long, for texts beyond that length")
       ->check(CLI::IsMember({"cut", "head_tail", "windows"}))
       ->capture_default_str();
-  sub->add_option("--pooling", to.pooling, "auto, cls or mean (default: auto)")
+  sub->add_option("--pooling", to.pooling,
+                  "auto, cls, lasttoken, mean, mean_sqrt_len_tokens, weightedmean or max (default: auto)")
       ->check(CLI::IsMember({"auto", "cls", "mean"}))
       ->type_name("");
   sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")

@@ -146,7 +146,7 @@ void describe_encoder(const fs::path& folder, ordered_json& object) {
   object["dimension"] = c.dimension();
   const bool said = fs::exists(folder / "1_Pooling");
   const Pooling pooling = read_pooling(folder, said ? "auto" : "mean");
-  object["pooling"] = !said ? "not said: set encoder.pooling" : pooling == Pooling::cls ? "cls" : "mean";
+  object["pooling"] = !said ? "not said: set encoder.pooling" : word_of(pooling);
   object["parameters"] = EncoderWeights(folder).parameters();
   load_tokenizer(folder, c.lower_case);
   Encoder::load(folder, pooling, at::kFloat, at::Device(at::kMeta));  // looks through all weights

@@ -86,6 +86,12 @@ class Backend {
   /// LayerNorm(word + type + position).
   virtual at::Tensor embedded(const EmbeddingWeights& weights, const at::Tensor& ids_T,
                               const at::Tensor& positions_T) const = 0;
+  /// Attention within each sequence, all rows to all: q, k and v [T, H, K]. Scores have a number added that
+  /// depends on the head and on the key's distance from the query: [H, 2 L - 1], from -(L - 1) to L - 1, of
+  /// sequences of at most L rows. Returns [T, H * K].
+  virtual at::Tensor attend_by_distance(const AttentionRows& rows, const at::Tensor& q_THK,
+                                        const at::Tensor& k_THK, const at::Tensor& v_THK,
+                                        const at::Tensor& distances_HN) const = 0;
   /// The mean of each sequence's rows, [S, D] float32.
   virtual at::Tensor mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const = 0;
 

@@ -137,8 +137,9 @@ std::vector<Setting> run_settings() {
        "only the first n records of the corpus are used; null: all"},
 
       {"encoder.path", AT(encoder.path), path(), "a sentence encoder in Hugging Face form"},
-      {"encoder.pooling", AT(encoder.pooling), one_of({"auto", "cls", "mean"}),
-       "auto: as the encoder's own files say"},
+      {"encoder.pooling", AT(encoder.pooling),
+       one_of({"auto", "cls", "lasttoken", "mean", "mean_sqrt_len_tokens", "weightedmean", "max"}),
+       "auto: as the encoder's own files say; the others as sentence-transformers names them"},
       {"encoder.prefix",
        AT(encoder.prefix),
        {},

@@ -366,6 +366,10 @@ void read_eos(const JsonObject& config, const Family& family, const fs::path& ge
 
 }  // namespace
 
+bool is_decoder_family(std::string_view name) {
+  return std::ranges::any_of(kFamilies, [&](const Family& family) { return family.name == name; });
+}
+
 DecoderConfig read_decoder_config(const fs::path& folder) {
   require_model_folder(folder);
   const fs::path file = folder / "config.json";

@@ -52,7 +52,18 @@ struct DecoderConfig {
 /// (65) for a family or a setting that rocket cannot compute exactly, saying why and which are known.
 DecoderConfig read_decoder_config(const std::filesystem::path& folder);
 
-enum class Pooling { cls, mean };
+/// Whether read_decoder_config() takes models of this model_type.
+bool is_decoder_family(std::string_view name);
+
+/// How the rows of a text become one vector, as sentence-transformers has it.
+enum class Pooling {
+  cls,            // the first row
+  last,           // the last row
+  mean,           // of all rows
+  mean_sqrt,      // their sum over the root of their number
+  weighted_mean,  // row i, from 1, weighs i
+  max,            // of each component
+};
 
 /// A Dense module of sentence-transformers: a linear layer on the pooled vector.
 struct DenseConfig {
@@ -62,11 +73,17 @@ struct DenseConfig {
   bool tanh = true;  // its activation; else none
 };
 
-/// A sentence encoder of the BERT architecture, or of a family that differs from it by what stands here.
+/// A sentence encoder of the BERT architecture, or of a family that differs from it by what stands here; or a
+/// decoder whose rows behind the last norm are pooled (Qwen3-Embedding).
 struct EncoderConfig {
-  std::string family;  // "bert", "xlm-roberta", "roberta", "camembert"
+  std::string family;    // "bert", "xlm-roberta", "roberta", "camembert", "mpnet", "distilbert"
+  bool decoder = false;  // a family of read_decoder_config(): what stands up to `vocabulary` is its own
   std::int64_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
-  std::int64_t vocabulary = 0, max_positions = 0, type_vocabulary = 0;
+  std::int64_t vocabulary = 0, max_positions = 0;
+  std::int64_t type_vocabulary = 0;  // 0: it has no token types
+  /// MPNet: a score of attention has a learned number added, one for each head and class of distance between
+  /// the two tokens. 0: it has not.
+  std::int64_t distance_classes = 0;
   /// RoBERTa and its kin: positions begin behind this id, and a token of this id has it for its position. -1:
   /// none is special, and positions begin at 0.
   std::int64_t padding_id = -1;
@@ -93,8 +110,12 @@ bool is_encoder_family(std::string_view name);
 /// not there.
 std::string read_prompt(const std::filesystem::path& folder, const std::string& choice);
 
-/// `choice` is "auto", "cls" or "mean"; auto reads 1_Pooling/config.json in its old and new form. Throws
-/// config (78) where auto finds no such file, data (65) for poolings other than these two.
+/// What `encoder.pooling` takes: the words of sentence-transformers.
+const std::vector<std::string>& pooling_words();
+const std::string& word_of(Pooling pooling);
+
+/// `choice` is "auto" or one of pooling_words(); auto reads 1_Pooling/config.json in its old and new form.
+/// Throws config (78) where auto finds no such file or the word is none, data (65) for another pooling there.
 Pooling read_pooling(const std::filesystem::path& folder, const std::string& choice);
 
 }  // namespace rocket

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -116,10 +117,20 @@ SentenceModules read_sentence_modules(const fs::path& folder) {
 
 namespace {
 
-Pooling pooling_named(const std::string& name, const JsonObject& config, const std::string& key) {
-  if (name == "cls") return Pooling::cls;
-  if (name == "mean") return Pooling::mean;
-  config.refuse(key, fmt::format("pooling '{}' is not supported (known: cls, mean)", name));
+/// In the order of Pooling.
+constexpr std::array kPoolings{Pooling::cls,       Pooling::last,          Pooling::mean,
+                               Pooling::mean_sqrt, Pooling::weighted_mean, Pooling::max};
+
+std::optional<Pooling> find_pooling(const std::string& word) {
+  const auto found = std::ranges::find(pooling_words(), word);
+  if (found == pooling_words().end()) return std::nullopt;
+  return kPoolings[static_cast<std::size_t>(found - pooling_words().begin())];
+}
+
+Pooling pooling_named(const std::string& word, const JsonObject& config, const std::string& key) {
+  if (const auto pooling = find_pooling(word)) return *pooling;
+  config.refuse(
+      key, fmt::format("pooling '{}' is not supported (known: {})", word, fmt::join(pooling_words(), ", ")));
 }
 
 /// {"pooling_mode": "mean"}; a list of several would concatenate them.
@@ -138,7 +149,7 @@ Pooling old_form(const JsonObject& config) {
       {{"pooling_mode_cls_token", "cls"},
        {"pooling_mode_mean_tokens", "mean"},
        {"pooling_mode_max_tokens", "max"},
-       {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len"},
+       {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens"},
        {"pooling_mode_weightedmean_tokens", "weightedmean"},
        {"pooling_mode_lasttoken", "lasttoken"}}};
   std::vector<std::array<const char*, 2>> set;
@@ -180,13 +191,25 @@ std::string read_prompt(const fs::path& folder, const std::string& choice) {
               fmt::join(names, ", "));
 }
 
+const std::vector<std::string>& pooling_words() {
+  static const std::vector<std::string> words{"cls",          "lasttoken", "mean", "mean_sqrt_len_tokens",
+                                              "weightedmean", "max"};
+  return words;
+}
+
+const std::string& word_of(Pooling pooling) {
+  return pooling_words()[static_cast<std::size_t>(pooling)];
+}
+
 Pooling read_pooling(const fs::path& folder, const std::string& choice) {
-  if (choice == "cls") return Pooling::cls;
-  if (choice == "mean") return Pooling::mean;
-  if (choice != "auto") fail_config("encoder.pooling: expected auto, cls or mean, got '{}'", choice);
+  if (const auto pooling = find_pooling(choice)) return *pooling;
+  if (choice != "auto")
+    fail_config("encoder.pooling: expected auto or one of {}, got '{}'", fmt::join(pooling_words(), ", "),
+                choice);
   const fs::path file = folder / read_sentence_modules(folder).pooling / "config.json";
   if (!is_there(file))
-    fail_config("encoder.pooling: auto, but there is no {} that says which; say cls or mean", file.string());
+    fail_config("encoder.pooling: auto, but there is no {} that says which; say {}", file.string(),
+                fmt::join(pooling_words(), ", "));
   const auto json = JsonObject::read(file);
   const JsonObject config(json, file.string());
   if (!config.boolean("include_prompt", true))

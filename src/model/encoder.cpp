@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,8 @@
 #include "base/work_mark.h"
 #include "formats/encoder_weights.h"
 #include "model/batches.h"
+#include "model/decoder.h"
+#include "model/encoder_names.h"
 #include "model/weights.h"
 
 namespace rocket {
@@ -41,13 +44,13 @@ AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& pla
                       read_weight(files, place, name + ".bias", {outputs}));
 }
 
-/// Finds the tensors of a BERT under the names that the files of ten years have given them.
+/// Finds the tensors under the names that the files of ten years have given them.
 class Loader {
  public:
   Loader(const EncoderWeights& files, const EncoderConfig& config, const WeightPlace& place)
-      : files_(files), config_(config), place_(place) {
-    for (const char* prefix : {"bert.", "roberta."})
-      if (files.find(prefix + std::string("embeddings.word_embeddings.weight"))) prefix_ = prefix;
+      : files_(files), config_(config), names_(encoder_names(config.family)), place_(place) {
+    for (const std::string& prefix : names_.prefixes)
+      if (files.find(prefix + "embeddings.word_embeddings.weight")) prefix_ = prefix;
   }
 
   EmbeddingWeights embedding() const {
@@ -55,24 +58,35 @@ class Loader {
     return {
         .words_VD = tensor(name + "word_embeddings.weight", {config_.vocabulary, config_.hidden}),
         .positions_PD = tensor(name + "position_embeddings.weight", {config_.max_positions, config_.hidden}),
-        .type_D = tensor(name + "token_type_embeddings.weight", {config_.type_vocabulary, config_.hidden})
-                      .select(0, 0),
+        .type_D = type_of_first_segment(),
         .norm = norm(name + "LayerNorm")};
   }
   EncoderLayer layer(std::int64_t index) const {
-    const std::string name = fmt::format("encoder.layer.{}.", index);
+    const std::string name = fmt::format("{}{}.", names_.layers, index);
     const std::int64_t d = config_.hidden, wide = config_.intermediate;
-    return {.query = affine(name + "attention.self.query", d, d),
-            .key = affine(name + "attention.self.key", d, d),
-            .value = affine(name + "attention.self.value", d, d),
-            .attention_output = affine(name + "attention.output.dense", d, d),
-            .intermediate = affine(name + "intermediate.dense", wide, d),
-            .output = affine(name + "output.dense", d, wide),
-            .attention_norm = norm(name + "attention.output.LayerNorm"),
-            .output_norm = norm(name + "output.LayerNorm")};
+    return {.query = affine(name + names_.query, d, d),
+            .key = affine(name + names_.key, d, d),
+            .value = affine(name + names_.value, d, d),
+            .attention_output = affine(name + names_.attention_output, d, d),
+            .intermediate = affine(name + names_.intermediate, wide, d),
+            .output = affine(name + names_.output, d, wide),
+            .attention_norm = norm(name + names_.attention_norm),
+            .output_norm = norm(name + names_.output_norm)};
+  }
+  /// What distance_scores() takes; undefined where attention does not look at distances.
+  at::Tensor distance_classes() const {
+    if (config_.distance_classes == 0) return {};
+    return tensor("encoder.relative_attention_bias.weight", {config_.distance_classes, config_.heads});
   }
 
  private:
+  /// [D]; zeros of a family without token types.
+  at::Tensor type_of_first_segment() const {
+    if (config_.type_vocabulary == 0)
+      return at::zeros({config_.hidden}, at::TensorOptions(place_.device).dtype(place_.dtype));
+    return tensor("embeddings.token_type_embeddings.weight", {config_.type_vocabulary, config_.hidden})
+        .select(0, 0);
+  }
   at::Tensor tensor(const std::string& name, std::vector<std::int64_t> shape) const {
     return read_weight(files_, place_, prefix_ + name, shape);
   }
@@ -87,9 +101,27 @@ class Loader {
 
   const EncoderWeights& files_;
   const EncoderConfig& config_;
+  const EncoderNames& names_;
   WeightPlace place_;
   std::string prefix_;
 };
+
+/// What MPNet adds to the scores by the key's distance from the query, from -(most - 1) to most - 1:
+/// [H, 2 most - 1]. Half of the classes is for keys behind the query; of a half the first half is one class a
+/// distance, the others grow with the logarithm up to 128 (T5: arXiv 1910.10683, section 2.1).
+at::Tensor distance_scores(const at::Tensor& classes_CH, std::int64_t most) {
+  constexpr double kFarthest = 128;
+  const std::int64_t half = classes_CH.size(0) / 2, exact = half / 2;
+  const at::Tensor distance = at::arange(1 - most, most, at::kLong), far = distance.abs();
+  const at::Tensor grown =
+      (at::log(far.to(at::kFloat) / static_cast<float>(exact)) /
+       std::log(kFarthest / static_cast<double>(exact)) * static_cast<double>(half - exact))
+          .clamp(0, static_cast<double>(half))
+          .to(at::kLong);
+  const at::Tensor behind = (distance > 0).to(at::kLong) * half;
+  const at::Tensor classes = behind + at::where(far < exact, far, (exact + grown).clamp_max(half - 1));
+  return classes_CH.index_select(0, classes.to(classes_CH.device())).t().contiguous();
+}
 
 using Sequences = std::span<const std::vector<TokenId>>;
 
@@ -153,13 +185,54 @@ PackedRows packed_rows(Sequences sequences, const EncoderConfig& config, at::Dev
   return rows;
 }
 
+/// The weights that turn a mean of rows into a weighted one: of row i of n, from 1, i / (1 + ... + n) * n.
+at::Tensor row_weights(const PackedRows& rows, at::Device device) {
+  std::vector<float> weights;
+  for (std::size_t s = 0; s < rows.sequences.size(); ++s)
+    for (std::int64_t i = 1; i <= rows.length(s); ++i)
+      weights.push_back(2 * static_cast<float>(i) / static_cast<float>(rows.length(s) + 1));
+  return upload(at::tensor(weights), device).unsqueeze(1);
+}
+
+std::vector<at::Tensor> rows_of_each(const at::Tensor& x_TD, const PackedRows& rows) {
+  std::vector<std::int64_t> lengths;
+  for (std::size_t s = 0; s < rows.sequences.size(); ++s) lengths.push_back(rows.length(s));
+  return x_TD.split_with_sizes(lengths, 0);
+}
+
+/// The vector of each sequence, [S, D] float32, of all its rows; or, where the pooling takes one row, of the
+/// rows that are left.
+at::Tensor pooled(const Backend& backend, Pooling pooling, const at::Tensor& x_TD, const PackedRows& rows) {
+  const at::Tensor x = x_TD.to(at::kFloat);
+  switch (pooling) {
+    case Pooling::cls:
+    case Pooling::last:
+      return x;
+    case Pooling::mean:
+      return backend.mean_rows(x_TD, rows);
+    case Pooling::mean_sqrt: {
+      std::vector<float> roots;
+      for (std::size_t s = 0; s < rows.sequences.size(); ++s)
+        roots.push_back(std::sqrt(static_cast<float>(rows.length(s))));
+      return backend.mean_rows(x_TD, rows) * upload(at::tensor(roots), x.device()).unsqueeze(1);
+    }
+    case Pooling::weighted_mean:
+      return backend.mean_rows(x * row_weights(rows, x.device()), rows);
+    case Pooling::max: {
+      std::vector<at::Tensor> largest;
+      for (const at::Tensor& of_one : rows_of_each(x, rows)) largest.push_back(of_one.amax(0));
+      return at::stack(largest);
+    }
+  }
+  fail_internal("unknown pooling");
+}
+
 }  // namespace
 
 struct Encoder::Weights {
   Weights(const std::filesystem::path& folder, Pooling how, const WeightPlace& where,
           std::optional<std::int64_t> truncate_dim)
       : config(read_encoder_config(folder)),
-        files(folder),
         place(where),
         backend(backend_for(where.device, where.dtype)),
         pooling(how),
@@ -168,28 +241,33 @@ struct Encoder::Weights {
     if (dimension > config.dimension())
       fail_config("encoder.truncate_dim: {}, but the vectors of {} have {} components", dimension,
                   folder.string(), config.dimension());
-    const Loader loader(files, config, place);
+    if (config.decoder) {
+      decoder.emplace(Decoder::load(folder, where.dtype, where.device));
+      return;
+    }
+    const Loader loader(files.emplace(folder), config, place);
     embedding = loader.embedding();
+    if (const at::Tensor classes_CH = loader.distance_classes(); classes_CH.defined())
+      distances_HN = distance_scores(classes_CH, config.max_tokens);
     for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.layer(i));
   }
 
-  /// `first_rows`: the first row of each sequence alone, [S, D].
-  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows,
-                           bool first_rows) const {
-    const auto heads = [&](const at::Tensor& x) {
-      return x.view({-1, config.heads, config.hidden / config.heads});
+  at::Tensor attend(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows) const {
+    const auto heads = [&](const AffineWeights& weights) {
+      return backend.affine(weights, x_TD).view({-1, config.heads, config.hidden / config.heads});
     };
-    at::Tensor mixed =
-        backend.attend(rows, heads(backend.affine(layer.query, x_TD)), heads(backend.affine(layer.key, x_TD)),
-                       heads(backend.affine(layer.value, x_TD)), {.causal = false});
-    at::Tensor residual = x_TD;
-    if (first_rows) {
-      const at::Tensor index =
-          at::tensor(at::IntArrayRef(rows.packed().starts).slice(0, rows.packed().sequences.size()),
-                     at::kLong)
-              .to(place.device);
-      mixed = mixed.index_select(0, index);
-      residual = residual.index_select(0, index);
+    const at::Tensor q = heads(layer.query), k = heads(layer.key), v = heads(layer.value);
+    if (distances_HN.defined()) return backend.attend_by_distance(rows, q, k, v, distances_HN);
+    return backend.attend(rows, q, k, v, {.causal = false});
+  }
+
+  /// `wanted`: these rows alone, [S, D]; undefined: all.
+  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows,
+                           const at::Tensor& wanted) const {
+    at::Tensor mixed = attend(layer, x_TD, rows), residual = x_TD;
+    if (wanted.defined()) {
+      mixed = mixed.index_select(0, wanted);
+      residual = residual.index_select(0, wanted);
     }
     const at::Tensor y_TD =
         backend.affine_norm(layer.attention_output, mixed, residual, layer.attention_norm);
@@ -197,23 +275,33 @@ struct Encoder::Weights {
     return backend.affine_norm(layer.output, inner, y_TD, layer.output_norm);
   }
 
-  /// Pooled hidden states, [S, D] float32.
-  at::Tensor pooled(const PackedRows& rows) const {
+  /// The one row of each sequence that the pooling takes; nullopt: it takes all.
+  std::optional<std::vector<std::int64_t>> pooled_rows(const PackedRows& rows) const {
+    if (pooling != Pooling::cls && pooling != Pooling::last) return std::nullopt;
+    std::vector<std::int64_t> index(rows.starts.begin(), rows.starts.end() - 1);
+    for (std::size_t s = 0; s < index.size(); ++s)
+      if (pooling == Pooling::last) index[s] = rows.starts[s + 1] - 1;
+    return index;
+  }
+
+  /// [S, D]; [T, D] where the pooling takes all rows.
+  at::Tensor hidden(const PackedRows& rows) const {
+    const auto index = pooled_rows(rows);
+    if (decoder) return decoder->hidden(rows, nullptr, nullptr, index ? &*index : nullptr);
+    const at::Tensor wanted = index ? upload(*index, place.device) : at::Tensor();
     at::Tensor x_TD = backend.embedded(embedding, rows.ids_T, rows.positions_T);
-    const bool cls = pooling == Pooling::cls;
     const AttentionRows attention_rows(rows);
     for (const EncoderLayer& layer : layers) {
       const MarkedWork mark(&layer - layers.data());
-      x_TD = layer_forward(layer, x_TD, attention_rows, cls && &layer == &layers.back());
+      x_TD = layer_forward(layer, x_TD, attention_rows, &layer == &layers.back() ? wanted : at::Tensor());
     }
-    if (cls) return x_TD.to(at::kFloat);
-    return backend.mean_rows(x_TD, rows);
+    return x_TD;
   }
 
   /// [S, dimension] float32, unit length.
   at::Tensor forward(const PackedRows& rows) const {
     const MarkedWork mark("embed");
-    at::Tensor x_SD = pooled(rows);
+    at::Tensor x_SD = pooled(backend, pooling, hidden(rows), rows);
     const Backend& in_float = backend_for(place.device, at::kFloat);
     for (const DenseLayer& layer : dense) {
       x_SD = in_float.affine(layer.linear, x_SD);
@@ -224,12 +312,14 @@ struct Encoder::Weights {
   }
 
   EncoderConfig config;
-  EncoderWeights files;  // the tensors below may be views of its map
+  std::optional<Decoder> decoder;       // in place of all tensors below but `dense`
+  std::optional<EncoderWeights> files;  // the tensors below may be views of its map
   WeightPlace place;
   const Backend& backend;
   Pooling pooling;
   std::int64_t dimension = 0;
   EmbeddingWeights embedding;
+  at::Tensor distances_HN;  // as Backend::attend_by_distance takes them
   std::vector<EncoderLayer> layers;
   std::vector<DenseLayer> dense;
 };

@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer, models
+from tokenizers.processors import TemplateProcessing
 from torch import nn
-from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, RobertaConfig,
-                          RobertaModel, XLMRobertaConfig, XLMRobertaModel)
+from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, DistilBertConfig,
+                          DistilBertModel, MPNetConfig, MPNetModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
+                          XLMRobertaConfig, XLMRobertaModel)
 
 OUT = Path("tests/data/encoders")
 TOKENIZERS = Path("tests/data/tokenizers")
@@ -23,17 +25,28 @@ TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "a", "instruction:A
          "Grüße aus München, ça va? 東京は大きい。", "one two three four five six seven eight nine ten " * 12,
          "Before <pad> and [PAD] behind.", "  spaces   between\tand\nlines "]
 FAMILIES = {"bert": (BertConfig, BertModel), "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
-            "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel)}
+            "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel),
+            "mpnet": (MPNetConfig, MPNetModel), "distilbert": (DistilBertConfig, DistilBertModel),
+            "qwen3": (Qwen3Config, Qwen3Model)}
+UNPADDED = ("bert", "distilbert", "qwen3")
+PADDING = {"bert": "[PAD]", "distilbert": "[PAD]", "qwen3": "<|endoftext|>"}
 
 
-def random_model(family, vocabulary, seed):
+def random_model(family, vocabulary, longest, seed):
     config_class, model_class = FAMILIES[family]
-    padded = family != "bert"
+    padded = family not in UNPADDED
     torch.manual_seed(seed)
-    config = config_class(vocab_size=vocabulary, hidden_size=18, num_hidden_layers=2, num_attention_heads=3,
-                          intermediate_size=25, max_position_embeddings=LONGEST + 10 + 2 * padded,
-                          type_vocab_size=1 if padded else 2, initializer_range=0.3, pad_token_id=1 if padded else 0)
-    model = model_class(config, add_pooling_layer=False)
+    shape = dict(vocab_size=vocabulary, max_position_embeddings=longest + 10 + 2 * padded, initializer_range=0.3,
+                 pad_token_id=1 if padded else 0)
+    if family == "distilbert":
+        model = model_class(config_class(dim=18, n_layers=2, n_heads=3, hidden_dim=25, **shape))
+    elif family == "qwen3":
+        model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
+                                         intermediate_size=25, tie_word_embeddings=True, **(shape | {"pad_token_id": None})))
+    else:
+        types = {} if family == "mpnet" else {"type_vocab_size": 1 if padded else 2}
+        model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=25,
+                                         **shape, **types), add_pooling_layer=False)
     for parameter in model.parameters():
         if parameter.dim() == 1:
             nn.init.uniform_(parameter, -0.5, 1.5)
@@ -63,14 +76,17 @@ def dense_modules(layers):
     return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
 
 
-def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False):
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False, longest=LONGEST):
     folder, work = OUT / name, OUT / "work"
     work.mkdir(parents=True)
     tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
-    tokens.pad_token = "[PAD]" if family == "bert" else "<pad>"
-    random_model(family, len(tokens), seed=len(name)).save_pretrained(work)
+    tokens.pad_token = PADDING.get(family, "<pad>")
+    if family == "qwen3":  # as Qwen3-Embedding has it: the last token, which is pooled, is the end of the text
+        end = ("<|endoftext|>", tokens.convert_tokens_to_ids("<|endoftext|>"))
+        tokens.backend_tokenizer.post_processor = TemplateProcessing(single="$A <|endoftext|>", special_tokens=[end])
+    random_model(family, len(tokens), longest, seed=len(name)).save_pretrained(work)
     tokens.save_pretrained(work)
-    modules = [models.Transformer(str(work), max_seq_length=LONGEST, do_lower_case=lower_case), models.Pooling(18, pooling_mode=pooling)]
+    modules = [models.Transformer(str(work), max_seq_length=longest, do_lower_case=lower_case), models.Pooling(18, pooling_mode=pooling)]
     modules += dense_modules(dense) + ([models.Normalize()] if normalize else [])
     encoder = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
     encoder.save(str(folder), create_model_card=False)
@@ -99,6 +115,13 @@ def main():
     make("roberta_mean", "roberta", "roberta_like", "mean", normalize=False)
     make("roberta_lower_cased", "roberta", "roberta_like", "mean", lower_case=True)
     make("camembert_mean", "camembert", "xlmr_like", "mean", prefix="roberta.")
+    # Distances in classes of one each, of several, and in the last one.
+    make("mpnet_mean", "mpnet", "xlmr_like", "mean", longest=200)
+    make("mpnet_max_prefixed", "mpnet", "xlmr_like", "max", prefix="mpnet.")
+    make("distilbert_weightedmean", "distilbert", "bert_like", "weightedmean", prefix="distilbert.")
+    make("distilbert_mean_sqrt_len", "distilbert", "bert_like", "mean_sqrt_len_tokens", dense=[(18, 9, True, tanh)])
+    make("qwen3_lasttoken", "qwen3", "qwen2_like", "lasttoken", prompts={"query": "Instruct: Find.\nQuery:"})
+    make("xlmr_lasttoken", "xlm-roberta", "xlmr_like", "lasttoken")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")
 

@@ -146,7 +146,7 @@ CASES = [
     ("a list", "check", lambda w: write(w.config, "- a\n- b\n"), CONFIG, ["config.yaml"]),
     ("empty", "check", lambda w: write(w.config, ""), CONFIG, ["config.yaml"]),
     ("excluded name that is not there", "score", lambda w: edit_config(w.config, "bank.exclude", ["hom"]), CONFIG, ["hom"]),
-    ("pooling unknown", "embed", lambda w: shutil.rmtree(w.encoder / "1_Pooling"), CONFIG, ["cls or mean"]),
+    ("pooling unknown", "embed", lambda w: shutil.rmtree(w.encoder / "1_Pooling"), CONFIG, ["say cls, lasttoken, mean"]),
     # the model
     ("other family", "score", lambda w: edit_json(w.base / "config.json", model_type="gpt2", architectures=["GPT2LMHeadModel"]), DATA, ["config.json", "gpt2", "llama"]),
     ("heads do not divide", "score", lambda w: edit_json(w.base / "config.json", num_key_value_heads=3), DATA, ["config.json", "num_key_value_heads"]),
@@ -165,7 +165,7 @@ CASES = [
     ("tokenizer is no JSON", "score", lambda w: write(w.base / "tokenizer.json", "[]"), DATA, ["tokenizer.json"]),
     ("no end of sequence", "score", lambda w: (edit_json(w.base / "tokenizer_config.json", eos_token=...), edit_json(w.base / "config.json", eos_token_id=None)), DATA, ["eos_token"]),
     ("encoder of another family", "embed", lambda w: edit_json(w.encoder / "config.json", model_type="t5", architectures=["T5EncoderModel"]), DATA, ["t5", "bert"]),
-    ("other pooling", "embed", lambda w: edit_json(w.encoder / "1_Pooling/config.json", pooling_mode_mean_tokens=False, pooling_mode_max_tokens=True), DATA, ["1_Pooling"]),
+    ("other pooling", "embed", lambda w: edit_json(w.encoder / "1_Pooling/config.json", pooling_mode_max_tokens=True), DATA, ["1_Pooling"]),
     # adapters
     ("no LoRA", "score", lambda w: edit_json(w.home / "adapter_config.json", peft_type="IA3"), DATA, ["home", "adapter_config.json", "IA3"]),
     ("DoRA", "score", lambda w: edit_json(w.home / "adapter_config.json", use_dora=True), DATA, ["home", "use_dora"]),

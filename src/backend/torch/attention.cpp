@@ -47,6 +47,28 @@ at::Tensor attend_batch(const at::Tensor& q_nHLK, const at::Tensor& k_nGMK, cons
       .flatten(2);
 }
 
+at::Tensor TorchBackend::attend_by_distance(const AttentionRows& rows, const at::Tensor& q_THK,
+                                            const at::Tensor& k_THK, const at::Tensor& v_THK,
+                                            const at::Tensor& distances_HN) const {
+  const SerialMatrixLibrary serial;
+  const LengthGroups& groups = rows.by_length();
+  const auto q = batches_by_length(groups, q_THK), k = batches_by_length(groups, k_THK),
+             v = batches_by_length(groups, v_THK);
+  const std::int64_t zero = distances_HN.size(1) / 2;  // where the distance 0 lies
+  std::vector<at::Tensor> mixed;
+  for (std::size_t i = 0; i < q.size(); ++i) {
+    const at::Tensor place = at::arange(groups.lengths[i], distances_HN.options().dtype(at::kLong));
+    const at::Tensor distances_LL = place.unsqueeze(0) - place.unsqueeze(1) + zero;
+    const at::Tensor added_HLL =
+        distances_HN.index_select(1, distances_LL.flatten()).view({-1, groups.lengths[i], groups.lengths[i]});
+    mixed.push_back(at::scaled_dot_product_attention(q[i], k[i], v[i], added_HLL.unsqueeze(0))
+                        .transpose(1, 2)
+                        .flatten(2)
+                        .flatten(0, 1));
+  }
+  return at::cat(mixed).index_select(0, groups.inverse_T);
+}
+
 at::Tensor TorchBackend::attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
                                 const at::Tensor& v_TGK, const Mask& mask) const {
   const LengthGroups& groups = rows.by_length();

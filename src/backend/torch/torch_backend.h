@@ -38,6 +38,8 @@ class TorchBackend : public Backend {
                          const NormWeights& norm) const override;
   at::Tensor embedded(const EmbeddingWeights& weights, const at::Tensor& ids_T,
                       const at::Tensor& positions_T) const override;
+  at::Tensor attend_by_distance(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_THK,
+                                const at::Tensor& v_THK, const at::Tensor& distances_HN) const override;
   at::Tensor mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const override;
 
   std::unique_ptr<const LowRankInput> prepare_low_rank(std::span<const LowRank> of_modules) const override;

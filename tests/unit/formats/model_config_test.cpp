@@ -443,8 +443,8 @@ TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
       expect_bad(read_encoder_config, kBert, key, value, {"expected a whole number in ["});
   expect_bad(read_encoder_config, kBert, "hidden_size", 25, {"no multiple"});
   expect_bad(read_encoder_config, kBert, "layer_norm_eps", 0, {"above 0"});
-  expect_bad(read_encoder_config, kBert, "model_type", "mpnet",
-             {"'mpnet'", "a bias by distance", "known: bert, xlm-roberta, roberta, camembert"});
+  expect_bad(read_encoder_config, kBert, "model_type", "modernbert",
+             {"'modernbert'", "rotary", "known: bert, xlm-roberta, roberta, camembert, mpnet, distilbert"});
   expect_bad(read_encoder_config, kBert, "position_embedding_type", "relative_key", {"known: absolute"});
   expect_bad(read_encoder_config, kBert, "hidden_act", "silu", {"'silu'", "gelu_pytorch_tanh"});
   expect_bad(read_encoder_config, kBert, "is_decoder", true, {"encoder"});
@@ -472,6 +472,29 @@ TEST_F(EncoderConfigTest, PositionsOfRobertaBeginBehindThePadding) {
   expect_bad(read_encoder_config, kXlmRoberta, "max_position_embeddings", 2,
              {"leave none behind pad_token_id = 1"});
   expect_bad(read_encoder_config, kXlmRoberta, "pad_token_id", 50, {"[0, 49]"});
+}
+
+TEST_F(EncoderConfigTest, FamiliesWithoutTokenTypes) {
+  save({{"model_type", "distilbert"},
+        {"dim", 24},
+        {"n_layers", 3},
+        {"n_heads", 4},
+        {"hidden_dim", 40},
+        {"activation", "gelu"},
+        {"vocab_size", 50},
+        {"max_position_embeddings", 40}});
+  const EncoderConfig distil = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(std::vector({distil.hidden, distil.layers, distil.heads, distil.intermediate}),
+            (std::vector<std::int64_t>{24, 3, 4, 40}));
+  EXPECT_EQ(std::vector({distil.type_vocabulary, distil.distance_classes, distil.padding_id}),
+            (std::vector<std::int64_t>{0, 0, -1}));
+  json mpnet = kXlmRoberta;
+  mpnet["model_type"] = "mpnet";
+  save(mpnet);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(std::vector({e.type_vocabulary, e.distance_classes, e.max_tokens}),
+            (std::vector<std::int64_t>{0, 32, 38}));
+  expect_bad(read_encoder_config, mpnet, "relative_attention_num_buckets", 16, {"expected 32", "16"});
 }
 
 class DenseTest : public EncoderConfigTest {
@@ -546,8 +569,7 @@ TEST_F(PoolingTest, ReadsWhatSentenceTransformersWrites) {
   EXPECT_EQ(read_pooling("tests/lab/encoder", "auto"), Pooling::mean);  // the old form
   EXPECT_EQ(read_pooling(folder + "mean", "auto"), Pooling::mean);
   EXPECT_EQ(read_pooling(folder + "cls", "auto"), Pooling::cls);
-  expect_error([&] { read_pooling(folder + "max", "auto"); }, ExitCode::data,
-               {"1_Pooling/config.json", "pooling 'max'", "cls, mean"});
+  EXPECT_EQ(read_pooling(folder + "max", "auto"), Pooling::max);
   expect_error([&] { read_pooling(folder + "cls_mean", "auto"); }, ExitCode::data,
                {"2 poolings side by side"});
 }
@@ -555,9 +577,12 @@ TEST_F(PoolingTest, ReadsWhatSentenceTransformersWrites) {
 TEST_F(PoolingTest, AnExplicitChoiceNeedsNoFile) {
   EXPECT_EQ(read_pooling(scratch_.folder(), "cls"), Pooling::cls);
   EXPECT_EQ(read_pooling(scratch_.folder(), "mean"), Pooling::mean);
-  expect_error([&] { read_pooling(scratch_.folder(), "max"); }, ExitCode::config,
-               {"auto, cls or mean", "'max'"});
-  expect_error([&] { read_pooling(scratch_.folder(), "auto"); }, ExitCode::config, {"say cls or mean"});
+  for (const std::string& word : pooling_words())
+    EXPECT_EQ(word_of(read_pooling(scratch_.folder(), word)), word);
+  expect_error([&] { read_pooling(scratch_.folder(), "min"); }, ExitCode::config,
+               {"expected auto or one of cls, lasttoken, mean", "'min'"});
+  expect_error([&] { read_pooling(scratch_.folder(), "auto"); }, ExitCode::config,
+               {"say cls, lasttoken, mean"});
 }
 
 TEST_F(PoolingTest, ReadsTheOldForm) {
@@ -565,9 +590,15 @@ TEST_F(PoolingTest, ReadsTheOldForm) {
   EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::cls);
   save({{"word_embedding_dimension", 3}}, "1_Pooling/config.json");
   EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), Pooling::mean);
-  for (const char* mode : {"max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"})
-    expect_bad_file("1_Pooling/config.json", {{std::string("pooling_mode_") + mode, true}},
-                    {"known: cls, mean"});
+  for (const auto& [mode, pooling] : {std::pair{"max_tokens", Pooling::max},
+                                      {"mean_sqrt_len_tokens", Pooling::mean_sqrt},
+                                      {"weightedmean_tokens", Pooling::weighted_mean},
+                                      {"lasttoken", Pooling::last}}) {
+    save({{std::string("pooling_mode_") + mode, true}}, "1_Pooling/config.json");
+    EXPECT_EQ(read_pooling(scratch_.folder(), "auto"), pooling) << mode;
+  }
+  expect_bad_file("1_Pooling/config.json", {{"pooling_mode", "min"}},
+                  {"pooling 'min'", "known: cls, lasttoken"});
   expect_bad_file("1_Pooling/config.json",
                   {{"pooling_mode_cls_token", true}, {"pooling_mode_mean_tokens", true}},
                   {"several poolings"});

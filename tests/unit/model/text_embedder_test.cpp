@@ -80,7 +80,9 @@ TEST_P(EncoderForms, VectorsOfEachTextAlone) {
 INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                          testing::Values("bert_cls_like_bge", "bert_dense", "xlmr_mean_like_e5",
                                          "xlmr_cls_like_bge_m3", "xlmr_dense_pickled", "roberta_mean",
-                                         "roberta_lower_cased", "camembert_mean"),
+                                         "roberta_lower_cased", "camembert_mean", "mpnet_mean",
+                                         "mpnet_max_prefixed", "distilbert_weightedmean",
+                                         "distilbert_mean_sqrt_len", "xlmr_lasttoken", "qwen3_lasttoken"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// sentence-transformers' truncate_dim: the first components of the vectors, which are normalised then.
