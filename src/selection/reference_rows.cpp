@@ -1,8 +1,6 @@
 #include "selection/reference_rows.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -14,23 +12,11 @@ namespace {
 // A chunk of packed rows and its cosines with a group of rows then stay in the second cache.
 constexpr std::int64_t kColumns = 256, kGroup = 120;
 
-using Floats = float __attribute__((vector_size(16 * sizeof(float)), aligned(sizeof(float)), may_alias));
-using Marks = std::int32_t __attribute__((vector_size(16 * sizeof(std::int32_t))));
-constexpr std::int64_t kLanes = 16;
-
+/// Whether a better one than `bar` is found.
 bool any_above(const float* x, std::int64_t count, float bar) {
-  Marks found{};
-  std::int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) {
-    found |= *reinterpret_cast<const Floats*>(x + j) > bar;
-  }
-  std::array<std::uint64_t, sizeof(Marks) / sizeof(std::uint64_t)> words;
-  std::memcpy(words.data(), &found, sizeof found);
-  std::uint64_t any = 0;
-  for (std::uint64_t word : words) {
-    any |= word;
-  }
-  return any != 0 || std::any_of(x + j, x + count, [bar](float value) { return value > bar; });
+  Best best{.value = bar, .index = 0};
+  kernels().find_best(x, count, /*first=*/1, best);
+  return best.index > 0;
 }
 
 /// Rows that are still looked at, side by side.
