@@ -18,6 +18,7 @@
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
+#include "pipeline/rivals.h"
 #include "pipeline/table.h"
 #include "pipeline/task_data.h"
 #include "selection/expert_choice.h"
@@ -37,7 +38,7 @@ bool holds(const std::vector<std::string>& jobs, const std::string& job) {
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
   std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, item_tokens = 0,
-               records = 0, skipped = 0;
+               in_context_tokens = 0, records = 0, skipped = 0;
   std::vector<std::string> notes;
   std::string sandbox;  // of a code task
   std::int64_t base_parameters = 0, encoder_parameters = 0;
@@ -144,6 +145,10 @@ void check_items(const RunConfig& config, Findings& found) {
     found.item_tokens += tokens_to_answer(text, item);
     ++found.items;
   }
+  if (any_in_context(config)) {
+    for (const Question& item : read_evaluation(behind_examples(config), checked_reader(config, found)))
+      found.in_context_tokens += tokens_to_answer(text, item);
+  }
   note_golds(items, config.task.evaluation, found);
 }
 
@@ -189,15 +194,6 @@ void check_corpus_and_encoder(const RunConfig& config, Findings& found) {
   found.turns_left_out = corpus.turns_left_out().describe("corpus.turns", config.corpus.turns);
 }
 
-/// What evaluate compares: the mixture and its rivals.
-std::int64_t systems_of(const RunConfig& config) {
-  const auto& rivals = config.evaluation.rivals;
-  const auto experts = config.experts.names.empty() ? config.experts.count
-                                                    : static_cast<std::int64_t>(config.experts.names.size());
-  const auto each = std::ranges::count(rivals, "each_expert");
-  return static_cast<std::int64_t>(rivals.size()) + 1 + each * (experts - 1);
-}
-
 /// " (corpus.limit)" behind a number that a limit has cut.
 std::string limited(const char* key, const std::optional<std::int64_t>& limit, std::int64_t count) {
   return limit && *limit == count ? fmt::format(" ({})", key) : "";
@@ -215,9 +211,11 @@ Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const 
   const std::int64_t most_records = std::min(f.records, config.selection.retrieve) + f.shots;
   const std::int64_t steps = config.training.epochs * ((most_records + config.training.global_batch - 1) /
                                                        config.training.global_batch);
-  const std::int64_t systems = systems_of(config);
+  const RivalCount rivals = count_rivals(config);
+  const std::int64_t systems = rivals.systems + 1;  // and the expert
   const double evaluate_flops =
-      pass * static_cast<double>(systems) * static_cast<double>(f.item_tokens + generated * f.items);
+      pass * static_cast<double>((systems - rivals.in_context) * f.item_tokens +
+                                 rivals.in_context * f.in_context_tokens + systems * generated * f.items);
   Table table{{"job", "work", "at most"}, {}};
   table.rows = {
       {"score", fmt::format("{} adapters and the base x {} shots", f.adapters, f.shots),
@@ -325,7 +323,7 @@ std::string check_jobs(const Session& session, const std::vector<std::string>& j
   if (found.base_parameters > 0) text += about_base(session, found);
   if (holds(jobs, "finetune") && !found.bank.empty()) text += about_training(session.config, found);
   if (!found.turns_left_out.empty()) found.notes.push_back("corpus: " + found.turns_left_out);
-  if (const std::string note = note_on_power(found.items, systems_of(session.config));
+  if (const std::string note = note_on_power(found.items, count_rivals(session.config).systems + 1);
       found.items > 0 && !note.empty())
     found.notes.push_back("evaluate: " + note);
   if (!found.sandbox.empty())

@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "jobs.h"
-#include "pipeline/options.h"
 #include "pipeline/results.h"
+#include "pipeline/rivals.h"
 #include "pipeline/task_data.h"
 #include "pipeline/unit_job.h"
 #include "scoring/choices.h"
@@ -32,10 +32,13 @@ class Contest {
         items_(read_evaluation(config_, reader_)),
         text_(config_),
         decoder_(configured_base(config_, session.rank_on_node)),
-        mixture_(trained_mixture(session, decoder_.modules(), decoder_.device())),
+        contestants_(configured_rivals(session, decoder_)),
         generate_(text_.generate_options(config_)) {
-    for (const std::string& rival : config_.evaluation.rivals) add_rival(session, rival);
-    add("expert", {nullptr, &mixture_});
+    contestants_.push_back(
+        {"expert", nullptr,
+         std::make_shared<const Mixture>(trained_mixture(session, decoder_.modules(), decoder_.device()))});
+    for (const Rival& rival : contestants_) names_.push_back(rival.name);
+    if (any_in_context(config_)) items_in_context_ = read_evaluation(behind_examples(config_), reader_);
     units_together_ = units_together();
   }
 
@@ -46,7 +49,7 @@ class Contest {
   }
   std::int64_t items() const { return static_cast<std::int64_t>(items_.size()); }
   const std::vector<Question>& questions() const { return items_; }
-  std::int64_t system_count() const { return static_cast<std::int64_t>(systems_.size()); }
+  std::int64_t system_count() const { return std::ssize(contestants_); }
   bool ranks_choices() const { return reader_.ranks_choices(); }
   /// How many answers an item offers; 0: not known.
   std::int64_t offered(const Question& item) const {
@@ -63,9 +66,7 @@ class Contest {
  private:
   std::int64_t items_per_unit() const { return (answers_per_unit + system_count() - 1) / system_count(); }
   std::int64_t units_together() const;
-  void add(const std::string& name, ModelSystem system);
-  void add_adapter(const std::string& system, const std::string& name);
-  void add_rival(const Session& session, const std::string& rival);
+  void answer(std::int64_t first, std::int64_t count, bool in_context, Answers& all) const;
   std::span<const Question> questions_of(std::int64_t unit) const {
     return std::span(items_).subspan(first_item(unit), items_of(unit));
   }
@@ -78,46 +79,15 @@ class Contest {
   const RunConfig& config_;
   AnswerReader reader_;
   std::vector<Question> items_;
+  std::vector<Question> items_in_context_;  // the same behind examples; empty where no system is asked so
   BaseText text_;
   Decoder decoder_;
-  Mixture mixture_;
+  std::vector<Rival> contestants_;  // the expert is the last
   GenerateOptions generate_;
   std::vector<std::string> names_;
-  std::vector<ModelSystem> systems_;
   std::int64_t units_together_ = 1;
   std::map<std::int64_t, Answers> answers_;  // of units that are prepared
 };
-
-void Contest::add(const std::string& name, ModelSystem system) {
-  names_.push_back(name);
-  systems_.push_back(std::move(system));
-}
-
-void Contest::add_adapter(const std::string& system, const std::string& name) {
-  add(system, {std::make_shared<LoraAdapter>(adapter_of_bank(config_, name, decoder_.modules(),
-                                                             compute_type(config_), decoder_.device()))});
-}
-
-void Contest::add_rival(const Session& session, const std::string& rival) {
-  const std::vector<std::string> chosen = read_expert_choice(session.run).experts;
-  if (rival == "base") {
-    add(rival, {});
-  } else if (rival == "best_single") {
-    add_adapter(rival, best_single(read_scores(session.run).bank));
-  } else if (rival == "uniform_merge") {
-    std::vector<LoraAdapter> experts;
-    const Mixture untrained = initial_mixture(session, decoder_.modules(), decoder_.device());
-    for (std::size_t i = 0; i < chosen.size(); ++i)
-      experts.push_back(untrained.expert(static_cast<std::int64_t>(i)));
-    LoraAdapter merge = uniform_merge(experts, rival);
-    merge.convert(compute_type(config_));
-    add(rival, {std::make_shared<LoraAdapter>(std::move(merge))});
-  } else if (rival == "each_expert") {
-    for (const std::string& name : chosen) add_adapter("expert:" + name, name);
-  } else {
-    fail_internal("no rival is called '{}'", rival);
-  }
-}
 
 std::int64_t Contest::most_choices() const {
   std::int64_t most = 0;
@@ -139,16 +109,33 @@ std::vector<QuestionTokens> Contest::tokens_of(std::span<const Question> questio
 std::int64_t Contest::units_together() const {
   if (ranks_choices() || decoder_.cache_positions() == 0) return 1;
   std::size_t longest = 0;
-  for (const Question& item : items_) longest = std::max(longest, text_.prompt(item.record).size());
+  for (const auto* items : {&items_, &items_in_context_})
+    for (const Question& item : *items) longest = std::max(longest, text_.prompt(item.record).size());
   const std::int64_t positions = static_cast<std::int64_t>(longest) + generate_.max_new_tokens;
   return std::max<std::int64_t>(1, texts_together(decoder_, positions) / (items_per_unit() * system_count()));
+}
+
+/// Answers of the systems that are asked so; each takes its place in `all`.
+void Contest::answer(std::int64_t first, std::int64_t count, bool in_context, Answers& all) const {
+  std::vector<ModelSystem> systems;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < contestants_.size(); ++i) {
+    if (contestants_[i].in_context != in_context) continue;
+    systems.push_back({contestants_[i].adapter, contestants_[i].mixture.get()});
+    places.push_back(i);
+  }
+  if (systems.empty()) return;
+  const auto& items = in_context ? items_in_context_ : items_;
+  Answers answers =
+      answer_block(decoder_, systems, tokens_of(std::span(items).subspan(first, count)), generate_);
+  for (std::size_t i = 0; i < places.size(); ++i) all[places[i]] = std::move(answers[i]);
 }
 
 void Contest::prepare(const std::vector<std::int64_t>& units) {
   const std::int64_t first = first_item(units.front());
   const std::int64_t count = first_item(units.back()) + items_of(units.back()) - first;
-  Answers all =
-      answer_block(decoder_, systems_, tokens_of(std::span(items_).subspan(first, count)), generate_);
+  Answers all(contestants_.size());
+  for (const bool in_context : {false, true}) answer(first, count, in_context, all);
   for (const std::int64_t unit : units) {
     Answers& of_unit = answers_[unit];
     for (auto& of_system : all) {

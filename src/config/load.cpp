@@ -163,9 +163,20 @@ void check_choices(const RunConfig::Task& task, const RunConfig& config, Problem
   if (task.answer == "multiple_choice") need("task.choices", has_choices, "task.answer", "multiple_choice");
   if (has_choices) need("task.gold", task.gold.has_value(), "task.choices", "task.choices");
   if (is_set(task.labels)) need("task.choices", has_choices, "task.labels", "task.labels");
-  if (task.fewshot > task.k && !problems.concern("task.fewshot"))
-    problems.add(config.location("task.fewshot"), "task.fewshot",
-                 fmt::format("{} examples, but only {} shots are used (task.k)", task.fewshot, task.k));
+}
+
+/// Examples in front of an item are some of the shots that are used.
+void check_examples(const RunConfig& config, Problems& problems) {
+  const auto check = [&](const char* key, std::int64_t examples) {
+    if (examples > config.task.k && !problems.concern(key))
+      problems.add(config.location(key), key,
+                   fmt::format("{} examples, but only {} shots are used (task.k)", examples, config.task.k));
+  };
+  check("task.fewshot", config.task.fewshot);
+  const bool in_context = std::ranges::any_of(config.evaluation.rivals, [](const std::string& rival) {
+    return rival == "in_context" || rival == "best_single_in_context";
+  });
+  if (in_context) check("evaluation.in_context", config.evaluation.in_context);
 }
 
 void check_together(const RunConfig& config, Problems& problems) {
@@ -184,6 +195,7 @@ void check_together(const RunConfig& config, Problems& problems) {
   }
   check_answer_options(task, config, problems);
   check_choices(task, config, problems);
+  check_examples(config, problems);
   if (config.run.empty() && !problems.concern("run")) {
     problems.add(config.location("run"), "run", "not set; the run directory has no default");
   }

@@ -189,6 +189,9 @@ struct RunConfig {
 
   struct Evaluation {
     std::vector<std::string> rivals = {"base", "best_single", "uniform_merge"};
+    std::int64_t in_context = 5;
+    double ties_density = 0.2;
+    double dare_drop = 0.9;
   } evaluation;
 
   std::string file;  // as given, for messages

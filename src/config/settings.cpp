@@ -268,7 +268,19 @@ std::vector<Setting> training_settings() {
        "behind the instruction of a shot that was not answered right at first; {answer} is its answer"},
 
       {"evaluation.rivals", AT(evaluation.rivals),
-       one_of({"base", "best_single", "uniform_merge", "each_expert"}), "evaluated beside the mixture"},
+       one_of({"base", "in_context", "best_single", "best_single_in_context", "each_expert", "uniform_merge",
+               "ties", "dare", "random_experts", "random_weights", "untrained", "arrow"}),
+       "evaluated beside the mixture"},
+      {"evaluation.in_context", AT(evaluation.in_context), at_least(1),
+       "shots in front of every item, of the rivals in_context and best_single_in_context"},
+      {"evaluation.ties_density",
+       AT(evaluation.ties_density),
+       {.min = 0, .max = 1, .above_min = true},
+       "of the rival ties: the share of each expert's update that is kept"},
+      {"evaluation.dare_drop",
+       AT(evaluation.dare_drop),
+       {.min = 0, .max = 1, .below_max = true},
+       "of the rival dare: the share of each expert's update that is dropped"},
   };
 }
 

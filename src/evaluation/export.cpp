@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "adapters/merges.h"
 #include "adapters/training_prompt.h"
 #include "base/files.h"
 #include "evaluation/export_folder.h"

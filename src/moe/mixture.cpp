@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <map>
 
 #include "backend/backward.h"
 #include "base/error.h"
@@ -177,22 +176,6 @@ LoraAdapter Mixture::expert(std::int64_t i) const {
                                m.scales[place]});
   }
   return adapter;
-}
-
-LoraAdapter uniform_merge(std::span<const LoraAdapter> experts, const std::string& name) {
-  std::map<std::int64_t, std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>>> factors;
-  for (const LoraAdapter& expert : experts) {
-    for (const LoraWeight& weight : expert.weights) {
-      auto& [a, b] = factors[weight.module];
-      a.push_back(weight.a_RI.to(at::kFloat));
-      b.push_back(weight.b_OR.to(at::kFloat) * (weight.scale / static_cast<double>(experts.size())));
-    }
-  }
-  LoraAdapter merged{name, {}};
-  for (const auto& [module, factor] : factors) {
-    merged.weights.push_back({module, at::cat(factor.first, 0), at::cat(factor.second, 1), 1.0});
-  }
-  return merged;
 }
 
 }  // namespace rocket

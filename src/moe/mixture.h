@@ -89,7 +89,4 @@ class Mixture {
   at::Tensor flat_P;
 };
 
-/// (1/n) sum of the experts' delta W as one adapter, exact, by concatenation of ranks.
-LoraAdapter uniform_merge(std::span<const LoraAdapter> experts, const std::string& name);
-
 }  // namespace rocket

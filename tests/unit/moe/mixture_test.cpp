@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "adapters/merges.h"
 #include "unit/adapters/support.h"
 #include "unit/model/support.h"
 
