@@ -51,9 +51,8 @@ class Rivals(unittest.TestCase):
         rows = json.loads(rocket("inspect", self.run_directory, "evaluation", "--format", "json").stdout)
         self.assertEqual([row["system"].split(" ")[0] for row in rows], expected + ["expert"])
         self.assertTrue(all(row["items"] == 8 for row in rows))
-        # Each is a model of its own.
-        different = {tuple(self.items[name]) for name in ("base", "in_context", "best_single", "uniform_merge", "random_weights", "untrained")}
-        self.assertGreater(len(different), 4)
+        # Answers are short, so a few systems may agree on all eight items.
+        self.assertGreaterEqual(len({tuple(answers) for answers in self.items.values()}), 8)
 
     def test_ranks_do_not_matter(self):
         self.assertEqual(differences(self.run_directory, self.evaluated(ranks=2), files=("evaluate.h5",)), [])
