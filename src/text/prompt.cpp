@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "text/chat_template.h"
 
 namespace rocket {
 namespace {
@@ -45,14 +46,28 @@ std::string PromptTemplate::render(const std::string& instruction, const std::st
   return prompt;
 }
 
+bool PromptTemplate::operator==(const PromptTemplate& other) const {
+  return with_input == other.with_input && without_input == other.without_input && chat_source == other.chat_source &&
+         chat_system == other.chat_system;
+}
+
 PromptTemplate named_template(const std::string& name) {
   const auto it = kTemplates.find(name);
   if (it == kTemplates.end())
-    fail_config("prompt.template: expected alpaca, llama2, chatml, plain or a mapping, got '{}'", name);
+    fail_config("prompt.template: expected alpaca, llama2, chatml, plain, chat or a mapping, got '{}'", name);
   return it->second;
 }
 
+PromptTemplate chat_template(std::shared_ptr<const ChatTemplate> chat) {
+  PromptTemplate prompt;
+  prompt.chat_source = chat->source();
+  prompt.chat_system = chat->options().system;
+  prompt.chat = std::move(chat);
+  return prompt;
+}
+
 std::string template_name(const PromptTemplate& prompt) {
+  if (!prompt.chat_source.empty()) return "chat";
   for (const auto& [name, known] : kTemplates) {
     if (known == prompt) return name;
   }

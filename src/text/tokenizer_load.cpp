@@ -11,6 +11,7 @@
 #include "formats/model_folder.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
+#include "text/tokenizer_settings.h"
 
 namespace rocket {
 
@@ -48,39 +49,12 @@ json parse_large(const fs::path& file) {
   }
 }
 
-/// The object in a JSON file; empty if there is no such file.
-json object_in(const fs::path& file) {
-  if (!fs::exists(file)) return json::object();
-  json value = parse_json(read_file(file), file.string());
-  if (!value.is_object()) fail_data("{}: expected an object, found {}", file.string(), value.type_name());
-  return value;
-}
-
-/// tokenizer_config.json and, under it, special_tokens_map.json: as in transformers the map wins, unless the
-/// configuration lists its added tokens.
-json tokenizer_settings(const fs::path& folder) {
-  json values = object_in(folder / "tokenizer_config.json");
-  if (values.contains("added_tokens_decoder")) return values;
-  json map = object_in(folder / "special_tokens_map.json");
-  const char* const extra = "extra_special_tokens";
-  if (map.contains(extra) && map[extra].is_array() && values.contains(extra) && values[extra].is_array()) {
-    values[extra].insert(values[extra].end(), map[extra].begin(), map[extra].end());
-    map.erase(extra);
-  }
-  values.update(map);
-  return values;
-}
-
 /// The settings as far as they matter here.
 class TokenizerConfig {
  public:
   explicit TokenizerConfig(json values) : values_(std::move(values)) {}
 
-  /// A token given as text or as {"content": text}; nullopt if it is absent or null.
-  std::optional<std::string> token(const std::string& key) const {
-    const auto found = values_.find(key);
-    return found == values_.end() ? std::nullopt : token_in(*found, key);
-  }
+  std::optional<std::string> token(const std::string& key) const { return token_in(values_, key); }
 
   bool flag(const std::string& key, bool absent) const {
     const auto found = values_.find(key);
@@ -107,16 +81,8 @@ class TokenizerConfig {
   }
 
  private:
-  static std::optional<std::string> token_in(const json& value, const std::string& key) {
-    if (value.is_null()) return std::nullopt;
-    const json& content = value.is_object() && value.contains("content") ? value["content"] : value;
-    if (!content.is_string())
-      fail_data("tokenizer_config.json: {}: expected a token, found {}", key, shown(value));
-    return content.get<std::string>();
-  }
-
   static void add_special(const json& entry, const std::string& key, std::vector<AddedToken>& tokens) {
-    const auto content = token_in(entry, key);
+    const auto content = token_in(json{{key, entry}}, key);
     if (!content) return;
     AddedToken token{*content, true};
     if (entry.is_object()) token = added_token(entry, "tokenizer_config.json: " + key);

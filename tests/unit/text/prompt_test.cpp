@@ -47,7 +47,7 @@ TEST(PromptTest, OtherBracesStay) {
 
 TEST(PromptTest, ListsTheKnownNames) {
   expect_error([] { named_template("vicuna"); }, ExitCode::config,
-               {"alpaca, llama2, chatml, plain", "'vicuna'"});
+               {"alpaca, llama2, chatml, plain, chat", "'vicuna'"});
 }
 
 }  // namespace
