@@ -110,9 +110,14 @@ std::int64_t tokens_to_answer(const BaseText& text, const Question& question) {
   return tokens;
 }
 
+void note_chats(const BaseText& text, Findings& found) {
+  if (const std::string note = text.about_chats(); !note.empty()) found.notes.push_back(note);
+}
+
 /// The shots as `score` reads them.
 void check_scored_shots(const RunConfig& config, Findings& found) {
   const BaseText text(config);
+  note_chats(text, found);
   const std::vector<Question> shots = read_shots(config, checked_reader(config, found));
   for (const Question& shot : shots) {
     ++found.shots;
@@ -125,6 +130,7 @@ void check_scored_shots(const RunConfig& config, Findings& found) {
 /// The shots as `rationalize` reads them: some may lack what a model is scored on.
 void check_open_shots(const RunConfig& config, Findings& found) {
   const BaseText text(config);
+  note_chats(text, found);
   for (const OpenShot& shot : read_open_shots(config, checked_reader(config, found))) {
     text.prompt(shot.question.record);
     ++found.shots;

@@ -27,6 +27,12 @@ struct ExtractRequest {
   std::vector<std::string> yes_words, no_words;
 };
 
+/// `rocket chat`: the chat template of a model folder.
+struct ChatRequest {
+  std::string model;
+  std::optional<std::string> date;
+};
+
 struct Command {
   std::string job;
   std::string target;            // CONFIG, RUN, SWEEP or a model folder
@@ -40,6 +46,7 @@ struct Command {
   std::string action;                    // sweep: list, run, table, comparison, snapshot
   DedupRequest dedup;
   ExtractRequest extract;
+  ChatRequest chat;
   int point = -1;   // sweep run: -1 = all, or SLURM_ARRAY_TASK_ID
   RankCores cores;  // of this process, before any library with threads is loaded
 };

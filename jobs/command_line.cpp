@@ -144,6 +144,19 @@ void add_extract(CLI::App& app, Command& command) {
   words("--no-word", to.no_words, "For boolean: one more word for no; may be given again");
 }
 
+void add_chat(CLI::App& app, Command& command) {
+  CLI::App* sub = app.add_subcommand(
+      "chat",
+      "Try the chat template of a model: lists of messages on stdin, one a line as JSON -> {\"text\", \"ids\"} on "
+      "stdout, or {\"error\"} where the template refuses one");
+  sub->footer(
+      "A line may be an object: {\"messages\": [...], \"add_generation_prompt\": false, \"tools\": [...], ...}. This is "
+      "what prompt.template: chat uses.");
+  sub->add_option("MODEL", command.chat.model, "Model folder with a tokenizer")->required();
+  sub->add_option("--date", command.chat.date, "The day that templates with a date write, as prompt.date")
+      ->type_name("YYYY-MM-DD");
+}
+
 std::string refuse_threshold(const std::string& text) {
   double value = 0;
   return CLI::detail::lexical_cast(text, value) && value > -1 && value <= 1
@@ -247,6 +260,7 @@ ParsedLine parse_command_line(int argc, char** argv) {
   add_inspect(app, command);
   add_tokenize(app, command);
   add_extract(app, command);
+  add_chat(app, command);
   add_dedup(app, command);
   const auto refuse = [](const std::string& message) {
     std::cerr << message << '\n';

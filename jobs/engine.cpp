@@ -46,7 +46,7 @@ std::vector<Input> inputs_of_command(const Command& command, const RunConfig& co
 /// Whether the command stops at a safe point when a signal asks it to. The others have nothing to commit.
 bool stops_at_safe_points(const Command& command) {
   const std::string& job = command.job;
-  return job != "inspect" && job != "tokenize" && job != "extract" && job != "check" &&
+  return job != "inspect" && job != "tokenize" && job != "extract" && job != "chat" && job != "check" &&
          (job != "sweep" || command.action == "run");
 }
 
@@ -87,6 +87,7 @@ void execute(Comm& comm, const Command& command) {
   if (command.job == "inspect") return on_root(comm, [&] { inspect(command); });
   if (command.job == "tokenize") return on_root(comm, [&] { tokenize(command); });
   if (command.job == "extract") return on_root(comm, [&] { extract(command.extract); });
+  if (command.job == "chat") return on_root(comm, [&] { chat(command.chat); });
   const Placement placement = place_ranks(comm, command.cores);
   configure_compute(placement.threads);
   for (const std::string& warning : placement.warnings) log::warn("{}", warning);

@@ -43,6 +43,9 @@ void tokenize(const Command& command);
 /// Alone. JSON strings on stdin to {"found", "rule"}, line by line.
 void extract(const ExtractRequest& request);
 
+/// Chats on stdin, one a line, -> their texts and ids by the model's own chat template.
+void chat(const ChatRequest& request);
+
 /// Collective. Embeds the records of files and writes those that are not near one that stands.
 void dedup(Comm& comm, const DedupRequest& request, const Placement& placement);
 

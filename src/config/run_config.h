@@ -93,6 +93,7 @@ struct RunConfig {
 
   struct Prompt {
     TemplateChoice choice;
+    std::optional<std::string> system, date;
   } prompt;
 
   struct Corpus {

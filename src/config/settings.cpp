@@ -118,8 +118,16 @@ std::vector<Setting> run_settings() {
        {},
        "for answer code: Python packages that programs may import beside the standard library, e.g. [numpy]"},
 
-      {"prompt.template", AT(prompt.choice), one_of({"alpaca", "llama2", "chatml", "plain"}),
-       "or a mapping {with_input: \"...\", without_input: \"...\"}"},
+      {"prompt.template", AT(prompt.choice), one_of({"alpaca", "llama2", "chatml", "plain", "chat"}),
+       "chat: the base's own chat template; or a mapping {with_input: \"...\", without_input: \"...\"}"},
+      {"prompt.system",
+       AT(prompt.system),
+       {},
+       "for template chat: the system text of records that have none; null: the template's own, if it has one"},
+      {"prompt.date",
+       AT(prompt.date),
+       {},
+       "for template chat: the day that templates with a date write, e.g. 2024-07-26"},
 
       {"corpus.records", AT(corpus.records), path(),
        "a list of files: JSON, JSONL, packed ones, Parquet, Arrow; globs"},

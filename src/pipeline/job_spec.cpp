@@ -153,7 +153,7 @@ void add_model_folder(const std::string& label, const fs::path& folder, std::vec
     const std::string extension = entry.path().extension().string();
     const bool pickled = pickled_weights(entry.path().parent_path()) == entry.path();
     if (!pickled && extension != ".json" && extension != ".safetensors" && extension != ".txt" &&
-        extension != ".model")
+        extension != ".model" && extension != ".jinja")
       continue;
     const std::string name = entry.path().lexically_relative(folder).string();
     if (name.starts_with('.') || name.find("/.") != std::string::npos) continue;

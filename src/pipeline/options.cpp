@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "base/error.h"
+#include "text/chat_template.h"
 
 namespace rocket {
 
@@ -36,8 +38,30 @@ std::vector<BankEntry> configured_bank(const RunConfig& config) {
   return list_bank(folders, config.bank.exclude);
 }
 
+std::tm day_in(std::string_view setting, const std::string& text) {
+  std::tm day{};
+  const char* end = ::strptime(text.c_str(), "%Y-%m-%d", &day);
+  if (!end || *end != '\0' || text.size() != 10)
+    fail_config("{}: expected a day such as 2024-07-26, found '{}'", setting, text);
+  return day;
+}
+
+namespace {
+
+PromptTemplate tokenizers_own(const RunConfig& config) {
+  ChatOptions options{config.prompt.system.value_or(""), std::nullopt};
+  if (config.prompt.date)
+    options.now = day_in(config.location("prompt.date") + ": prompt.date", *config.prompt.date);
+  return chat_template(std::make_shared<const ChatTemplate>(config.base.path, std::move(options)));
+}
+
+}  // namespace
+
 PromptTemplate prompt_template(const RunConfig& config) {
   const TemplateChoice& chosen = config.prompt.choice;
+  if (chosen.name == "chat") return tokenizers_own(config);
+  for (const auto& [key, value] : {std::pair{"prompt.system", &config.prompt.system}, std::pair{"prompt.date", &config.prompt.date}})
+    if (*value) fail_config("{}: {}: only prompt.template: chat reads it", config.location(key), key);
   return chosen.name.empty() ? PromptTemplate{chosen.with_input, chosen.without_input}
                              : named_template(chosen.name);
 }

@@ -1,6 +1,9 @@
 // From the configuration to each module's own options.
 #pragma once
 
+#include <ctime>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/bank.h"
@@ -19,6 +22,8 @@ namespace rocket {
 at::ScalarType compute_type(const RunConfig& config);
 std::vector<BankEntry> configured_bank(const RunConfig& config);
 PromptTemplate prompt_template(const RunConfig& config);
+/// "2024-07-26" as the begin of that day. Throws config (78) naming the setting.
+std::tm day_in(std::string_view setting, const std::string& text);
 AnswerReader answer_reader(const RunConfig& config);
 TaskForm task_form(const RunConfig& config);
 SimilarityKind similarity_kind(const RunConfig& config);

@@ -10,6 +10,8 @@
 #include "model/device.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"
+#include "text/chat_prompt.h"
+#include "text/chat_template.h"
 #include "text/unicode.h"
 
 namespace rocket {
@@ -46,21 +48,48 @@ void read_and_warn(const RunConfig& config, const std::string& file, const Unuse
   for (const std::string& note : notes.warnings(setting, unused)) log::warn("{}", note);
 }
 
-/// What stands in front of the questions of a task.
+/// The first K shots that stand in front of each item, in order.
+using Examples = std::vector<Record>;
+
+/// An example of a prompt: the question of a shot with its answer.
+std::string example_text(const Record& shot, const PromptTemplate& prompt) {
+  const std::string answer =
+      shot.right_choice ? shot.delimiter + shot.choices[*shot.right_choice] : shot.target();
+  return prompt_text(shot, prompt) + answer + "\n\n";
+}
+
+/// What stands in front of the questions of a task: task.description and examples. In a chat the description belongs to
+/// the system text, and each example is two earlier turns.
 class Lead {
  public:
-  explicit Lead(const RunConfig& config, std::string examples = "")
-      : form_(task_form(config)), template_(prompt_template(config)), examples_(std::move(examples)) {}
+  explicit Lead(const RunConfig& config, Examples examples = {})
+      : form_(task_form(config)), template_(prompt_template(config)), examples_(std::move(examples)) {
+    if (template_.chat) return;
+    for (const Record& example : examples_) text_ += example_text(example, template_);
+  }
 
   void put_before(Record& record, const JsonValue& object) const {
-    const std::string text = form_.description(object, place(record)) + examples_;
+    const std::string description = form_.description(object, place(record));
+    if (template_.chat) return put_turns_before(record, description);
+    const std::string text = description + text_;
     if (!text.empty()) record.prompt = text + prompt_text(record, template_);
   }
 
  private:
+  void put_turns_before(Record& record, const std::string& description) const {
+    if (!description.empty()) record.system += (record.system.empty() ? "" : "\n\n") + description;
+    std::vector<Turn> turns;
+    for (const Record& example : examples_) {
+      turns.push_back({Role::user, asked(example)});
+      turns.push_back({Role::assistant, answered(example)});
+    }
+    record.before.insert(record.before.begin(), turns.begin(), turns.end());
+  }
+
   TaskForm form_;
   PromptTemplate template_;
-  std::string examples_;
+  Examples examples_;
+  std::string text_;  // of the examples
 };
 
 std::vector<Question> read_questions(const std::string& file, const RunConfig& config,
@@ -80,13 +109,6 @@ std::vector<Question> read_questions(const std::string& file, const RunConfig& c
   return questions;
 }
 
-/// An example of a prompt: the question of a shot with its answer.
-std::string example_text(const Record& shot, const PromptTemplate& prompt) {
-  const std::string answer =
-      shot.right_choice ? shot.delimiter + shot.choices[*shot.right_choice] : shot.target();
-  return prompt_text(shot, prompt) + answer + "\n\n";
-}
-
 /// The places of the task.fewshot examples among the first K shots.
 std::vector<std::int64_t> example_places(const RunConfig::Task& task) {
   std::vector<std::int64_t> places(static_cast<std::size_t>(task.k));
@@ -97,16 +119,16 @@ std::vector<std::int64_t> example_places(const RunConfig::Task& task) {
 }
 
 /// task.fewshot of the shots, in front of every item.
-std::string examples(const RunConfig& config) {
-  if (config.task.fewshot == 0) return "";
+Examples examples(const RunConfig& config) {
+  if (config.task.fewshot == 0) return {};
   const std::vector<Record> shots = read_shot_records(config);
   check_shot_count(config, shots.size());
-  std::string text;
+  Examples chosen;
   for (const std::int64_t i : example_places(config.task)) {
-    check_target(shots[static_cast<std::size_t>(i)]);
-    text += example_text(shots[static_cast<std::size_t>(i)], prompt_template(config));
+    chosen.push_back(shots[static_cast<std::size_t>(i)]);
+    check_target(chosen.back());
   }
-  return text;
+  return chosen;
 }
 
 TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, const std::string& folder) {
@@ -214,8 +236,10 @@ BaseText::BaseText(const RunConfig& config)
     : model_(read_decoder_config(config.base.path)),
       tokenizer_(load_tokenizer(config.base.path)),
       stop_(std::make_unique<StopStrings>(*tokenizer_, config.task.stop)) {
-  maker_ = std::make_unique<ExampleMaker>(*tokenizer_, prompt_template(config),
-                                          end_of_sequence(*tokenizer_, model_, config.base.path));
+  const PromptTemplate prompt = prompt_template(config);
+  chat_ = prompt.chat;
+  maker_ =
+      std::make_unique<ExampleMaker>(*tokenizer_, prompt, end_of_sequence(*tokenizer_, model_, config.base.path));
 }
 
 GenerateOptions BaseText::generate_options(const RunConfig& config) const {
@@ -224,7 +248,8 @@ GenerateOptions BaseText::generate_options(const RunConfig& config) const {
   options.batch_tokens = config.scoring.batch_tokens;
   for (const auto& ids : {model_.generation_eos_ids, model_.eos_ids})
     options.stop_ids.insert(options.stop_ids.end(), ids.begin(), ids.end());
-  if (tokenizer_->eos()) options.stop_ids.push_back(*tokenizer_->eos());
+  for (const auto& id : {tokenizer_->eos(), maker_->end_of_turn()})
+    if (id) options.stop_ids.push_back(*id);
   if (!stop_->empty())
     options.ends = [stop = stop_.get()](std::span<const TokenId> ids) { return stop->reached(ids); };
   return options;
@@ -280,6 +305,15 @@ ChoiceTokens BaseText::choices(const Record& record) const {
                 place(record), i, length, model_.max_positions);
   }
   return tokens;
+}
+
+std::string BaseText::about_chats() const {
+  if (!chat_) return "";
+  const auto end = maker_->end_of_turn();
+  const TokenId id = end.value_or(0);
+  return fmt::format("prompt.template: chat: {}; an answer ends with {}", chat_->file(),
+                     end ? fmt::format("'{}', and generation stops there", tokenizer_->decode(std::span(&id, 1), false))
+                         : "the end of sequence, since the template writes no special token behind it");
 }
 
 std::string BaseText::generation(const std::vector<TokenId>& ids) const {

@@ -99,6 +99,8 @@ class BaseText {
   /// choice or of the prompt is left to score.
   ChoiceTokens choices(const Record& record) const;
   Example example(const Record& record) const;
+  /// Of a chat template: where it stands, and how an answer ends; else "".
+  std::string about_chats() const;
 
  private:
   /// Tokenizers often know a few tokens more than the base has rows: that matters only where a text uses
@@ -109,6 +111,7 @@ class BaseText {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<StopStrings> stop_;
   std::unique_ptr<ExampleMaker> maker_;
+  std::shared_ptr<const ChatTemplate> chat_;
 };
 
 /// As METHOD section 4: prefix + "instruction:" + ... ; what is embedded of a record.

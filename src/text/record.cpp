@@ -174,12 +174,14 @@ class Fields {
 };
 
 /// The instruction of a record: its question behind the system text and the earlier turns.
-void set_question(Record& record, const std::string& system, const std::vector<Turn>& before,
+void set_question(Record& record, const std::string& system, std::vector<Turn> before,
                   const std::string& question) {
   if (!system.empty()) record.instruction = system + "\n\n";
   record.system_bytes = record.instruction.size();
   record.instruction += with_history(before, question);
   record.context_bytes = record.instruction.size() - question.size();
+  record.system = system;
+  record.before = std::move(before);
 }
 
 void set_output(Record& record, std::optional<std::string> output) {
@@ -205,7 +207,7 @@ std::vector<Record> records_of_chat(Conversation&& chat, const Fields& fields) {
     std::vector<Turn> before = history;
     std::ranges::move(exchange.before, std::back_inserter(before));
     records.push_back(fields_beside_turns(fields));
-    set_question(records.back(), system, before, exchange.user);
+    set_question(records.back(), system, std::move(before), exchange.user);
     set_output(records.back(), std::move(exchange.assistant));
   }
   records.front().turns = chat.counts;

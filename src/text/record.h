@@ -22,6 +22,8 @@ struct Record {
   std::string instruction, input, output;
   /// Of the instruction: the system text and the blank line behind it; all that stands before the question.
   std::size_t system_bytes = 0, context_bytes = 0;
+  std::string system;        // the system text alone
+  std::vector<Turn> before;  // the earlier turns
   std::string whole_chat;   // of a chat's first record: what is said in all turns (conversation_text)
   bool has_output = false;  // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;

@@ -1,12 +1,17 @@
 // Fuzz targets of src/text: any bytes are either refused or read into records with places, and into
-// tokenizers whose ids are of their vocabulary.
+// tokenizers whose ids are of their vocabulary, or chat templates that come to an end.
 #pragma once
+
+#include <ctime>
+#include <nlohmann/json.hpp>
 
 #include "fuzz/reader_target.h"
 #include "text/decontamination.h"
+#include "text/jinja/template.h"
 #include "text/record.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_sentencepiece.h"
+#include "text/unicode.h"
 
 namespace rocket::fuzz {
 
@@ -66,6 +71,33 @@ inline void sentencepiece_model(std::string_view bytes) {
           tokenizer_parts(bpe ? llama_tokenizer(model, {}) : xlm_roberta_tokenizer(model, xlm)), {}));
     });
   });
+}
+
+/// What a chat template may read.
+inline const jinja::Dict& chat_variables() {
+  static const jinja::Value variables = jinja::from_json(nlohmann::ordered_json::parse(R"({
+    "messages": [{"role": "system", "content": " Be brief.\n"}, {"role": "user", "content": "na\u00efve \u5929 <b>?"},
+                 {"role": "assistant", "content": "<think>a</think>\n\nb", "tool_calls": [
+                   {"function": {"name": "f", "arguments": {"x": [1, 2.5, null, true], "y": "z"}}}]},
+                 {"role": "user", "content": [{"type": "text", "text": "in parts"}]}, {"role": "tool", "content": ""}],
+    "tools": [{"function": {"name": "f", "parameters": {"type": "object", "properties": {
+      "x": {"type": "array"}, "y": {"type": "string", "enum": ["a", "b"]}}}}}],
+    "documents": null, "add_generation_prompt": true, "bos_token": "<s>", "eos_token": "</s>"})"));
+  return *variables.dict();
+}
+
+/// A template comes to an end within its limits, and writes UTF-8.
+inline void chat_template(std::string_view bytes) {
+  const jinja::Limits limits{.steps = 100'000, .bytes = 1 << 24, .depth = 200};
+  std::tm day{};
+  day.tm_mday = 26;
+  try {
+    const jinja::Template parsed(bytes, "x.jinja");
+    const std::string text = parsed.render(chat_variables(), day, limits);
+    require(is_utf8(text) && static_cast<std::int64_t>(text.size()) <= limits.bytes);
+  } catch (const Error& e) {
+    require(e.code() == ExitCode::data && std::string_view(e.what()).starts_with("x.jinja:"));
+  }
 }
 
 }  // namespace rocket::fuzz

@@ -58,6 +58,15 @@ Value of_floats(std::string_view sign, double a, double b) {
   return sign == "%" ? modulo : std::floor((a - modulo) / b + 0.5);
 }
 
+/// What is joined to a text that is marked safe is escaped, as Markup does it.
+Value added(const Value& a, const Value& b, Machine& machine) {
+  const bool safe = a.is_safe() || b.is_safe();
+  const auto part = [&](const Value& value) {
+    return safe && !value.is_safe() ? html_escaped(value.text()) : value.text();
+  };
+  return machine.made(part(a) + part(b), safe);
+}
+
 Value repeated(const Value& value, std::int64_t times, Machine& machine) {
   const std::size_t count = times > 0 ? static_cast<std::size_t>(times) : 0;
   if (value.is_text()) {
@@ -152,18 +161,14 @@ std::string html_escaped(std::string_view text) {
 }
 
 Value joined(const Value& a, const Value& b, Machine& machine) {
-  const bool safe = a.is_safe() || b.is_safe();
-  const auto part = [&](const Value& value) {
-    const std::string text = printed(value, machine.budget());
-    return safe && !value.is_safe() ? html_escaped(text) : text;
-  };
-  return machine.made(part(a) + part(b), safe);
+  const std::string first = printed(a, machine.budget());
+  return machine.made(first + printed(b, machine.budget()));
 }
 
 Value calculated(std::string_view sign, const Value& a, const Value& b, Machine& machine) {
   if (a.is_integer() && b.is_integer()) return of_integers(sign, a.integer(), b.integer());
   if (a.is_number() && b.is_number()) return of_floats(sign, a.number(), b.number());
-  if (sign == "+" && a.is_text() && b.is_text()) return joined(a, b, machine);
+  if (sign == "+" && a.is_text() && b.is_text()) return added(a, b, machine);
   const Sequence *left = a.sequence(), *right = b.sequence();
   if (sign == "+" && left && right && left->shape == right->shape && can_be_repeated(a))
     return chained(*left, *right, machine);

@@ -184,7 +184,10 @@ class Parser {
     for (bool first = true; !tokens_.now().is_sign(")"); first = false) {
       if (!first) tokens_.expect_sign(",");
       std::string name = tokens_.any_name();
+      const Place place = tokens_.now().place;
       ExpressionPtr otherwise = tokens_.takes_sign("=") ? expressions_.expression() : nullptr;
+      if (!otherwise && !routine.parameters.empty() && routine.parameters.back().second)
+        throw Problem(fmt::format("parameter '{}' has no default, and the one before it has", name), place);
       routine.parameters.emplace_back(std::move(name), std::move(otherwise));
     }
     tokens_.expect_sign(")");

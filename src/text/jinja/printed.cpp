@@ -172,7 +172,7 @@ class JsonWriter {
       if (escape != std::string_view::npos)
         quoted += {'\\', kLetters[escape]};
       else if (c < 0x20 || (form_.ascii && c > 0x7E))
-        quoted += c == 0x7F ? "\x7f" : json_code(c);
+        quoted += json_code(c);
       else
         quoted += text.substr(begin, at - begin);
     }

@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "text/jinja/printed.h"
@@ -18,8 +19,18 @@ bool is_letter(char32_t c) {
   return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
 }
 
+void append_simple_upper(std::string& text, utf8proc_int32_t c) {
+  append_utf8(text, static_cast<char32_t>(utf8proc_toupper(c)));
+}
+
+/// A small letter that folds to several characters has several capital ones: \u00df is SS.
 void append_upper(std::string& text, char32_t c) {
-  append_utf8(text, static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))));
+  const auto code = static_cast<utf8proc_int32_t>(c);
+  std::array<utf8proc_int32_t, 4> folded{};
+  int boundary = 0;
+  const auto count = utf8proc_decompose_char(code, folded.data(), folded.size(), UTF8PROC_CASEFOLD, &boundary);
+  if (count <= 1 || count > 4 || utf8proc_category(code) == UTF8PROC_CATEGORY_LU) return append_simple_upper(text, code);
+  for (utf8proc_ssize_t i = 0; i < count; ++i) append_simple_upper(text, folded[static_cast<std::size_t>(i)]);
 }
 
 void append_title(std::string& text, char32_t c) {
@@ -267,6 +278,7 @@ std::string percent_formatted(std::string_view text, const std::vector<Value>& v
 std::string brace_formatted(std::string_view text, const Arguments& arguments, Budget& budget) {
   std::string formatted;
   std::size_t next = 0;
+  bool by_number = false;
   for (std::size_t at = 0; at < text.size();) {
     const char c = text[at++];
     const bool brace = c == '{' || c == '}';
@@ -282,6 +294,8 @@ std::string brace_formatted(std::string_view text, const Arguments& arguments, B
     std::size_t place = next;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), place);
     const bool numbered = error == std::errc() && end == name.data() + name.size();
+    if ((name.empty() && by_number) || (numbered && next > 0)) refuse("format: '{{}}' beside '{{0}}'");
+    by_number = by_number || numbered;
     if (name.empty()) ++next;
     const auto named = std::ranges::find_if(arguments.named, [&](const auto& given) { return given.first == name; });
     if ((name.empty() || numbered) && place < arguments.positional.size())

@@ -6,6 +6,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
+#include "text/chat_template.h"
+#include "unit/base/scratch.h"
+
 namespace rocket {
 namespace {
 
@@ -98,6 +102,72 @@ TEST_F(LabExample, TheTemplatesPartsAreOneTokenEach) {
   const auto ids = maker.prompt(record_of("What is the job of Zekor?", ""));
   EXPECT_EQ(ids[1], 1597);  // the last four of the vocabulary
   EXPECT_EQ(ids.back(), 1599);
+}
+
+/// The lab's tokenizer, which puts <s> in front of a text, with a chat template.
+class ChatExample : public LabExample {
+ protected:
+  ExampleMaker maker(const std::string& source) const {
+    write_file(scratch_ / "chat_template.jinja", source);
+    write_file(scratch_ / "tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
+    return ExampleMaker(*tokenizer_, chat_template(std::make_shared<ChatTemplate>(scratch_.folder(), ChatOptions())), eos_);
+  }
+  std::vector<TokenId> ids(const std::string& text) const {
+    std::vector<TokenId> found;
+    for (const Token& token : tokenizer_->encode(text)) found.push_back(token.id);
+    return found;
+  }
+  static Record record() {
+    Record made = record_of("Which job?", " baker\n");
+    made.file = "f.jsonl";
+    made.line = 3;
+    return made;
+  }
+
+  testing::Scratch scratch_;
+  const std::string turns_ =
+      "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}Q {{ m.content }} A{% else %} "
+      "{{ m.content | trim }} {{ eos_token }}\n{% endif %}{% endfor %}";
+};
+
+TEST_F(ChatExample, ThePromptHasNoSpecialTwice) {
+  EXPECT_EQ(maker(turns_).prompt(record()), ids("<s>Q Which job? A"));
+  EXPECT_EQ(maker("Q {{ messages[0].content }}").prompt(record()), ids("Q Which job?"));  // as apply_chat_template
+}
+
+TEST_F(ChatExample, TheTargetIsWhatTheTemplateWritesOfTheAnswer) {
+  const ExampleMaker chats = maker(turns_);
+  const Example example = chats.example(record());
+  EXPECT_EQ(example.ids, ids("<s>Q Which job? A baker </s>\n"));
+  EXPECT_EQ(example.target_begin, static_cast<std::int64_t>(ids("<s>Q Which job? A").size()));
+  EXPECT_EQ(chats.end_of_turn(), eos_);
+}
+
+TEST_F(ChatExample, AnEndWithoutASpecialTokenGetsTheEndOfSequence) {
+  const ExampleMaker chats = maker("{% for m in messages %}{{ m.content }}\n{% endfor %}");
+  EXPECT_FALSE(chats.end_of_turn());
+  std::vector<TokenId> expected = ids("Which job?\n baker\n\n");
+  expected.push_back(eos_);
+  EXPECT_EQ(chats.example(record()).ids, expected);
+}
+
+TEST_F(ChatExample, APromptThatNoAnswerFollowsIsRefused) {
+  const ExampleMaker chats = maker("{{ messages[0].content }}{% if add_generation_prompt %}<think>{% else %} baker</s>{% endif %}");
+  chats.prompt(record());
+  testing::expect_error([&] { chats.example(record()); }, ExitCode::data,
+                        {"f.jsonl:3: ", "chat_template.jinja", "does not begin with the prompt"});
+  const ExampleMaker silent = maker("{{ messages[0].content }}");
+  testing::expect_error([&] { silent.example(record()); }, ExitCode::data, {"f.jsonl:3: ", "writes no answer"});
+}
+
+TEST_F(ChatExample, AChoiceFollowsThePromptWithoutDelimiter) {
+  Record asked = record();
+  asked.delimiter = " ";
+  asked.choices = {"baker", "smith"};
+  const ChoiceTokens tokens = maker(turns_).choices(asked);
+  EXPECT_EQ(tokens.prompt, ids("<s>Q Which job? A"));
+  const std::vector<TokenId> whole = ids("<s>Q Which job? Asmith");
+  EXPECT_EQ(tokens.continuations[1], std::vector<TokenId>(whole.begin() + static_cast<std::ptrdiff_t>(tokens.prompt.size()), whole.end()));
 }
 
 }  // namespace
