@@ -42,7 +42,7 @@ TEST(Example, SplitsAtTheBoundaryAsTheOffsetsOfTheLibrarySay) {
   }
 }
 
-class LabExample : public testing::Test {
+class LabExample : public ::testing::Test {
  protected:
   std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer("tests/lab/base");
   const TokenId bos_ = *tokenizer_->bos(), eos_ = *tokenizer_->eos();
