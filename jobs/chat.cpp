@@ -21,7 +21,8 @@ ordered_json variables_in(const std::string& line, std::int64_t number) {
   ordered_json value = ordered_json::parse(line, nullptr, false);
   if (value.is_array()) value = {{"messages", std::move(value)}};
   if (!value.is_object() || !value.contains("messages"))
-    fail_data("stdin:{}: expected a JSON list of messages, or an object with 'messages', on each line", number);
+    fail_data("stdin:{}: expected a JSON list of messages, or an object with 'messages', on each line",
+              number);
   if (!value.contains("add_generation_prompt")) value["add_generation_prompt"] = true;
   return value;
 }

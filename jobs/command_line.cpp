@@ -145,12 +145,13 @@ void add_extract(CLI::App& app, Command& command) {
 }
 
 void add_chat(CLI::App& app, Command& command) {
-  CLI::App* sub = app.add_subcommand(
-      "chat",
-      "Try the chat template of a model: lists of messages on stdin, one a line as JSON -> {\"text\", \"ids\"} on "
-      "stdout, or {\"error\"} where the template refuses one");
+  CLI::App* sub = app.add_subcommand("chat",
+                                     "Try the chat template of a model: lists of messages on stdin, one a "
+                                     "line as JSON -> {\"text\", \"ids\"} on "
+                                     "stdout, or {\"error\"} where the template refuses one");
   sub->footer(
-      "A line may be an object: {\"messages\": [...], \"add_generation_prompt\": false, \"tools\": [...], ...}. This is "
+      "A line may be an object: {\"messages\": [...], \"add_generation_prompt\": false, \"tools\": [...], "
+      "...}. This is "
       "what prompt.template: chat uses.");
   sub->add_option("MODEL", command.chat.model, "Model folder with a tokenizer")->required();
   sub->add_option("--date", command.chat.date, "The day that templates with a date write, as prompt.date")

@@ -123,7 +123,8 @@ std::vector<Setting> run_settings() {
       {"prompt.system",
        AT(prompt.system),
        {},
-       "for template chat: the system text of records that have none; null: the template's own, if it has one"},
+       "for template chat: the system text of records that have none; null: the template's own, if it has "
+       "one"},
       {"prompt.date",
        AT(prompt.date),
        {},

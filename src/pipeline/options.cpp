@@ -60,7 +60,8 @@ PromptTemplate tokenizers_own(const RunConfig& config) {
 PromptTemplate prompt_template(const RunConfig& config) {
   const TemplateChoice& chosen = config.prompt.choice;
   if (chosen.name == "chat") return tokenizers_own(config);
-  for (const auto& [key, value] : {std::pair{"prompt.system", &config.prompt.system}, std::pair{"prompt.date", &config.prompt.date}})
+  for (const auto& [key, value] :
+       {std::pair{"prompt.system", &config.prompt.system}, std::pair{"prompt.date", &config.prompt.date}})
     if (*value) fail_config("{}: {}: only prompt.template: chat reads it", config.location(key), key);
   return chosen.name.empty() ? PromptTemplate{chosen.with_input, chosen.without_input}
                              : named_template(chosen.name);

@@ -58,8 +58,8 @@ std::string example_text(const Record& shot, const PromptTemplate& prompt) {
   return prompt_text(shot, prompt) + answer + "\n\n";
 }
 
-/// What stands in front of the questions of a task: task.description and examples. In a chat the description belongs to
-/// the system text, and each example is two earlier turns.
+/// What stands in front of the questions of a task: task.description and examples. In a chat the description
+/// belongs to the system text, and each example is two earlier turns.
 class Lead {
  public:
   explicit Lead(const RunConfig& config, Examples examples = {})
@@ -238,8 +238,8 @@ BaseText::BaseText(const RunConfig& config)
       stop_(std::make_unique<StopStrings>(*tokenizer_, config.task.stop)) {
   const PromptTemplate prompt = prompt_template(config);
   chat_ = prompt.chat;
-  maker_ =
-      std::make_unique<ExampleMaker>(*tokenizer_, prompt, end_of_sequence(*tokenizer_, model_, config.base.path));
+  maker_ = std::make_unique<ExampleMaker>(*tokenizer_, prompt,
+                                          end_of_sequence(*tokenizer_, model_, config.base.path));
 }
 
 GenerateOptions BaseText::generate_options(const RunConfig& config) const {
@@ -311,9 +311,10 @@ std::string BaseText::about_chats() const {
   if (!chat_) return "";
   const auto end = maker_->end_of_turn();
   const TokenId id = end.value_or(0);
-  return fmt::format("prompt.template: chat: {}; an answer ends with {}", chat_->file(),
-                     end ? fmt::format("'{}', and generation stops there", tokenizer_->decode(std::span(&id, 1), false))
-                         : "the end of sequence, since the template writes no special token behind it");
+  return fmt::format(
+      "prompt.template: chat: {}; an answer ends with {}", chat_->file(),
+      end ? fmt::format("'{}', and generation stops there", tokenizer_->decode(std::span(&id, 1), false))
+          : "the end of sequence, since the template writes no special token behind it");
 }
 
 std::string BaseText::generation(const std::vector<TokenId>& ids) const {

@@ -28,7 +28,8 @@ using Templates = std::map<std::string, Found>;
 /// Files beside the tokenizer; where there are any, tokenizer_config.json is not asked.
 Templates templates_in_files(const fs::path& folder) {
   Templates found;
-  if (const fs::path own = folder / kOwnFile; fs::exists(own)) found[kDefault] = {read_file(own), own.string()};
+  if (const fs::path own = folder / kOwnFile; fs::exists(own))
+    found[kDefault] = {read_file(own), own.string()};
   if (!fs::is_directory(folder / kMoreFiles)) return found;
   for (const auto& entry : fs::directory_iterator(folder / kMoreFiles))
     if (entry.path().extension() == ".jinja")
@@ -63,14 +64,16 @@ Found default_template(const fs::path& folder, const json& settings) {
   if (all.empty()) all = templates_in_settings(folder, settings);
   if (all.empty())
     fail_data(
-        "{}: no chat template: neither {} nor chat_template in tokenizer_config.json; a base that was not trained on "
+        "{}: no chat template: neither {} nor chat_template in tokenizer_config.json; a base that was not "
+        "trained on "
         "chats has none (prompt.template: chatml, llama2, alpaca or a mapping)",
         folder.string(), kOwnFile);
   const auto found = all.find(kDefault);
   if (found != all.end()) return found->second;
   std::vector<std::string> names;
   for (const auto& [name, ignored] : all) names.push_back(name);
-  fail_data("{}: several chat templates and none is called '{}': {}", folder.string(), kDefault, fmt::join(names, ", "));
+  fail_data("{}: several chat templates and none is called '{}': {}", folder.string(), kDefault,
+            fmt::join(names, ", "));
 }
 
 const char* role_name(Role role) {
@@ -88,7 +91,8 @@ ChatTemplate::ChatTemplate(const fs::path& folder, ChatOptions options) : option
   Found found = default_template(folder, settings);
   source_ = std::move(found.source);
   file_ = std::move(found.file);
-  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
+  for (const char* key :
+       {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
     if (const auto token = token_in(settings, key)) specials_[key] = *token;
   template_.emplace(source_, file_);
 }

@@ -14,7 +14,7 @@
 namespace rocket {
 
 struct ChatOptions {
-  std::string system;          // of chats that have none of their own; empty: what the template itself says then
+  std::string system;  // of chats that have none of their own; empty: what the template itself says then
   std::optional<std::tm> now;  // what the template is told of the date; nullopt: one that asks is refused
 
   bool operator==(const ChatOptions& other) const { return system == other.system; }
@@ -22,18 +22,18 @@ struct ChatOptions {
 
 class ChatTemplate {
  public:
-  /// As transformers 5 finds it in a model folder: chat_template.jinja, else `chat_template` of tokenizer_config.json,
-  /// a text or a list of named ones, of which "default" is taken. Throws data (65): there is none, or it is no Jinja
-  /// that is known (jinja/template.h).
+  /// As transformers 5 finds it in a model folder: chat_template.jinja, else `chat_template` of
+  /// tokenizer_config.json, a text or a list of named ones, of which "default" is taken. Throws data (65):
+  /// there is none, or it is no Jinja that is known (jinja/template.h).
   ChatTemplate(const std::filesystem::path& folder, ChatOptions options);
 
-  /// The text that a model goes on from: up to where the assistant's next turn begins. Throws data (65) naming the
-  /// template and the place in it.
+  /// The text that a model goes on from: up to where the assistant's next turn begins. Throws data (65)
+  /// naming the template and the place in it.
   std::string prompt(const std::vector<Turn>& turns) const { return text_of(turns, true); }
   /// All turns, the last one with what ends it.
   std::string whole(const std::vector<Turn>& turns) const { return text_of(turns, false); }
-  /// The text of these variables: `messages`, `add_generation_prompt` and whatever else the template reads. The special
-  /// tokens of the tokenizer are added.
+  /// The text of these variables: `messages`, `add_generation_prompt` and whatever else the template reads.
+  /// The special tokens of the tokenizer are added.
   std::string render(const nlohmann::ordered_json& variables) const;
   /// What the template writes behind an assistant's turn; empty where it hides or changes the turn.
   std::string ending() const;

@@ -26,7 +26,8 @@ std::vector<TokenId> with_leading(const std::vector<TokenId>& leading, const std
 
 /// A token that decoding leaves out.
 bool is_special(const Tokenizer& tokenizer, TokenId id) {
-  return tokenizer.decode(std::span(&id, 1), true).empty() && !tokenizer.decode(std::span(&id, 1), false).empty();
+  return tokenizer.decode(std::span(&id, 1), true).empty() &&
+         !tokenizer.decode(std::span(&id, 1), false).empty();
 }
 
 std::optional<TokenId> first_special(const Tokenizer& tokenizer, const std::string& text) {
@@ -36,7 +37,8 @@ std::optional<TokenId> first_special(const Tokenizer& tokenizer, const std::stri
 }
 
 std::vector<Token>::const_iterator first_behind(const std::vector<Token>& tokens, std::size_t boundary) {
-  return std::ranges::find_if(tokens, [&](const Token& token) { return token.end > static_cast<std::int64_t>(boundary); });
+  return std::ranges::find_if(
+      tokens, [&](const Token& token) { return token.end > static_cast<std::int64_t>(boundary); });
 }
 
 }  // namespace
@@ -67,14 +69,16 @@ Example ExampleMaker::chat_example(const Record& record) const {
   const std::string whole = in_context(place, [&] { return prompt_.chat->whole(turns); });
   if (!whole.starts_with(prompt))
     fail_data(
-        "{}: {}: with an answer the text does not begin with the prompt: the template writes something else where an "
+        "{}: {}: with an answer the text does not begin with the prompt: the template writes something else "
+        "where an "
         "answer begins than where one has been given, so that nothing can be trained or scored on it",
         place, prompt_.chat->file());
   const std::vector<Token> tokens = tokenizer_.encode(whole);
   const auto targets = tokens.end() - first_behind(tokens, prompt.size());
   Example example{ids_of(tokens), static_cast<std::int64_t>(tokens.size()) - targets};
   if (!end_of_turn_) example.ids.push_back(eos_);
-  if (example.target_tokens() == 0) fail_data("{}: {}: the template writes no answer", place, prompt_.chat->file());
+  if (example.target_tokens() == 0)
+    fail_data("{}: {}: the template writes no answer", place, prompt_.chat->file());
   return example;
 }
 

@@ -27,23 +27,24 @@ struct ChoiceTokens {
   bool empty() const { return continuations.empty(); }
 };
 
-/// With a chat template the text of the record's turns (chat_prompt.h). Else the record's own prompt if it has one, or
-/// that of the template.
+/// With a chat template the text of the record's turns (chat_prompt.h). Else the record's own prompt if it
+/// has one, or that of the template.
 std::string prompt_text(const Record& record, const PromptTemplate& prompt);
 
 /// What turns records into examples: all that scoring and training must agree on.
 ///
-/// With a chat template the text is what the template makes of the turns, and its ids are that text's alone: the
-/// specials that the tokenizer adds of itself stay away, as in transformers' apply_chat_template. The target is what
-/// stands behind the prompt when the assistant's answer is one turn more, with the end that the template writes; EOS
-/// follows only where that end holds no special token.
+/// With a chat template the text is what the template makes of the turns, and its ids are that text's alone:
+/// the specials that the tokenizer adds of itself stay away, as in transformers' apply_chat_template. The
+/// target is what stands behind the prompt when the assistant's answer is one turn more, with the end that
+/// the template writes; EOS follows only where that end holds no special token.
 class ExampleMaker {
  public:
   /// `eos` as METHOD says: eos_token of tokenizer_config.json, else the first eos_token_id of config.json.
   ExampleMaker(const Tokenizer& tokenizer, PromptTemplate prompt, TokenId eos);
 
-  /// Prompt + record.target() + EOS. A token is a target iff its last byte lies behind the boundary. Throws data (65)
-  /// naming the record: a chat template that writes something else in front of an answer than behind a question.
+  /// Prompt + record.target() + EOS. A token is a target iff its last byte lies behind the boundary. Throws
+  /// data (65) naming the record: a chat template that writes something else in front of an answer than
+  /// behind a question.
   Example example(const Record& record) const;
   /// The prompt alone, for generation: leading specials + prompt.
   std::vector<TokenId> prompt(const Record& record) const;
@@ -51,7 +52,8 @@ class ExampleMaker {
   /// choice; the whole text is tokenised, and what stands behind as many tokens as the prompt alone has is
   /// the choice's.
   ChoiceTokens choices(const Record& record) const;
-  /// The first special token that a chat template writes behind an answer: a model that was trained on it stops there.
+  /// The first special token that a chat template writes behind an answer: a model that was trained on it
+  /// stops there.
   std::optional<TokenId> end_of_turn() const { return end_of_turn_; }
 
  private:

@@ -47,8 +47,8 @@ std::string PromptTemplate::render(const std::string& instruction, const std::st
 }
 
 bool PromptTemplate::operator==(const PromptTemplate& other) const {
-  return with_input == other.with_input && without_input == other.without_input && chat_source == other.chat_source &&
-         chat_system == other.chat_system;
+  return with_input == other.with_input && without_input == other.without_input &&
+         chat_source == other.chat_source && chat_system == other.chat_system;
 }
 
 PromptTemplate named_template(const std::string& name) {

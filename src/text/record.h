@@ -24,8 +24,8 @@ struct Record {
   std::size_t system_bytes = 0, context_bytes = 0;
   std::string system;        // the system text alone
   std::vector<Turn> before;  // the earlier turns
-  std::string whole_chat;   // of a chat's first record: what is said in all turns (conversation_text)
-  bool has_output = false;  // false: the file has none; `output` is then empty
+  std::string whole_chat;    // of a chat's first record: what is said in all turns (conversation_text)
+  bool has_output = false;   // false: the file has none; `output` is then empty
   std::optional<std::string> rationale, answer;
   std::vector<std::string> tests;  // code tasks
   /// What a task's own form makes of the object that the record was read from (task_form.h).

@@ -15,7 +15,8 @@ nlohmann::json object_in(const std::filesystem::path& file);
 /// configuration lists its added tokens. Empty where there is neither.
 nlohmann::json tokenizer_settings(const std::filesystem::path& folder);
 
-/// A token given as text or as {"content": text}; nullopt if it is absent or null. Throws data (65) naming the key.
+/// A token given as text or as {"content": text}; nullopt if it is absent or null. Throws data (65) naming
+/// the key.
 std::optional<std::string> token_in(const nlohmann::json& settings, const std::string& key);
 
 }  // namespace rocket

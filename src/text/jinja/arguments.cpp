@@ -4,10 +4,12 @@
 
 namespace rocket::jinja {
 
-Bound::Bound(std::string_view function, Arguments arguments, std::initializer_list<std::string_view> parameters)
+Bound::Bound(std::string_view function, Arguments arguments,
+             std::initializer_list<std::string_view> parameters)
     : function_(function), parameters_(parameters), values_(parameters.size()) {
   if (arguments.positional.size() > values_.size())
-    refuse("{}: {} arguments where at most {} are known", function, arguments.positional.size(), values_.size());
+    refuse("{}: {} arguments where at most {} are known", function, arguments.positional.size(),
+           values_.size());
   std::ranges::move(arguments.positional, values_.begin());
   for (auto& [name, value] : arguments.named) {
     const auto found = std::ranges::find(parameters_, name);
@@ -25,7 +27,8 @@ const Value& Bound::operator[](std::size_t i) const {
 
 const std::string& Bound::text(std::size_t i) const {
   const Value& value = (*this)[i];
-  if (!value.is_text()) refuse("{}: argument '{}': expected a str, got a '{}'", function_, parameters_[i], value.type());
+  if (!value.is_text())
+    refuse("{}: argument '{}': expected a str, got a '{}'", function_, parameters_[i], value.type());
   return value.text();
 }
 

@@ -22,9 +22,13 @@ class Bound {
   bool flag(std::size_t i, bool otherwise) const { return has(i) ? values_[i]->is_true() : otherwise; }
   /// Throw a Problem: it is of another type.
   const std::string& text(std::size_t i) const;
-  std::string text_or(std::size_t i, std::string otherwise) const { return has(i) ? text(i) : std::move(otherwise); }
+  std::string text_or(std::size_t i, std::string otherwise) const {
+    return has(i) ? text(i) : std::move(otherwise);
+  }
   std::int64_t integer(std::size_t i) const;
-  std::int64_t integer_or(std::size_t i, std::int64_t otherwise) const { return has(i) ? integer(i) : otherwise; }
+  std::int64_t integer_or(std::size_t i, std::int64_t otherwise) const {
+    return has(i) ? integer(i) : otherwise;
+  }
 
  private:
   std::string_view function_;

@@ -9,9 +9,9 @@
 namespace rocket::jinja {
 
 struct Limits {
-  std::int64_t steps = 20'000'000;            // expressions and statements
+  std::int64_t steps = 20'000'000;             // expressions and statements
   std::int64_t bytes = std::int64_t{1} << 29;  // of all texts and lists that are made on the way
-  int depth = 500;                            // of calls and nested expressions
+  int depth = 500;                             // of calls and nested expressions
 };
 
 class Budget {
@@ -19,7 +19,8 @@ class Budget {
   explicit Budget(const Limits& limits) : limits_(limits) {}
 
   void spend_step() {
-    if (++steps_ > limits_.steps) refuse("more than {} steps: the template does not come to an end", limits_.steps);
+    if (++steps_ > limits_.steps)
+      refuse("more than {} steps: the template does not come to an end", limits_.steps);
   }
   /// Before they are made.
   void spend_bytes(std::size_t bytes) {

@@ -63,7 +63,8 @@ ExpressionPtr constant(Value value, Place place) {
 }  // namespace
 
 Nesting::Nesting(int& depth, Place place) : depth_(depth) {
-  if (depth_ >= kMaxNesting) throw Problem(fmt::format("more than {} levels of brackets and blocks", kMaxNesting), place);
+  if (depth_ >= kMaxNesting)
+    throw Problem(fmt::format("more than {} levels of brackets and blocks", kMaxNesting), place);
   ++depth_;
 }
 
@@ -161,10 +162,14 @@ ExpressionPtr ExpressionParser::comparison() {
   while (true) {
     const Lexeme& now = tokens_.now();
     std::string sign;
-    if (now.kind == TokenKind::sign && std::ranges::count(kSigns, now.text) > 0) sign = tokens_.take().text;
-    else if (tokens_.takes_name("in")) sign = "in";
-    else if (now.is_name("not") && tokens_.ahead().is_name("in")) sign = "not in", tokens_.take(), tokens_.take();
-    else break;
+    if (now.kind == TokenKind::sign && std::ranges::count(kSigns, now.text) > 0)
+      sign = tokens_.take().text;
+    else if (tokens_.takes_name("in"))
+      sign = "in";
+    else if (now.is_name("not") && tokens_.ahead().is_name("in"))
+      sign = "not in", tokens_.take(), tokens_.take();
+    else
+      break;
     ExpressionPtr operand = sum();
     height = std::max(height, height_of(operand));
     node->rest.emplace_back(std::move(sign), std::move(operand));
@@ -341,19 +346,27 @@ ExpressionPtr ExpressionParser::dict() {
 
 ExpressionPtr ExpressionParser::postfix(ExpressionPtr inner) {
   while (true) {
-    if (tokens_.now().is_sign(".")) inner = member(std::move(inner));
-    else if (tokens_.now().is_sign("[")) inner = subscript(std::move(inner));
-    else if (tokens_.now().is_sign("(")) inner = call(std::move(inner));
-    else return inner;
+    if (tokens_.now().is_sign("."))
+      inner = member(std::move(inner));
+    else if (tokens_.now().is_sign("["))
+      inner = subscript(std::move(inner));
+    else if (tokens_.now().is_sign("("))
+      inner = call(std::move(inner));
+    else
+      return inner;
   }
 }
 
 ExpressionPtr ExpressionParser::filtered(ExpressionPtr inner) {
   while (true) {
-    if (tokens_.takes_sign("|")) inner = filter(std::move(inner));
-    else if (tokens_.now().is_name("is")) inner = test(std::move(inner));
-    else if (tokens_.now().is_sign("(")) inner = call(std::move(inner));
-    else return inner;
+    if (tokens_.takes_sign("|"))
+      inner = filter(std::move(inner));
+    else if (tokens_.now().is_name("is"))
+      inner = test(std::move(inner));
+    else if (tokens_.now().is_sign("("))
+      inner = call(std::move(inner));
+    else
+      return inner;
   }
 }
 
@@ -381,7 +394,8 @@ ExpressionPtr ExpressionParser::slice(ExpressionPtr object, ExpressionPtr begin,
   if (!tokens_.now().is_sign(":") && !tokens_.now().is_sign("]")) node->end = expression();
   if (tokens_.takes_sign(":") && !tokens_.now().is_sign("]")) node->step = expression();
   tokens_.expect_sign("]");
-  const auto heights = {height_of(node->object), height_of(node->begin), height_of(node->end), height_of(node->step)};
+  const auto heights = {height_of(node->object), height_of(node->begin), height_of(node->end),
+                        height_of(node->step)};
   return finished(std::move(node), heights);
 }
 
@@ -403,7 +417,8 @@ void ExpressionParser::argument(ArgumentList& list) {
   const Lexeme& now = tokens_.now();
   const bool named = now.kind == TokenKind::name && tokens_.ahead().is_sign("=");
   const bool positional = !named && !now.is_sign("*") && !now.is_sign("**");
-  if (list.more_named || (list.more_positional && (positional || now.is_sign("*"))) || (positional && !list.named.empty()))
+  if (list.more_named || (list.more_positional && (positional || now.is_sign("*"))) ||
+      (positional && !list.named.empty()))
     tokens_.fail_here("')': arguments by place come first, then those by name");
   if (tokens_.takes_sign("*")) {
     list.more_positional = expression();
@@ -462,8 +477,8 @@ ExpressionPtr ExpressionParser::test(ExpressionPtr input) {
   node->name = tokens_.any_name();
   const Lexeme& now = tokens_.now();
   const bool begins_value = now.kind == TokenKind::name || now.kind == TokenKind::text ||
-                            now.kind == TokenKind::integer || now.kind == TokenKind::floating || now.is_sign("[") ||
-                            now.is_sign("{");
+                            now.kind == TokenKind::integer || now.kind == TokenKind::floating ||
+                            now.is_sign("[") || now.is_sign("{");
   if (now.is_sign("(")) {
     node->arguments = arguments();
   } else if (begins_value && !now.is_name("else") && !now.is_name("or") && !now.is_name("and")) {

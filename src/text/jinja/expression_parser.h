@@ -86,7 +86,8 @@ class ExpressionParser {
   ArgumentList arguments();
   void argument(ArgumentList& list);
   bool at_tuple_end(std::string_view end) const;
-  ExpressionPtr arithmetic(std::initializer_list<std::string_view> signs, ExpressionPtr (ExpressionParser::*operand)());
+  ExpressionPtr arithmetic(std::initializer_list<std::string_view> signs,
+                           ExpressionPtr (ExpressionParser::*operand)());
 
   Tokens& tokens_;
   std::vector<std::string> names_;

@@ -103,7 +103,8 @@ Value Subscript::compute(Frame& frame) const {
 
 Value Slice::compute(Frame& frame) const {
   const Value value = object->value(frame);
-  const Value from = value_or_none(begin, frame), to = value_or_none(end, frame), by = value_or_none(step, frame);
+  const Value from = value_or_none(begin, frame), to = value_or_none(end, frame),
+              by = value_or_none(step, frame);
   return slice(frame.machine, value, from, to, by);
 }
 

@@ -31,7 +31,8 @@ void no_arguments(std::string_view filter, Arguments arguments) {
 Value trim(Machine& machine, const Value& input, Arguments arguments) {
   const Bound bound("trim", std::move(arguments), {"chars"});
   const std::string* characters = bound.has(0) && !bound[0].is_none() ? &bound.text(0) : nullptr;
-  return machine.made(std::string(stripped(text_of(machine, input), Side::both, characters)), input.is_safe());
+  return machine.made(std::string(stripped(text_of(machine, input), Side::both, characters)),
+                      input.is_safe());
 }
 
 template <std::string (*change)(std::string_view)>
@@ -51,9 +52,12 @@ Value indent(Machine& machine, const Value& input, Arguments arguments) {
   const Bound bound("indent", std::move(arguments), {"width", "first", "blank"});
   if (!input.is_text()) refuse("indent: expected a str, got a '{}'", input.type());
   const Value width = bound.value_or(0, std::int64_t{4});
-  if (!width.is_text() && (!width.is_integer() || width.integer() > 1000)) refuse("indent: a width up to 1000, or a text");
+  if (!width.is_text() && (!width.is_integer() || width.integer() > 1000))
+    refuse("indent: a width up to 1000, or a text");
   const std::string before =
-      width.is_text() ? width.text() : std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, width.integer())), ' ');
+      width.is_text()
+          ? width.text()
+          : std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, width.integer())), ' ');
   const bool blank = bound.flag(2, false);
   std::string text;
   bool first = true;
@@ -73,13 +77,16 @@ Value to_json(Machine& machine, const Value& input, Arguments arguments) {
   form.sorted = bound.flag(3, false);
   if (bound.has(1) && !bound[1].is_none()) {
     if (bound[1].is_integer() && bound[1].integer() > 1000) refuse("tojson: an indent above 1000");
-    form.indent = bound[1].is_text() ? bound[1].text()
-                                     : std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, bound.integer(1))), ' ');
+    form.indent =
+        bound[1].is_text()
+            ? bound[1].text()
+            : std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, bound.integer(1))), ' ');
     form.between_items = ",";
   }
   if (bound.has(2) && !bound[2].is_none()) {
     const std::vector<Value> both = items_of(bound[2], machine.budget());
-    if (both.size() != 2 || !both[0].is_text() || !both[1].is_text()) refuse("tojson: separators are a pair of texts");
+    if (both.size() != 2 || !both[0].is_text() || !both[1].is_text())
+      refuse("tojson: separators are a pair of texts");
     form.between_items = both[0].text();
     form.behind_key = both[1].text();
   }
@@ -182,7 +189,8 @@ Value join_items(Machine& machine, const Value& input, Arguments arguments) {
   std::string all;
   for (const Value& item : items_of(input, machine.budget())) {
     const Value part = bound.has(1) ? subscript(machine, item, bound[1]) : item;
-    if (part.is_safe() || separator.is_safe()) refuse("join of texts that the filter 'safe' has marked is not known here");
+    if (part.is_safe() || separator.is_safe())
+      refuse("join of texts that the filter 'safe' has marked is not known here");
     const std::string between = first ? "" : text_of(machine, separator), own = text_of(machine, part);
     machine.budget().spend_bytes(between.size() + own.size());
     all += between + own;
@@ -274,7 +282,8 @@ Value sort_dict(Machine& machine, const Value& input, Arguments arguments) {
   if (by != "key" && by != "value") refuse("dictsort: by is key or value");
   if (!input.dict()) refuse("dictsort: expected a dict, got a '{}'", input.type());
   std::vector<Value> pairs;
-  for (const auto& [key, value] : input.dict()->members) pairs.push_back(machine.made_list({key, value}, Shape::tuple));
+  for (const auto& [key, value] : input.dict()->members)
+    pairs.push_back(machine.made_list({key, value}, Shape::tuple));
   const Key key(machine, std::int64_t{by == "value"}, bound.flag(0, false));
   return machine.made_list(sorted_by(key, pairs, bound.flag(2, false)));
 }
@@ -319,7 +328,8 @@ Value items(Machine& machine, const Value& input, Arguments arguments) {
   if (input.is_undefined()) return Value::iterator({});
   if (!input.dict()) refuse("items: expected a dict, got a '{}'", input.type());
   std::vector<Value> pairs;
-  for (const auto& [key, value] : input.dict()->members) pairs.push_back(machine.made_list({key, value}, Shape::tuple));
+  for (const auto& [key, value] : input.dict()->members)
+    pairs.push_back(machine.made_list({key, value}, Shape::tuple));
   return Value::iterator(std::move(pairs));
 }
 
@@ -357,7 +367,8 @@ template <bool wanted, bool of_member>
 Value select(Machine& machine, const Value& input, Arguments arguments) {
   Value attribute = nullptr;
   if (of_member) {
-    if (arguments.positional.empty()) refuse("selectattr and rejectattr: the name of the attribute is missing");
+    if (arguments.positional.empty())
+      refuse("selectattr and rejectattr: the name of the attribute is missing");
     attribute = arguments.positional.front();
     arguments = without_first(std::move(arguments));
   }
@@ -369,7 +380,8 @@ Value select(Machine& machine, const Value& input, Arguments arguments) {
   for (const Value& item : items_of(input, machine.budget())) {
     machine.budget().spend_step();
     const Value value = key.member_of(item);
-    if ((test.empty() ? value.is_true() : passes(machine, test, value, rest)) == wanted) chosen.push_back(item);
+    if ((test.empty() ? value.is_true() : passes(machine, test, value, rest)) == wanted)
+      chosen.push_back(item);
   }
   return Value::iterator(std::move(chosen));
 }
@@ -384,7 +396,8 @@ Value or_default(Machine&, const Value& input, Arguments arguments) {
 
 Value attribute(Machine& machine, const Value& input, Arguments arguments) {
   const Bound bound("attr", std::move(arguments), {"name"});
-  if (input.dict()) return Value::undefined(fmt::format("'dict object' has no attribute '{}'", bound.text(0)));
+  if (input.dict())
+    return Value::undefined(fmt::format("'dict object' has no attribute '{}'", bound.text(0)));
   return member(machine, input, bound.text(0));
 }
 

@@ -11,7 +11,8 @@ namespace {
 constexpr std::int64_t kMaxRange = 100'000;
 
 /// The members that dict() and namespace() are given: an object, then names.
-std::vector<std::pair<Value, Value>> members_of(std::string_view function, Arguments& arguments, Machine& machine) {
+std::vector<std::pair<Value, Value>> members_of(std::string_view function, Arguments& arguments,
+                                                Machine& machine) {
   std::vector<std::pair<Value, Value>> members;
   if (arguments.positional.size() > 1) refuse("{}: more than one argument by place", function);
   for (const Value& first : arguments.positional) {
@@ -32,7 +33,8 @@ std::vector<std::pair<Value, Value>> members_of(std::string_view function, Argum
 
 Value range(Machine& machine, Arguments arguments) {
   const Bound bound("range", std::move(arguments), {"start", "stop", "step"});
-  const std::int64_t begin = bound.has(1) ? bound.integer(0) : 0, end = bound.has(1) ? bound.integer(1) : bound.integer(0);
+  const std::int64_t begin = bound.has(1) ? bound.integer(0) : 0,
+                     end = bound.has(1) ? bound.integer(1) : bound.integer(0);
   const std::int64_t step = bound.integer_or(2, 1);
   if (step == 0) refuse("range: the step is 0");
   for (const std::int64_t edge : {begin, end, step})
@@ -68,7 +70,10 @@ Value strftime_now(Machine& machine, Arguments arguments) {
   const Bound bound("strftime_now", std::move(arguments), {"format"});
   const std::string& format = bound.text(0);
   if (!machine.now())
-    refuse("strftime_now('{}'): the template writes the date: say which, so that a run is the same on another day", format);
+    refuse(
+        "strftime_now('{}'): the template writes the date: say which, so that a run is the same on another "
+        "day",
+        format);
   std::array<char, 512> buffer;
   if (format.size() > buffer.size() / 4) refuse("strftime_now: a format of {} bytes", format.size());
   const std::size_t written = std::strftime(buffer.data(), buffer.size(), format.c_str(), &*machine.now());
@@ -90,7 +95,8 @@ Value global(std::string_view name) {
                                                        {"strftime_now", strftime_now}}};
   const auto found = std::ranges::find(kFunctions, name, &Entry::name);
   if (found != kFunctions.end()) return Value::function(std::string(name), found->call);
-  if (name == "cycler" || name == "joiner" || name == "lipsum") refuse("the function '{}' of Jinja is not known here", name);
+  if (name == "cycler" || name == "joiner" || name == "lipsum")
+    refuse("the function '{}' of Jinja is not known here", name);
   return Value();
 }
 

@@ -72,7 +72,8 @@ class Lexer {
   void root() {
     const std::size_t begin = at_;
     std::size_t mark = rest_.find('{', at_);
-    while (mark != npos && mark + 1 < source_.size() && std::string_view("%{#").find(source_[mark + 1]) == npos)
+    while (mark != npos && mark + 1 < source_.size() &&
+           std::string_view("%{#").find(source_[mark + 1]) == npos)
       mark = rest_.find('{', mark + 1);
     if (mark == npos || mark + 1 >= source_.size()) mark = source_.size();
     const char kind = mark < source_.size() ? source_[mark + 1] : '\0';
@@ -94,7 +95,8 @@ class Lexer {
       text = strip_white_space_behind(text);
     } else if (sign != '+' && lstrips) {
       const std::size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
-      if ((line > 0 || line_begins_) && strip_white_space(text.substr(line)).empty()) text = text.substr(0, line);
+      if ((line > 0 || line_begins_) && strip_white_space(text.substr(line)).empty())
+        text = text.substr(0, line);
     }
     if (!text.empty()) add(TokenKind::data, std::string(text));
   }
@@ -174,8 +176,9 @@ class Lexer {
 
   /// Digits with single underscores between them, from `at`; where they end.
   std::size_t digits_end(std::size_t at) const {
-    while (at < source_.size() && (is_digit(source_[at]) || (source_[at] == '_' && at + 1 < source_.size() &&
-                                                             is_digit(source_[at + 1]) && is_digit(source_[at - 1]))))
+    while (at < source_.size() &&
+           (is_digit(source_[at]) || (source_[at] == '_' && at + 1 < source_.size() &&
+                                      is_digit(source_[at + 1]) && is_digit(source_[at - 1]))))
       ++at;
     return at;
   }
@@ -187,8 +190,10 @@ class Lexer {
 
   std::size_t exponent_end(std::size_t at) const {
     if (at >= source_.size() || (source_[at] != 'e' && source_[at] != 'E')) return at;
-    const std::size_t sign = at + 1 < source_.size() && (source_[at + 1] == '+' || source_[at + 1] == '-') ? 1 : 0;
-    const std::size_t end = at + 1 + sign < source_.size() && is_digit(source_[at + 1 + sign]) ? digits_end(at + 1 + sign) : at;
+    const std::size_t sign =
+        at + 1 < source_.size() && (source_[at + 1] == '+' || source_[at + 1] == '-') ? 1 : 0;
+    const std::size_t end =
+        at + 1 + sign < source_.size() && is_digit(source_[at + 1 + sign]) ? digits_end(at + 1 + sign) : at;
     return end;
   }
 
@@ -245,8 +250,10 @@ class Lexer {
   char32_t hexadecimal(std::size_t digits) {
     char32_t code = 0;
     for (std::size_t i = 0; i < digits; ++i, ++at_) {
-      const std::size_t digit = std::string_view("0123456789abcdef").find(static_cast<char>(source_[at_] | 0x20));
-      if (digit == npos || source_[at_] < '0') fail("an escape with {} hexadecimal digits was expected", digits);
+      const std::size_t digit =
+          std::string_view("0123456789abcdef").find(static_cast<char>(source_[at_] | 0x20));
+      if (digit == npos || source_[at_] < '0')
+        fail("an escape with {} hexadecimal digits was expected", digits);
       code = code * 16 + static_cast<char32_t>(digit);
     }
     if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) fail("an escape that is no character");
@@ -281,7 +288,8 @@ class Lexer {
   }
 
   void sign(std::string& open) {
-    const auto found = std::ranges::find_if(kSigns, [&](std::string_view sign) { return rest().starts_with(sign); });
+    const auto found =
+        std::ranges::find_if(kSigns, [&](std::string_view sign) { return rest().starts_with(sign); });
     if (found == kSigns.end()) fail("the character '{}' begins nothing that is known", shown_character());
     const std::size_t bracket = std::string_view("([{").find(*found);
     if (bracket != npos) open += ")]}"[bracket];

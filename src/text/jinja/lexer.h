@@ -10,7 +10,19 @@
 
 namespace rocket::jinja {
 
-enum class TokenKind { data, begin_print, end_print, begin_tag, end_tag, name, text, integer, floating, sign, end };
+enum class TokenKind {
+  data,
+  begin_print,
+  end_print,
+  begin_tag,
+  end_tag,
+  name,
+  text,
+  integer,
+  floating,
+  sign,
+  end
+};
 
 struct Lexeme {
   TokenKind kind = TokenKind::end;
@@ -21,7 +33,8 @@ struct Lexeme {
   bool is_name(std::string_view which) const { return kind == TokenKind::name && text == which; }
 };
 
-/// The last one is `end`. Throws a Problem with its place: a mark that is not closed, a character that begins nothing.
+/// The last one is `end`. Throws a Problem with its place: a mark that is not closed, a character that begins
+/// nothing.
 std::vector<Lexeme> lex(std::string_view source);
 
 }  // namespace rocket::jinja

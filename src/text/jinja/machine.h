@@ -41,8 +41,8 @@ class Machine {
   Scope& new_scope(const Scope* parent);
   Namespace& new_namespace();
 
-  /// A name that no block has set: of the variables, else Jinja's own. Undefined where there is none. Throws a Problem
-  /// for one that Jinja has and this does not.
+  /// A name that no block has set: of the variables, else Jinja's own. Undefined where there is none. Throws
+  /// a Problem for one that Jinja has and this does not.
   Value variable(std::string_view name);
 
   /// A text that was made, with what it costs.
@@ -57,8 +57,8 @@ class Machine {
   std::deque<Namespace> spaces_;
 };
 
-/// range, dict, namespace, raise_exception, strftime_now. Undefined: Jinja has no such name. Throws a Problem as
-/// Machine::variable.
+/// range, dict, namespace, raise_exception, strftime_now. Undefined: Jinja has no such name. Throws a Problem
+/// as Machine::variable.
 Value global(std::string_view name);
 
 Value call(Machine& machine, const Value& callee, Arguments arguments);

@@ -94,7 +94,8 @@ Value count_in_text(const Value& self, Machine&, Arguments arguments) {
   const std::string &text = self.text(), &part = bound.text(0);
   if (part.empty()) return static_cast<std::int64_t>(count_characters(text)) + 1;
   std::int64_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++count;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+    ++count;
   return count;
 }
 
@@ -150,7 +151,8 @@ Value partition(const Value& self, Machine& machine, Arguments arguments) {
   machine.budget().spend_bytes(text.size());
   const std::size_t found = last ? text.rfind(separator) : text.find(separator);
   if (found == std::string::npos)
-    return Value::list(last ? std::vector<Value>{"", "", text} : std::vector<Value>{text, "", ""}, Shape::tuple);
+    return Value::list(last ? std::vector<Value>{"", "", text} : std::vector<Value>{text, "", ""},
+                       Shape::tuple);
   return Value::list({text.substr(0, found), separator, text.substr(found + separator.size())}, Shape::tuple);
 }
 
@@ -183,9 +185,9 @@ constexpr std::array<Method, 28> kOfText = {{{"strip", strip<Side::both>},
 
 /// What Python's str has beside these.
 constexpr std::array<std::string_view, 21> kOtherOfText = {
-    "casefold",     "center",      "encode",    "expandtabs", "format_map", "isalnum", "isascii",
-    "isdecimal",    "isidentifier", "islower",  "isnumeric",  "isprintable", "istitle", "isupper",
-    "ljust",        "maketrans",   "rindex",    "rjust",      "swapcase",   "translate", "zfill"};
+    "casefold",  "center",       "encode",  "expandtabs", "format_map",  "isalnum",   "isascii",
+    "isdecimal", "isidentifier", "islower", "isnumeric",  "isprintable", "istitle",   "isupper",
+    "ljust",     "maketrans",    "rindex",  "rjust",      "swapcase",    "translate", "zfill"};
 
 // Objects.
 
@@ -235,20 +237,23 @@ Value index_in_list(const Value& self, Machine&, Arguments arguments) {
 
 Value count_in_list(const Value& self, Machine&, Arguments arguments) {
   const Bound bound("count", std::move(arguments), {"value"});
-  return static_cast<std::int64_t>(
-      std::ranges::count_if(self.sequence()->items, [&](const Value& item) { return equal(item, bound[0]); }));
+  return static_cast<std::int64_t>(std::ranges::count_if(
+      self.sequence()->items, [&](const Value& item) { return equal(item, bound[0]); }));
 }
 
-constexpr std::array<Method, 3> kOfList = {{{"index", index_in_list}, {"count", count_in_list}, {"copy", same}}};
+constexpr std::array<Method, 3> kOfList = {
+    {{"index", index_in_list}, {"count", count_in_list}, {"copy", same}}};
 
 /// What would change a list or an object, which transformers forbids.
-constexpr std::array<std::string_view, 12> kChanging = {"append", "extend", "insert", "remove", "pop",        "clear",
-                                                        "sort",   "reverse", "update", "popitem", "setdefault", "fromkeys"};
+constexpr std::array<std::string_view, 12> kChanging = {"append", "extend",  "insert",     "remove",
+                                                        "pop",    "clear",   "sort",       "reverse",
+                                                        "update", "popitem", "setdefault", "fromkeys"};
 
 Value bound_method(const Value& self, const Method& method) {
-  return Value::function(std::string(method.name), [self, call = method.call](Machine& machine, Arguments arguments) {
-    return call(self, machine, std::move(arguments));
-  });
+  return Value::function(std::string(method.name),
+                         [self, call = method.call](Machine& machine, Arguments arguments) {
+                           return call(self, machine, std::move(arguments));
+                         });
 }
 
 Value refusing(std::string message) {

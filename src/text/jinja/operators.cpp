@@ -40,7 +40,8 @@ Value of_integers(std::string_view sign, std::int64_t a, std::int64_t b) {
   if (sign == "-" && !__builtin_sub_overflow(a, b, &result)) return result;
   if (sign == "*" && !__builtin_mul_overflow(a, b, &result)) return result;
   if (sign == "+" || sign == "-" || sign == "*") refuse_overflow();
-  if (sign == "**") return b < 0 ? Value(std::pow(static_cast<double>(a), static_cast<double>(b))) : Value(power(a, b));
+  if (sign == "**")
+    return b < 0 ? Value(std::pow(static_cast<double>(a), static_cast<double>(b))) : Value(power(a, b));
   if (b == 0) refuse("division by zero");
   if (sign == "/") return static_cast<double>(a) / static_cast<double>(b);
   const std::int64_t quotient = floor_divided(a, b);
@@ -78,7 +79,8 @@ Value repeated(const Value& value, std::int64_t times, Machine& machine) {
   const std::vector<Value>& once = value.sequence()->items;
   machine.budget().spend_product(once.size() * sizeof(Value), count);
   std::vector<Value> items;
-  for (std::size_t i = 0; i < count && !once.empty(); ++i) items.insert(items.end(), once.begin(), once.end());
+  for (std::size_t i = 0; i < count && !once.empty(); ++i)
+    items.insert(items.end(), once.begin(), once.end());
   return Value::list(std::move(items), value.sequence()->shape);
 }
 
@@ -109,8 +111,8 @@ Range range_of(std::int64_t length, const Value& begin, const Value& end, const 
   const std::int64_t step = step_value.is_none() ? 1 : step_value.is_integer() ? step_value.integer() : 0;
   if (step == 0 || step < -(INT64_MAX >> 1) || step > (INT64_MAX >> 1))
     refuse("the step of a slice is an int other than 0");
-  return {clamped(begin, step > 0 ? 0 : length - 1, length, step), clamped(end, step > 0 ? length : -1, length, step),
-          step};
+  return {clamped(begin, step > 0 ? 0 : length - 1, length, step),
+          clamped(end, step > 0 ? length : -1, length, step), step};
 }
 
 template <class T>
@@ -135,7 +137,8 @@ std::string sliced(const std::string& text, const Range& range) {
 
 Value item_at(const Value& value, std::int64_t index) {
   const std::int64_t length = length_of(value), at = index < 0 ? index + length : index;
-  if (at < 0 || at >= length) return Value::undefined(fmt::format("'{} object' has no item {}", value.type(), index));
+  if (at < 0 || at >= length)
+    return Value::undefined(fmt::format("'{} object' has no item {}", value.type(), index));
   if (value.is_text()) return sliced(value.text(), {at, at + 1, 1});
   return value.sequence()->items[static_cast<std::size_t>(at)];
 }
@@ -150,7 +153,8 @@ std::string html_escaped(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
     static constexpr std::string_view kSpecial = "&<>'\"";
-    static constexpr std::array<std::string_view, 5> kReferences = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
+    static constexpr std::array<std::string_view, 5> kReferences = {"&amp;", "&lt;", "&gt;", "&#39;",
+                                                                    "&#34;"};
     const std::size_t i = kSpecial.find(c);
     if (i == std::string_view::npos)
       escaped += c;
@@ -175,10 +179,9 @@ Value calculated(std::string_view sign, const Value& a, const Value& b, Machine&
   if (sign == "*" && can_be_repeated(a) && b.is_integer()) return repeated(a, b.integer(), machine);
   if (sign == "*" && can_be_repeated(b) && a.is_integer()) return repeated(b, a.integer(), machine);
   if (sign == "%" && a.is_text())
-    return machine.made(percent_formatted(a.text(), b.sequence() && b.sequence()->shape == Shape::tuple
-                                                        ? b.sequence()->items
-                                                        : std::vector{b},
-                                          machine.budget()));
+    return machine.made(percent_formatted(
+        a.text(), b.sequence() && b.sequence()->shape == Shape::tuple ? b.sequence()->items : std::vector{b},
+        machine.budget()));
   refuse_operands(sign, a, b);
 }
 
@@ -203,7 +206,8 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
   if (const Dict* dict = container.dict()) return dict->find(item) != nullptr;
   if (!container.is_undefined() && !container.sequence() && !container.iterator())
     refuse("'in' takes no '{}'", container.type());
-  return std::ranges::any_of(items_of(container, budget), [&](const Value& other) { return equal(other, item); });
+  return std::ranges::any_of(items_of(container, budget),
+                             [&](const Value& other) { return equal(other, item); });
 }
 
 Value member(Machine&, const Value& value, std::string_view name) {
@@ -231,7 +235,8 @@ Value slice(Machine& machine, const Value& value, const Value& begin, const Valu
   if (!value.is_text() && (!value.sequence() || value.sequence()->shape == Shape::view))
     return missing(value, "slice");
   const Range range = range_of(length_of(value), begin, end, step);
-  if (!value.is_text()) return machine.made_list(picked(value.sequence()->items, range), value.sequence()->shape);
+  if (!value.is_text())
+    return machine.made_list(picked(value.sequence()->items, range), value.sequence()->shape);
   if (range.step == 1) return machine.made(sliced(value.text(), range));
   std::string text;
   for (const Value& character : picked(items_of(value, machine.budget()), range)) text += character.text();

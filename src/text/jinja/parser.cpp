@@ -46,7 +46,8 @@ class Parser {
         tokens_.expect(TokenKind::end_print, "'}}'");
         body.push_back(std::move(print));
       } else {
-        if (std::ranges::any_of(ends, [&](std::string_view end) { return tokens_.now().is_name(end); })) return body;
+        if (std::ranges::any_of(ends, [&](std::string_view end) { return tokens_.now().is_name(end); }))
+          return body;
         for (StatementPtr& tag : tags()) body.push_back(std::move(tag));
       }
     }
@@ -91,10 +92,11 @@ class Parser {
       if (tag.text == "break") return jump(tag, Flow::leave_loop);
       if (tag.text == "continue") return jump(tag, Flow::next_item);
     }
-    throw Problem(fmt::format("the tag '{}' is not known: if, for, set, macro, call, filter, with, generation, break, "
-                              "continue, print and raw are",
-                              tag.text),
-                  tag.place);
+    throw Problem(
+        fmt::format("the tag '{}' is not known: if, for, set, macro, call, filter, with, generation, break, "
+                    "continue, print and raw are",
+                    tag.text),
+        tag.place);
   }
 
   void prints(Place place, std::vector<StatementPtr>& made) {
@@ -158,8 +160,8 @@ class Parser {
     if (!tokens_.now().is_sign(",")) return first;
     Target several;
     several.parts.push_back(std::move(first));
-    while (tokens_.takes_sign(",") && tokens_.now().kind != TokenKind::end_tag && !tokens_.now().is_name(end) &&
-           !tokens_.now().is_sign("=") && !tokens_.now().is_sign(")"))
+    while (tokens_.takes_sign(",") && tokens_.now().kind != TokenKind::end_tag &&
+           !tokens_.now().is_name(end) && !tokens_.now().is_sign("=") && !tokens_.now().is_sign(")"))
       several.parts.push_back(one_target());
     return several;
   }
@@ -201,8 +203,10 @@ class Parser {
     routine.body = block_to(end);
     loops_ = loops;
     const auto is_named = [&](std::string_view name) {
-      const bool parameter = std::ranges::any_of(routine.parameters, [&](const auto& p) { return p.first == name; });
-      return !parameter && std::find(names.begin() + static_cast<std::ptrdiff_t>(begin), names.end(), name) != names.end();
+      const bool parameter =
+          std::ranges::any_of(routine.parameters, [&](const auto& p) { return p.first == name; });
+      return !parameter &&
+             std::find(names.begin() + static_cast<std::ptrdiff_t>(begin), names.end(), name) != names.end();
     };
     routine.takes_caller = is_named("caller");
     routine.takes_more = is_named("varargs");

@@ -52,7 +52,8 @@ std::string escaped_code(char32_t c) {
 }
 
 void represent_text(const std::string& text, Writer& out) {
-  const bool has_single = text.find('\'') != std::string::npos, has_double = text.find('"') != std::string::npos;
+  const bool has_single = text.find('\'') != std::string::npos,
+             has_double = text.find('"') != std::string::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
   std::string quoted(1, quote);
   for (std::size_t at = 0; at < text.size();) {
@@ -123,7 +124,8 @@ void represent(const Value& value, Writer& out) {
 std::string json_code(char32_t c) {
   const auto code = static_cast<std::uint32_t>(c);
   if (code <= 0xFFFF) return fmt::format("\\u{:04x}", code);
-  return fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + ((code - 0x10000) >> 10), 0xDC00 + ((code - 0x10000) & 0x3FF));
+  return fmt::format("\\u{:04x}\\u{:04x}", 0xD800 + ((code - 0x10000) >> 10),
+                     0xDC00 + ((code - 0x10000) & 0x3FF));
 }
 
 class JsonWriter {
@@ -147,7 +149,8 @@ class JsonWriter {
       out_ << json_number(value.number());
     else if (value.is_text())
       add_text(value.text());
-    else if (value.sequence() && (value.sequence()->shape == Shape::list || value.sequence()->shape == Shape::tuple))
+    else if (value.sequence() &&
+             (value.sequence()->shape == Shape::list || value.sequence()->shape == Shape::tuple))
       add_list(*value.sequence(), level);
     else if (value.dict())
       add_dict(*value.dict(), level);
@@ -210,7 +213,8 @@ class JsonWriter {
     std::vector<const std::pair<Value, Value>*> members;
     for (const auto& member : dict.members) members.push_back(&member);
     if (form_.sorted)
-      std::ranges::stable_sort(members, [](const auto* a, const auto* b) { return order(a->first, b->first) < 0; });
+      std::ranges::stable_sort(members,
+                               [](const auto* a, const auto* b) { return order(a->first, b->first) < 0; });
     out_ << "{";
     for (std::size_t i = 0; i < members.size(); ++i) {
       if (i > 0) out_ << form_.between_items;
@@ -233,11 +237,13 @@ std::string number_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
   std::array<char, 40> buffer;
-  const auto scientific = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific);
+  const auto scientific =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific);
   const std::string text(buffer.data(), scientific.ptr);
   const int exponent = std::stoi(text.substr(text.find('e') + 1));
   if (exponent < -4 || exponent >= 16) return text;
-  const auto fixed = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
+  const auto fixed =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::fixed);
   const std::string plain(buffer.data(), fixed.ptr);
   return plain.find('.') == std::string::npos ? plain + ".0" : plain;
 }

@@ -195,7 +195,8 @@ Value Routine::run(Machine& machine, const Scope* around, Arguments arguments) c
 
 void Routine::bind(Frame& frame, Arguments arguments) const {
   const auto take_named = [&](std::string_view wanted) -> std::optional<Value> {
-    const auto found = std::ranges::find_if(arguments.named, [&](const auto& given) { return given.first == wanted; });
+    const auto found =
+        std::ranges::find_if(arguments.named, [&](const auto& given) { return given.first == wanted; });
     if (found == arguments.named.end()) return std::nullopt;
     Value value = std::move(found->second);
     arguments.named.erase(found);
@@ -208,11 +209,13 @@ void Routine::bind(Frame& frame, Arguments arguments) const {
     } else if (auto value = take_named(parameter)) {
       frame.scope->set(parameter, *std::move(value));
     } else {
-      frame.scope->set(parameter, otherwise ? otherwise->value(frame)
-                                            : Value::undefined(fmt::format("parameter '{}' was not provided", parameter)));
+      frame.scope->set(
+          parameter, otherwise ? otherwise->value(frame)
+                               : Value::undefined(fmt::format("parameter '{}' was not provided", parameter)));
     }
   }
-  if (takes_caller) frame.scope->set("caller", take_named("caller").value_or(Value::undefined("no caller is defined")));
+  if (takes_caller)
+    frame.scope->set("caller", take_named("caller").value_or(Value::undefined("no caller is defined")));
   const std::size_t taken = std::min(parameters.size(), arguments.positional.size());
   const auto rest = arguments.positional.begin() + static_cast<std::ptrdiff_t>(taken);
   if (takes_more)

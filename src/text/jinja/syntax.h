@@ -235,7 +235,8 @@ struct Jump : Statement {
 /// What a macro and the body of {% call %} are.
 struct Routine {
   std::string name;
-  std::vector<std::pair<std::string, ExpressionPtr>> parameters;  // with their defaults, nullptr where there is none
+  std::vector<std::pair<std::string, ExpressionPtr>>
+      parameters;  // with their defaults, nullptr where there is none
   bool takes_caller = false, takes_more = false, takes_more_named = false;
   Body body;
 

@@ -46,7 +46,8 @@ constexpr std::array<Simple, 16> kSimple = {{
 }};
 
 std::int64_t remainder(std::string_view name, const Value& value, const Value& divisor) {
-  if (!value.is_integer() || !divisor.is_integer()) refuse("the test '{}' takes ints, got a '{}'", name, value.type());
+  if (!value.is_integer() || !divisor.is_integer())
+    refuse("the test '{}' takes ints, got a '{}'", name, value.type());
   if (divisor.integer() == 0) refuse("division by zero");
   return divisor.integer() == -1 ? 0 : value.integer() % divisor.integer();
 }
@@ -62,8 +63,14 @@ std::string_view comparison(std::string_view name) {
   struct Word {
     std::string_view name, sign;
   };
-  static constexpr std::array<Word, 10> kWords = {{{"equalto", "=="}, {"eq", "=="}, {"ne", "!="}, {"gt", ">"},
-                                                   {"greaterthan", ">"}, {"ge", ">="}, {"lt", "<"}, {"lessthan", "<"},
+  static constexpr std::array<Word, 10> kWords = {{{"equalto", "=="},
+                                                   {"eq", "=="},
+                                                   {"ne", "!="},
+                                                   {"gt", ">"},
+                                                   {"greaterthan", ">"},
+                                                   {"ge", ">="},
+                                                   {"lt", "<"},
+                                                   {"lessthan", "<"},
                                                    {"le", "<="}}};
   static constexpr std::array<std::string_view, 6> kSigns = {"==", "!=", ">", ">=", "<", "<="};
   const auto sign = std::ranges::find(kSigns, name);
@@ -82,7 +89,8 @@ bool compares(std::string_view sign, const Value& a, const Value& b) {
 
 bool passes(Machine& machine, std::string_view name, const Value& value, Arguments arguments) {
   const auto simple = std::ranges::find(kSimple, name, &Simple::name);
-  const bool takes_none = simple != kSimple.end() || name == "odd" || name == "even" || name == "lower" || name == "upper";
+  const bool takes_none =
+      simple != kSimple.end() || name == "odd" || name == "even" || name == "lower" || name == "upper";
   if (takes_none && !(arguments.positional.empty() && arguments.named.empty()))
     refuse("the test '{}' takes no argument", name);
   if (simple != kSimple.end()) return simple->holds(value);

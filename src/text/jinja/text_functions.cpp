@@ -28,8 +28,10 @@ void append_upper(std::string& text, char32_t c) {
   const auto code = static_cast<utf8proc_int32_t>(c);
   std::array<utf8proc_int32_t, 4> folded{};
   int boundary = 0;
-  const auto count = utf8proc_decompose_char(code, folded.data(), folded.size(), UTF8PROC_CASEFOLD, &boundary);
-  if (count <= 1 || count > 4 || utf8proc_category(code) == UTF8PROC_CATEGORY_LU) return append_simple_upper(text, code);
+  const auto count =
+      utf8proc_decompose_char(code, folded.data(), folded.size(), UTF8PROC_CASEFOLD, &boundary);
+  if (count <= 1 || count > 4 || utf8proc_category(code) == UTF8PROC_CATEGORY_LU)
+    return append_simple_upper(text, code);
   for (utf8proc_ssize_t i = 0; i < count; ++i) append_simple_upper(text, folded[static_cast<std::size_t>(i)]);
 }
 
@@ -113,10 +115,12 @@ struct Width {
 
 Width width_of(std::string_view text, std::size_t& at) {
   Width found;
-  for (; at < text.size() && (text[at] == '-' || text[at] == '0'); ++at) (text[at] == '-' ? found.left : found.zeros) = true;
+  for (; at < text.size() && (text[at] == '-' || text[at] == '0'); ++at)
+    (text[at] == '-' ? found.left : found.zeros) = true;
   const auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), found.width);
   at = static_cast<std::size_t>(end - text.data());
-  if (error == std::errc::result_out_of_range || found.width > 10'000) refuse("a width above 10000 in a text with %");
+  if (error == std::errc::result_out_of_range || found.width > 10'000)
+    refuse("a width above 10000 in a text with %");
   return found;
 }
 
@@ -137,7 +141,8 @@ std::string of_letter(char letter, const Value& value, Width width, Budget& budg
   if (letter != 'd' && letter != 'i') refuse("%{} in a text is not known: %s, %d, %i, %r and %% are", letter);
   if (!value.is_number()) refuse("%{} takes a number, got a '{}'", letter, value.type());
   if (value.is_integer()) return padded(std::to_string(value.integer()), width);
-  if (!(std::abs(value.number()) < 9e18)) refuse("%{} of {} is beyond 64 bits", letter, number_text(value.number()));
+  if (!(std::abs(value.number()) < 9e18))
+    refuse("%{} of {} is beyond 64 bits", letter, number_text(value.number()));
   return padded(std::to_string(static_cast<std::int64_t>(value.number())), width);
 }
 
@@ -192,7 +197,8 @@ std::string titled_words(std::string_view text) {
       append_upper(changed, c);
     else
       append_lower_case(changed, c);
-    begins = is_python_space(c) || (c < 0x80 && std::string_view("-({[<").find(static_cast<char>(c)) != kNowhere);
+    begins =
+        is_python_space(c) || (c < 0x80 && std::string_view("-({[<").find(static_cast<char>(c)) != kNowhere);
   });
 }
 
@@ -220,8 +226,8 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
   return changed;
 }
 
-std::vector<Value> split(std::string_view text, const std::string* separator, std::int64_t at_most, bool from_right,
-                         Budget& budget) {
+std::vector<Value> split(std::string_view text, const std::string* separator, std::int64_t at_most,
+                         bool from_right, Budget& budget) {
   if (separator && separator->empty()) refuse("split: the separator is empty");
   if (!separator && from_right && at_most >= 0) refuse("rsplit at white space with a limit is not known");
   if (!separator) return split_at_space(text, at_most, budget);
@@ -297,7 +303,8 @@ std::string brace_formatted(std::string_view text, const Arguments& arguments, B
     if ((name.empty() && by_number) || (numbered && next > 0)) refuse("format: '{{}}' beside '{{0}}'");
     by_number = by_number || numbered;
     if (name.empty()) ++next;
-    const auto named = std::ranges::find_if(arguments.named, [&](const auto& given) { return given.first == name; });
+    const auto named =
+        std::ranges::find_if(arguments.named, [&](const auto& given) { return given.first == name; });
     if ((name.empty() || numbered) && place < arguments.positional.size())
       formatted += printed(arguments.positional[place], budget);
     else if (named != arguments.named.end())

@@ -26,8 +26,8 @@ std::string titled_words(std::string_view text);
 std::string replaced(std::string_view text, std::string_view old, std::string_view by, std::int64_t at_most,
                      Budget& budget);
 /// str.split(separator, at_most); nullptr: at runs of white space. `from_right`: as rsplit.
-std::vector<Value> split(std::string_view text, const std::string* separator, std::int64_t at_most, bool from_right,
-                         Budget& budget);
+std::vector<Value> split(std::string_view text, const std::string* separator, std::int64_t at_most,
+                         bool from_right, Budget& budget);
 std::vector<Value> split_lines(std::string_view text, bool keep_ends, Budget& budget);
 
 /// text % values: %s, %d, %i, %r and %% with widths. Throws a Problem for other forms.

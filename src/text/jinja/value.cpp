@@ -53,7 +53,8 @@ std::vector<Value> characters_of(const std::string& text) {
 }  // namespace
 
 const Value* Dict::find(const Value& key) const {
-  const auto found = std::ranges::find_if(members, [&](const auto& member) { return equal(member.first, key); });
+  const auto found =
+      std::ranges::find_if(members, [&](const auto& member) { return equal(member.first, key); });
   return found == members.end() ? nullptr : &found->second;
 }
 
@@ -179,7 +180,8 @@ bool equal(const Value& a, const Value& b) {
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.dict() && b.dict()) return equal_dicts(*a.dict(), *b.dict());
   if (a.sequence() && b.sequence())
-    return a.sequence()->shape == b.sequence()->shape && equal_items(a.sequence()->items, b.sequence()->items);
+    return a.sequence()->shape == b.sequence()->shape &&
+           equal_items(a.sequence()->items, b.sequence()->items);
   if (a.space() || b.space()) return a.space() == b.space();
   if (a.function() || b.function()) return a.function() == b.function();
   return a.iterator() && a.iterator() == b.iterator();
@@ -232,7 +234,8 @@ Value from_json(const nlohmann::ordered_json& json) {
   if (json.is_null()) return nullptr;
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_number_float()) return json.get<double>();
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()})
+  if (json.is_number_unsigned() &&
+      json.get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()})
     refuse("{} is beyond 64 bits", json.dump());
   if (json.is_number()) return json.get<std::int64_t>();
   if (json.is_string()) return json.get<std::string>();

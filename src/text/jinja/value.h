@@ -20,15 +20,16 @@ class Machine;
 class Value;
 struct Namespace;
 
-/// A name or member that there is not. It prints as nothing, is false, and holds nothing; whatever else is done with it
-/// is refused with its message.
+/// A name or member that there is not. It prints as nothing, is false, and holds nothing; whatever else is
+/// done with it is refused with its message.
 struct Undefined {
   std::string message;
 };
 
 struct Text {
   std::shared_ptr<const std::string> text;
-  bool safe = false;  // marked by the filter `safe`: what is joined to it is escaped for HTML, as Markup does it
+  bool safe =
+      false;  // marked by the filter `safe`: what is joined to it is escaped for HTML, as Markup does it
 };
 
 /// What differs between Python's sequences where templates see it.
@@ -69,9 +70,9 @@ struct Function {
 /// Cheap to copy; never changed, except an Iterator's place and a Namespace, which the Machine owns.
 class Value {
  public:
-  using Variant = std::variant<Undefined, std::nullptr_t, bool, std::int64_t, double, Text, std::shared_ptr<const Sequence>,
-                               std::shared_ptr<const Dict>, std::shared_ptr<Iterator>, Namespace*,
-                               std::shared_ptr<const Function>>;
+  using Variant = std::variant<Undefined, std::nullptr_t, bool, std::int64_t, double, Text,
+                               std::shared_ptr<const Sequence>, std::shared_ptr<const Dict>,
+                               std::shared_ptr<Iterator>, Namespace*, std::shared_ptr<const Function>>;
 
   Value() = default;
   Value(std::nullptr_t) : held_(nullptr) {}

@@ -19,8 +19,12 @@ class ChatTemplateTest : public ::testing::Test {
     write_file(scratch_ / name, text);
   }
   void settings(const json& value) const { write("tokenizer_config.json", value.dump()); }
-  ChatTemplate read(ChatOptions options = {}) const { return ChatTemplate(scratch_.folder(), std::move(options)); }
-  std::string prompt(ChatOptions options = {}) const { return read(std::move(options)).prompt({{Role::user, "q"}}); }
+  ChatTemplate read(ChatOptions options = {}) const {
+    return ChatTemplate(scratch_.folder(), std::move(options));
+  }
+  std::string prompt(ChatOptions options = {}) const {
+    return read(std::move(options)).prompt({{Role::user, "q"}});
+  }
   void expect_bad(std::initializer_list<std::string> parts) const {
     expect_error([&] { prompt(); }, ExitCode::data, parts);
   }
@@ -37,9 +41,11 @@ TEST_F(ChatTemplateTest, TheFileGoesBeforeTheSettings) {
 }
 
 TEST_F(ChatTemplateTest, OfNamedOnesTheDefaultIsTaken) {
-  settings({{"chat_template", {{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}});
+  settings({{"chat_template",
+             {{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}});
   EXPECT_EQ(prompt(), "d");
-  settings({{"chat_template", {{{"name", "rag"}, {"template", "r"}}, {{"name", "tool_use"}, {"template", "t"}}}}});
+  settings(
+      {{"chat_template", {{{"name", "rag"}, {"template", "r"}}, {{"name", "tool_use"}, {"template", "t"}}}}});
   expect_bad({"none is called 'default': rag, tool_use"});
   write("additional_chat_templates/rag.jinja", "r");
   expect_bad({"none is called 'default': rag"});
@@ -62,7 +68,8 @@ TEST_F(ChatTemplateTest, ReadsTheSpecialTokensAndTheTurns) {
   write("chat_template.jinja",
         "{{ bos_token }}{% for m in messages %}{{ m.role }}:{{ m.content }}{{ eos_token }}{% endfor %}"
         "{{ pad_token is defined }}{{ tools is none }}{% if add_generation_prompt %}assistant:{% endif %}");
-  const std::vector<Turn> turns = {{Role::system, "s"}, {Role::user, "u"}, {Role::assistant, "a"}, {Role::user, "v"}};
+  const std::vector<Turn> turns = {
+      {Role::system, "s"}, {Role::user, "u"}, {Role::assistant, "a"}, {Role::user, "v"}};
   EXPECT_EQ(read().prompt(turns), "<b>system:s<e>user:u<e>assistant:a<e>user:v<e>FalseTrueassistant:");
   EXPECT_EQ(read().whole(turns), "<b>system:s<e>user:u<e>assistant:a<e>user:v<e>FalseTrue");
   EXPECT_EQ(read({.system = "own"}).prompt(turns), read().prompt(turns));

@@ -110,7 +110,8 @@ class ChatExample : public LabExample {
   ExampleMaker maker(const std::string& source) const {
     write_file(scratch_ / "chat_template.jinja", source);
     write_file(scratch_ / "tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
-    return ExampleMaker(*tokenizer_, chat_template(std::make_shared<ChatTemplate>(scratch_.folder(), ChatOptions())), eos_);
+    return ExampleMaker(
+        *tokenizer_, chat_template(std::make_shared<ChatTemplate>(scratch_.folder(), ChatOptions())), eos_);
   }
   std::vector<TokenId> ids(const std::string& text) const {
     std::vector<TokenId> found;
@@ -132,7 +133,8 @@ class ChatExample : public LabExample {
 
 TEST_F(ChatExample, ThePromptHasNoSpecialTwice) {
   EXPECT_EQ(maker(turns_).prompt(record()), ids("<s>Q Which job? A"));
-  EXPECT_EQ(maker("Q {{ messages[0].content }}").prompt(record()), ids("Q Which job?"));  // as apply_chat_template
+  EXPECT_EQ(maker("Q {{ messages[0].content }}").prompt(record()),
+            ids("Q Which job?"));  // as apply_chat_template
 }
 
 TEST_F(ChatExample, TheTargetIsWhatTheTemplateWritesOfTheAnswer) {
@@ -152,12 +154,14 @@ TEST_F(ChatExample, AnEndWithoutASpecialTokenGetsTheEndOfSequence) {
 }
 
 TEST_F(ChatExample, APromptThatNoAnswerFollowsIsRefused) {
-  const ExampleMaker chats = maker("{{ messages[0].content }}{% if add_generation_prompt %}<think>{% else %} baker</s>{% endif %}");
+  const ExampleMaker chats =
+      maker("{{ messages[0].content }}{% if add_generation_prompt %}<think>{% else %} baker</s>{% endif %}");
   chats.prompt(record());
   testing::expect_error([&] { chats.example(record()); }, ExitCode::data,
                         {"f.jsonl:3: ", "chat_template.jinja", "does not begin with the prompt"});
   const ExampleMaker silent = maker("{{ messages[0].content }}");
-  testing::expect_error([&] { silent.example(record()); }, ExitCode::data, {"f.jsonl:3: ", "writes no answer"});
+  testing::expect_error([&] { silent.example(record()); }, ExitCode::data,
+                        {"f.jsonl:3: ", "writes no answer"});
 }
 
 TEST_F(ChatExample, AChoiceFollowsThePromptWithoutDelimiter) {
@@ -167,7 +171,9 @@ TEST_F(ChatExample, AChoiceFollowsThePromptWithoutDelimiter) {
   const ChoiceTokens tokens = maker(turns_).choices(asked);
   EXPECT_EQ(tokens.prompt, ids("<s>Q Which job? A"));
   const std::vector<TokenId> whole = ids("<s>Q Which job? Asmith");
-  EXPECT_EQ(tokens.continuations[1], std::vector<TokenId>(whole.begin() + static_cast<std::ptrdiff_t>(tokens.prompt.size()), whole.end()));
+  EXPECT_EQ(
+      tokens.continuations[1],
+      std::vector<TokenId>(whole.begin() + static_cast<std::ptrdiff_t>(tokens.prompt.size()), whole.end()));
 }
 
 }  // namespace

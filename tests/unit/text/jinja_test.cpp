@@ -60,7 +60,8 @@ TEST(JinjaTest, WhatIsNotKnownIsRefusedByNameAndPlace) {
 }
 
 TEST(JinjaTest, ProblemsNameTheInnermostPlace) {
-  expect_refused("{% macro f(a) %}\n{{ a.b.c }}{% endmacro %}{{ f({}) }}", "2:7", "'dict object' has no attribute 'b'");
+  expect_refused("{% macro f(a) %}\n{{ a.b.c }}{% endmacro %}{{ f({}) }}", "2:7",
+                 "'dict object' has no attribute 'b'");
   expect_refused("{% if true %}\n{{ raise_exception('Only ' ~ 'text') }}{% endif %}", "2:19",
                  "the template refuses this chat: Only text");
   expect_refused("{{ strftime_now('%Y') }}", "1:16", "the template writes the date");
@@ -73,14 +74,18 @@ TEST(JinjaTest, ProblemsNameTheInnermostPlace) {
 TEST(JinjaTest, AHostileTemplateComesToAnEnd) {
   const std::string loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
   expect_refused(loops, "1:28", "does not come to an end");
-  expect_refused("{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x * 9 %}{% endfor %}", "1:76",
-                 "bytes of text");
-  expect_refused("{% set ns = namespace(x='aa') %}{% for i in range(60) %}{% set ns.x = ns.x.replace('a', ns.x) %}{% endfor %}",
-                 "1:83", "bytes of text");
+  expect_refused(
+      "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x * 9 %}{% endfor %}", "1:76",
+      "bytes of text");
+  expect_refused(
+      "{% set ns = namespace(x='aa') %}{% for i in range(60) %}{% set ns.x = ns.x.replace('a', ns.x) %}{% "
+      "endfor %}",
+      "1:83", "bytes of text");
   expect_refused("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "1:20", "levels of calls");
-  expect_refused("{% set ns = namespace(x=[]) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}", "1:68",
-                 "levels of lists in lists");
-  expect_refused("{{ " + std::string(200, '(') + "1" + std::string(200, ')') + " }}", "1:104", "levels of brackets");
+  expect_refused("{% set ns = namespace(x=[]) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}",
+                 "1:68", "levels of lists in lists");
+  expect_refused("{{ " + std::string(200, '(') + "1" + std::string(200, ')') + " }}", "1:104",
+                 "levels of brackets");
   std::string chain = "1";
   for (int i = 0; i < 5000; ++i) chain += "+1";
   expect_refused("{{ " + chain + " }}", "1:403", "too many parts in a row");
@@ -89,9 +94,11 @@ TEST(JinjaTest, AHostileTemplateComesToAnEnd) {
 }
 
 TEST(JinjaTest, AMacroAndItsNamesOutliveTheirBlock) {
-  EXPECT_EQ(rendered("{% set ns = namespace() %}{% for i in [7] %}{% macro f() %}{{ i }}{% endmacro %}{% set ns.f = f %}"
-                     "{% set ns.self = ns %}{% endfor %}{{ ns.self.f() }}"),
-            "7");
+  EXPECT_EQ(
+      rendered(
+          "{% set ns = namespace() %}{% for i in [7] %}{% macro f() %}{{ i }}{% endmacro %}{% set ns.f = f %}"
+          "{% set ns.self = ns %}{% endfor %}{{ ns.self.f() }}"),
+      "7");
 }
 
 TEST(JinjaTest, MutatedTemplatesAreRefusedOrRendered) {
