@@ -1,6 +1,7 @@
 // How much a template may compute: a hostile one must neither hang the program nor fill its memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,6 +22,11 @@ class Budget {
   void spend_step() {
     if (++steps_ > limits_.steps)
       refuse("more than {} steps: the template does not come to an end", limits_.steps);
+  }
+  /// What looking through values takes that are there already (Value::weight).
+  void spend_work(std::size_t weight) {
+    steps_ += static_cast<std::int64_t>(std::min<std::size_t>(weight / 64, limits_.steps));
+    spend_step();
   }
   /// Before they are made.
   void spend_bytes(std::size_t bytes) {

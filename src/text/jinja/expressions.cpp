@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "text/jinja/filters.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/syntax.h"
@@ -11,6 +13,7 @@ Value value_or_none(const ExpressionPtr& expression, Frame& frame) {
 }
 
 bool holds(const std::string& sign, const Value& a, const Value& b, Budget& budget) {
+  budget.spend_work(sign.ends_with("in") ? b.weight() : std::min(a.weight(), b.weight()));
   if (sign == "==") return equal(a, b);
   if (sign == "!=") return !equal(a, b);
   if (sign == "in") return contains(b, a, budget);
@@ -98,11 +101,13 @@ Value Member::compute(Frame& frame) const {
 
 Value Subscript::compute(Frame& frame) const {
   const Value value = object->value(frame);
+  if (value.is_text() || value.dict()) frame.machine.budget().spend_work(value.weight());
   return subscript(frame.machine, value, key->value(frame));
 }
 
 Value Slice::compute(Frame& frame) const {
   const Value value = object->value(frame);
+  frame.machine.budget().spend_work(value.weight());
   const Value from = value_or_none(begin, frame), to = value_or_none(end, frame),
               by = value_or_none(step, frame);
   return slice(frame.machine, value, from, to, by);
@@ -140,6 +145,7 @@ Value Filter::apply(Frame& frame, Value to) const {
 
 Value Test::compute(Frame& frame) const {
   const Value value = input->value(frame);
+  frame.machine.budget().spend_work(value.weight());
   return passes(frame.machine, name, value, arguments.values(frame));
 }
 

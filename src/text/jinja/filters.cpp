@@ -31,6 +31,7 @@ void no_arguments(std::string_view filter, Arguments arguments) {
 Value trim(Machine& machine, const Value& input, Arguments arguments) {
   const Bound bound("trim", std::move(arguments), {"chars"});
   const std::string* characters = bound.has(0) && !bound[0].is_none() ? &bound.text(0) : nullptr;
+  if (characters) machine.budget().spend_work(input.weight() * characters->size());
   return machine.made(std::string(stripped(text_of(machine, input), Side::both, characters)),
                       input.is_safe());
 }
@@ -256,9 +257,12 @@ class Key {
 };
 
 /// Stable; the keys are made once.
-std::vector<Value> sorted_by(const Key& key, const std::vector<Value>& items, bool reverse) {
+std::vector<Value> sorted_by(const Key& key, const std::vector<Value>& items, bool reverse, Budget& budget) {
   std::vector<std::pair<Value, const Value*>> keyed;
-  for (const Value& item : items) keyed.emplace_back(key(item), &item);
+  for (const Value& item : items) {
+    keyed.emplace_back(key(item), &item);
+    budget.spend_work(64 * keyed.back().first.weight());  // 2 log2(n) comparisons
+  }
   std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
     return reverse ? order(b.first, a.first) < 0 : order(a.first, b.first) < 0;
   });
@@ -273,7 +277,8 @@ Value sort(Machine& machine, const Value& input, Arguments arguments) {
   if (attribute.is_text() && attribute.text().find(',') != std::string::npos)
     refuse("sort: several attributes are not known here");
   const Key key(machine, attribute, bound.flag(1, false));
-  return machine.made_list(sorted_by(key, items_of(input, machine.budget()), bound.flag(0, false)));
+  return machine.made_list(
+      sorted_by(key, items_of(input, machine.budget()), bound.flag(0, false), machine.budget()));
 }
 
 Value sort_dict(Machine& machine, const Value& input, Arguments arguments) {
@@ -285,7 +290,7 @@ Value sort_dict(Machine& machine, const Value& input, Arguments arguments) {
   for (const auto& [key, value] : input.dict()->members)
     pairs.push_back(machine.made_list({key, value}, Shape::tuple));
   const Key key(machine, std::int64_t{by == "value"}, bound.flag(0, false));
-  return machine.made_list(sorted_by(key, pairs, bound.flag(2, false)));
+  return machine.made_list(sorted_by(key, pairs, bound.flag(2, false), machine.budget()));
 }
 
 Value unique(Machine& machine, const Value& input, Arguments arguments) {
@@ -294,7 +299,7 @@ Value unique(Machine& machine, const Value& input, Arguments arguments) {
   std::vector<Value> kept, keys;
   for (const Value& item : items_of(input, machine.budget())) {
     Value own = key(item);
-    machine.budget().spend_bytes(keys.size());  // it is compared with each
+    machine.budget().spend_work(64 * keys.size() * own.weight());  // it is compared with each
     if (std::ranges::any_of(keys, [&](const Value& other) { return equal(other, own); })) continue;
     keys.push_back(std::move(own));
     kept.push_back(item);
@@ -308,6 +313,7 @@ Value extreme(Machine& machine, const Value& input, Arguments arguments) {
   const Key key(machine, bound.value_or(1, nullptr), bound.flag(0, false));
   std::optional<Value> best;
   for (const Value& item : items_of(input, machine.budget())) {
+    machine.budget().spend_work(item.weight());
     const int found = best ? order(key(item), key(*best)) : 0;
     if (!best || (largest ? found > 0 : found < 0)) best = item;
   }
@@ -378,8 +384,8 @@ Value select(Machine& machine, const Value& input, Arguments arguments) {
   std::vector<Value> chosen;
   if (!input.is_true()) return Value::iterator({});
   for (const Value& item : items_of(input, machine.budget())) {
-    machine.budget().spend_step();
     const Value value = key.member_of(item);
+    machine.budget().spend_work(value.weight());
     if ((test.empty() ? value.is_true() : passes(machine, test, value, rest)) == wanted)
       chosen.push_back(item);
   }
@@ -455,7 +461,7 @@ bool is_filter(std::string_view name) {
 Value filtered(Machine& machine, std::string_view name, Value input, Arguments arguments) {
   const auto found = std::ranges::find(kFilters, name, &Entry::name);
   if (found == kFilters.end()) refuse("the filter '{}' is not known here", name);
-  machine.budget().spend_step();
+  machine.budget().spend_work(input.weight());
   const Budget::Level level(machine.budget());
   return found->apply(machine, input, std::move(arguments));
 }

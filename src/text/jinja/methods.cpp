@@ -25,6 +25,7 @@ template <Side side>
 Value strip(const Value& self, Machine& machine, Arguments arguments) {
   const Bound bound("strip", std::move(arguments), {"chars"});
   const std::string* characters = bound.has(0) && !bound[0].is_none() ? &bound.text(0) : nullptr;
+  if (characters) machine.budget().spend_work(self.weight() * characters->size());
   return machine.made(std::string(stripped(self.text(), side, characters)));
 }
 
@@ -32,6 +33,7 @@ template <bool from_right>
 Value split_text(const Value& self, Machine& machine, Arguments arguments) {
   const Bound bound("split", std::move(arguments), {"sep", "maxsplit"});
   const std::string* separator = bound.has(0) && !bound[0].is_none() ? &bound.text(0) : nullptr;
+  if (from_right && separator) machine.budget().spend_work(self.weight() * separator->size());
   return Value::list(split(self.text(), separator, bound.integer_or(1, -1), from_right, machine.budget()));
 }
 
@@ -74,17 +76,18 @@ Value place_of(const std::string& text, std::size_t byte) {
 
 Value find(const Value& self, Machine&, Arguments arguments) {
   const Bound bound("find", std::move(arguments), {"sub"});
-  return place_of(self.text(), self.text().find(bound.text(0)));
+  return place_of(self.text(), found_in(self.text(), bound.text(0)));
 }
 
-Value rfind(const Value& self, Machine&, Arguments arguments) {
+Value rfind(const Value& self, Machine& machine, Arguments arguments) {
   const Bound bound("rfind", std::move(arguments), {"sub"});
+  machine.budget().spend_work(self.weight() * bound.text(0).size());
   return place_of(self.text(), self.text().rfind(bound.text(0)));
 }
 
 Value index_of_text(const Value& self, Machine&, Arguments arguments) {
   const Bound bound("index", std::move(arguments), {"sub"});
-  const std::size_t found = self.text().find(bound.text(0));
+  const std::size_t found = found_in(self.text(), bound.text(0));
   if (found == std::string::npos) refuse("index: the text does not hold '{}'", bound.text(0));
   return place_of(self.text(), found);
 }
@@ -94,7 +97,8 @@ Value count_in_text(const Value& self, Machine&, Arguments arguments) {
   const std::string &text = self.text(), &part = bound.text(0);
   if (part.empty()) return static_cast<std::int64_t>(count_characters(text)) + 1;
   std::int64_t count = 0;
-  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+  for (std::size_t at = found_in(text, part); at != std::string::npos;
+       at = found_in(text, part, at + part.size()))
     ++count;
   return count;
 }
@@ -149,7 +153,8 @@ Value partition(const Value& self, Machine& machine, Arguments arguments) {
   const std::string &text = self.text(), &separator = bound.text(0);
   if (separator.empty()) refuse("partition: the separator is empty");
   machine.budget().spend_bytes(text.size());
-  const std::size_t found = last ? text.rfind(separator) : text.find(separator);
+  if (last) machine.budget().spend_work(self.weight() * separator.size());
+  const std::size_t found = last ? text.rfind(separator) : found_in(text, separator);
   if (found == std::string::npos)
     return Value::list(last ? std::vector<Value>{"", "", text} : std::vector<Value>{text, "", ""},
                        Shape::tuple);
@@ -252,6 +257,9 @@ constexpr std::array<std::string_view, 12> kChanging = {"append", "extend",  "in
 Value bound_method(const Value& self, const Method& method) {
   return Value::function(std::string(method.name),
                          [self, call = method.call](Machine& machine, Arguments arguments) {
+                           std::size_t weight = self.weight();
+                           for (const Value& argument : arguments.positional) weight += argument.weight();
+                           machine.budget().spend_work(weight);
                            return call(self, machine, std::move(arguments));
                          });
 }

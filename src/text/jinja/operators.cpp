@@ -201,7 +201,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
   if (container.is_text()) {
     if (item.is_undefined()) refuse("{}", item.message());
     if (!item.is_text()) refuse("'in' a str: expected a str, got a '{}'", item.type());
-    return container.text().find(item.text()) != std::string::npos;
+    return found_in(container.text(), item.text()) != std::string::npos;
   }
   if (const Dict* dict = container.dict()) return dict->find(item) != nullptr;
   if (!container.is_undefined() && !container.sequence() && !container.iterator())

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "text/jinja/printed.h"
 #include "text/unicode.h"
@@ -148,6 +149,12 @@ std::string of_letter(char letter, const Value& value, Width width, Budget& budg
 
 }  // namespace
 
+std::size_t found_in(std::string_view text, std::string_view part, std::size_t from) {
+  if (from > text.size()) return kNowhere;
+  const void* found = ::memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found ? static_cast<std::size_t>(static_cast<const char*>(found) - text.data()) : kNowhere;
+}
+
 std::string_view stripped(std::string_view text, Side side, const std::string* characters) {
   while (side != Side::right && !text.empty()) {
     std::size_t behind = 0;
@@ -211,7 +218,7 @@ std::string replaced(std::string_view text, std::string_view old, std::string_vi
   };
   std::size_t at = 0;
   for (; at_most != 0; --at_most) {
-    const std::size_t found = text.find(old, at);
+    const std::size_t found = found_in(text, old, at);
     if (found == kNowhere) break;
     add(text.substr(at, found - at));
     add(by);
@@ -234,7 +241,7 @@ std::vector<Value> split(std::string_view text, const std::string* separator, st
   if (from_right) return split_from_right(text, *separator, at_most, budget);
   Parts parts(budget);
   for (; at_most != 0; --at_most) {
-    const std::size_t found = text.find(*separator);
+    const std::size_t found = found_in(text, *separator);
     if (found == kNowhere) break;
     parts.add(text.substr(0, found));
     text.remove_prefix(found + separator->size());

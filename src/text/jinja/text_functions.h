@@ -10,6 +10,10 @@
 
 namespace rocket::jinja {
 
+/// Where `part` begins in `text`, at or behind the byte `from`, else npos. In time that is linear:
+/// std::string's find takes the product of both lengths where a text is made for it.
+std::size_t found_in(std::string_view text, std::string_view part, std::size_t from = 0);
+
 enum class Side { left, right, both };
 
 /// str.strip(characters); nullptr: white space.

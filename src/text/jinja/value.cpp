@@ -12,6 +12,10 @@ namespace {
 
 /// Lists in lists: more would end the program where they are compared, printed or let go.
 constexpr int kMaxValueDepth = 64;
+/// They are looked for one after the other.
+constexpr std::size_t kMaxMembers = 10'000;
+/// Beyond what any budget allows, and far from what its type holds.
+constexpr std::size_t kMaxWeight = std::size_t{1} << 60;
 
 int one_deeper(int depth) {
   if (depth >= kMaxValueDepth) refuse("more than {} levels of lists in lists", kMaxValueDepth);
@@ -85,19 +89,26 @@ Value Value::undefined(std::string message) {
 
 Value Value::list(std::vector<Value> items, Shape shape) {
   int depth = 0;
-  for (const Value& item : items) depth = std::max(depth, item.depth());
+  std::size_t weight = 1;
+  for (const Value& item : items) {
+    depth = std::max(depth, item.depth());
+    weight = std::min(kMaxWeight, weight + item.weight());
+  }
   Value value;
-  value.held_ = std::make_shared<const Sequence>(Sequence{std::move(items), shape, one_deeper(depth)});
+  value.held_ =
+      std::make_shared<const Sequence>(Sequence{std::move(items), shape, one_deeper(depth), weight});
   return value;
 }
 
 Value Value::dict(std::vector<std::pair<Value, Value>> members) {
+  if (members.size() > kMaxMembers) refuse("a dict of more than {} members", kMaxMembers);
   Dict dict;
   int depth = 0;
   for (auto& [key, value] : members) {
     if (key.dict() || (key.sequence() && key.sequence()->shape != Shape::tuple))
       refuse("a '{}' cannot be the key of a dict", key.type());
     depth = std::max({depth, key.depth(), value.depth()});
+    dict.weight = std::min(kMaxWeight, dict.weight + key.weight() + value.weight());
     if (const Value* there = dict.find(key))
       const_cast<Value&>(*there) = std::move(value);  // of `dict`, which is being made: the last one counts
     else
@@ -163,6 +174,13 @@ int Value::depth() const {
     return one_deeper(depth);
   }
   return 0;
+}
+
+std::size_t Value::weight() const {
+  if (is_text()) return 1 + text().size() / 16;
+  if (sequence()) return sequence()->weight;
+  if (dict()) return dict()->weight;
+  return iterator() ? 1 + iterator()->items.size() : 1;
 }
 
 bool Value::is_same_object(const Value& other) const {

@@ -39,12 +39,14 @@ struct Sequence {
   std::vector<Value> items;
   Shape shape = Shape::list;
   int depth = 1;
+  std::size_t weight = 1;
 };
 
 /// In order of insertion.
 struct Dict {
   std::vector<std::pair<Value, Value>> members;
   int depth = 1;
+  std::size_t weight = 1;
 
   const Value* find(const Value& key) const;
   const Value* find(std::string_view key) const;
@@ -86,7 +88,7 @@ class Value {
   Value(Namespace* space) : held_(space) {}
 
   static Value undefined(std::string message);
-  /// Throw a Problem: more levels than a value may have.
+  /// Throw a Problem: more levels, or members, than a value may have.
   static Value list(std::vector<Value> items, Shape shape = Shape::list);
   static Value dict(std::vector<std::pair<Value, Value>> members);
   static Value iterator(std::vector<Value> items);
@@ -123,6 +125,9 @@ class Value {
   std::string_view type() const;
   /// Levels of lists and objects.
   int depth() const;
+  /// How much there is to look through: values in it, and 16 bytes of text each. What stands in it twice
+  /// counts twice.
+  std::size_t weight() const;
   bool is_same_object(const Value& other) const;
 
  private:

@@ -86,6 +86,14 @@ TEST(JinjaTest, AHostileTemplateComesToAnEnd) {
                  "1:68", "levels of lists in lists");
   expect_refused("{{ " + std::string(200, '(') + "1" + std::string(200, ')') + " }}", "1:104",
                  "levels of brackets");
+  expect_refused("{% set x = ('a' * 999999,) %}{% for i in range(99999) %}{{ x == x }}{% endfor %}", "1:63",
+                 "to an end");
+  expect_refused(
+      "{% set ns = namespace(x=[1]) %}{% set ns.y = [1] %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] "
+      "%}"
+      "{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
+      "1:151", "to an end");
+  expect_refused("{% set x = 'a' * 999999 %}{{ x.rfind('b' ~ x) }}", "1:38", "to an end");
   std::string chain = "1";
   for (int i = 0; i < 5000; ++i) chain += "+1";
   expect_refused("{{ " + chain + " }}", "1:403", "too many parts in a row");
