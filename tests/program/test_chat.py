@@ -74,7 +74,7 @@ class Chat(unittest.TestCase):
     def test_rocket_chat(self):
         turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
         lines = [turns[:1], {"messages": turns, "add_generation_prompt": False}, [{"role": "user"}]]
-        self.write(CHATML + "{{ messages[0].content + '' if false }}{{ '' if messages[0].content is defined else raise_exception('empty') }}")
+        self.write(CHATML + "{{ '' if messages[0].content is defined else raise_exception('empty') }}")
         done = rocket("chat", self.folder / "base", input="".join(json.dumps(line) + "\n" for line in lines))
         made = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(made[0]["text"], "<s><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
