@@ -75,10 +75,9 @@ Example ExampleMaker::chat_example(const Record& record) const {
         place, prompt_.chat->file());
   const std::vector<Token> tokens = tokenizer_.encode(whole);
   const auto targets = tokens.end() - first_behind(tokens, prompt.size());
+  if (targets == 0) fail_data("{}: {}: the template writes no answer", place, prompt_.chat->file());
   Example example{ids_of(tokens), static_cast<std::int64_t>(tokens.size()) - targets};
   if (!end_of_turn_) example.ids.push_back(eos_);
-  if (example.target_tokens() == 0)
-    fail_data("{}: {}: the template writes no answer", place, prompt_.chat->file());
   return example;
 }
 
