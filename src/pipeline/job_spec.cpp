@@ -56,7 +56,7 @@ const std::vector<JobSpec>& job_specs() {
        true,
        true},
       {.name = "select",
-       .version = 3,
+       .version = 4,
        .settings = with({"task.fields", "task.turns", "selection", "seed"}, form),
        .inputs = {Input::evaluation},
        .upstream = {"embed"},

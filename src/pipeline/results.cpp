@@ -132,14 +132,38 @@ ExpertChoice read_expert_choice(const RunDirectory& run) {
   });
 }
 
+namespace {
+
+/// What a chat template reads in place of the beginning of the instruction (chat_prompt.h).
+void add_turns(const Record& record, nlohmann::ordered_json& line) {
+  line["context_bytes"] = record.context_bytes;
+  line["system"] = record.system;
+  auto& before = line["before"] = nlohmann::ordered_json::array();
+  for (const Turn& turn : record.before)
+    before.push_back({turn.role == Role::user ? "user" : "assistant", turn.text});
+}
+
+void read_turns(const json& line, Record& record) {
+  if (!line.contains("context_bytes")) return;
+  record.context_bytes = line["context_bytes"];
+  record.system = line.at("system");
+  record.system_bytes = record.system.empty() ? 0 : record.system.size() + 2;  // a blank line
+  if (record.context_bytes > record.instruction.size()) fail_data("context_bytes: more than the instruction");
+  for (const json& turn : line.at("before"))
+    record.before.push_back({turn.at(0) == "user" ? Role::user : Role::assistant, turn.at(1)});
+}
+
+}  // namespace
+
 void write_selected(const RunDirectory& run, const std::vector<SelectedRecord>& records) {
   std::string lines;
   for (const SelectedRecord& selected : records) {
-    const nlohmann::ordered_json line = {{"record", selected.index},
-                                         {"similarity", selected.similarity},
-                                         {"instruction", selected.record.instruction},
-                                         {"input", selected.record.input},
-                                         {"output", selected.record.output}};
+    nlohmann::ordered_json line = {{"record", selected.index},
+                                   {"similarity", selected.similarity},
+                                   {"instruction", selected.record.instruction},
+                                   {"input", selected.record.input},
+                                   {"output", selected.record.output}};
+    if (selected.record.context_bytes > 0) add_turns(selected.record, line);
     lines += line.dump() + "\n";
   }
   write_file(run.file("selected.jsonl"), lines);
@@ -156,6 +180,7 @@ std::vector<SelectedRecord> read_selected(const RunDirectory& run) {
       one.record.instruction = j.at("instruction");
       one.record.input = j.at("input");
       one.record.output = j.at("output");
+      read_turns(j, one.record);
       one.record.file = file.string();
       one.record.line = static_cast<std::int64_t>(selected.size()) + 1;
       selected.push_back(std::move(one));

@@ -32,7 +32,9 @@ BankScores scores_without_shots(const std::vector<BankEntry>& entries,
 void write_expert_choice(const RunDirectory& run, const ExpertChoice& choice);
 ExpertChoice read_expert_choice(const RunDirectory& run);
 
-/// A kept record of selected.jsonl, in walk order.
+/// A kept record of selected.jsonl, in walk order. The line of a chat also has what a chat template reads:
+/// `system`, the earlier turns as `before`, [role, text] each, and how many bytes of `instruction` repeat
+/// them.
 struct SelectedRecord {
   std::int64_t index = 0;
   double similarity = 0;

@@ -34,6 +34,25 @@ class Chat(unittest.TestCase):
         self.job("run", "named", template="chatml")
         self.assertEqual(differences(self.folder / "chat", self.folder / "named"), [])
 
+    def test_kept_chats_are_trained_on_as_turns(self):
+        """As shots, which are not stored in between, the same chats in the same order give the same training."""
+        lines = lambda name: [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
+        shots = lines("shots.jsonl")
+        turns = [[{"role": role, "content": text} for shot in (a, b) for role, text in (("user", shot["instruction"]), ("assistant", shot["output"]))]
+                 for a, b in zip(shots[1:], shots[2:] + shots[1:2])]
+        chats = [{"messages": ([{"role": "system", "content": "Be right."}] if i % 2 else []) + some, "answer": "A"} for i, some in enumerate(turns)]
+        write = lambda name, records: (self.folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
+        write("corpus.jsonl", chats)
+        write("shot.jsonl", shots[:1])
+        settings = ["--set", "experts.names=[home, sells]", "--set", "corpus.turns=last", "--set", "task.turns=last"]
+        self.job("run", "kept", *settings, "--set", "selection.policy=similarity_only", "--set", f"task.shots={self.folder}/shot.jsonl",
+                 "--set", "task.k=1")
+        kept = lines("kept/selected.jsonl")
+        self.assertEqual([[role for role, _ in record["before"]] for record in kept], [["user", "assistant"]] * 5)
+        write("all.jsonl", [chats[record["record"]] for record in kept] + shots[:1])
+        self.job("run", "asked", *settings, "--set", "selection.policy=none", "--set", f"task.shots={self.folder}/all.jsonl", "--set", "task.k=6")
+        self.assertEqual(differences(self.folder / "kept", self.folder / "asked", files=("training.h5",)), [])
+
     def test_an_adapter_remembers_its_template(self):
         train = ("--set", f"adapter.records=[{LAB}/tasks/number/shots.jsonl]", "--set", "training.epochs=1", "--set", "adapter.rank=2")
         self.job("train-adapter", "ours", *train, "--set", "adapter.name=ours")
