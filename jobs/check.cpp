@@ -82,7 +82,11 @@ void check_base(const RunConfig& config, bool with_bank, Findings& found) {
   found.base = base;
   found.base_parameters = ModelWeights(config.base.path).parameters();
   found.device = choose_device(config.device, 0);
-  const CacheShape cache{base.layers, base.kv_heads, base.head_dim, compute_type(config), found.device};
+  const CacheShape cache{.layers = base.layers,
+                         .key_heads = base.kv_heads,
+                         .head_dim = base.head_dim,
+                         .type = compute_type(config),
+                         .device = found.device};
   const Backend& backend = backend_for(cache.device, cache.type);
   const std::int64_t positions =
       std::max(config.scoring.batch_tokens, backend.cache_positions(cache, base_bytes(config, found)));

@@ -94,10 +94,11 @@ ordered_json windows_of(const DecoderConfig& c) {
   return c.windows.front() > 0 ? ordered_json(c.windows.front()) : ordered_json(nullptr);
 }
 
-ordered_json rope_of(const RopeConfig& rope) {
+ordered_json rope_of(const RopeConfig& rope, std::int64_t head_dim) {
   ordered_json object = {{"type", name_of(rope.kind)}, {"theta", rope.theta}};
   if (rope.kind != RopeKind::plain) object["factor"] = rope.factor;
   if (rope.original_positions > 0) object["original_positions"] = rope.original_positions;
+  if (rope.width < head_dim) object["width"] = rope.width;
   return object;
 }
 
@@ -105,8 +106,22 @@ std::vector<std::string> biases_of(const DecoderConfig& c) {
   std::vector<std::string> linears;
   if (c.qkv_bias) linears = {"q", "k", "v"};
   if (c.o_bias) linears.push_back("o");
-  if (c.mlp_bias) linears.insert(linears.end(), {"gate", "up", "down"});
+  if (c.mlp_bias && c.gated) linears.push_back("gate");
+  if (c.mlp_bias) linears.insert(linears.end(), {"up", "down"});
   return linears;
+}
+
+/// What few families have; nothing of it where it changes nothing.
+void describe_scales(const DecoderConfig& c, ordered_json& object) {
+  const auto add = [&](const char* key, double value, double usual) {
+    if (value != usual) object[key] = value;
+  };
+  add("embedding_scale", c.embedding_scale, 1);
+  add("residual_scale", c.residual_scale, 1);
+  add("attention_scale", c.attention_scale, 0);
+  add("logit_scale", c.logit_scale, 1);
+  add("attention_cap", c.attention_cap, 0);
+  add("logit_cap", c.logit_cap, 0);
 }
 
 /// What decoders and encoders have alike.
@@ -126,9 +141,12 @@ void describe_decoder(const fs::path& folder, ordered_json& object) {
   object["kv_heads"] = c.kv_heads;
   object["head_dim"] = c.head_dim;
   object["max_positions"] = c.max_positions;
-  object["rope"] = rope_of(c.rope);
+  object["rope"] = rope_of(c.rope, c.head_dim);
+  if (c.window_rope) object["window_rope"] = rope_of(*c.window_rope, c.head_dim);
+  if (!c.without_rope.empty()) object["layers_without_rope"] = std::ranges::count(c.without_rope, 1);
   object["window"] = windows_of(c);
   object["qk_norm"] = c.qk_norm;
+  describe_scales(c, object);
   object["tied_head"] = c.tied_head;
   object["parameters"] = ModelWeights(folder).parameters();
   const Decoder decoder =

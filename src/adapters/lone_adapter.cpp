@@ -26,8 +26,10 @@ void check_alike(const std::vector<Module>& modules) {
 }  // namespace
 
 std::vector<Module> modules_of_tensors(const std::filesystem::path& folder) {
-  static const Regex known(R"(model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\z)",
-                           "modules");
+  static const Regex known(
+      R"((model\.layers\.\d+\.(self_attn\.([qkvo]|qkv)_proj|mlp\.(gate|up|gate_up|down)_proj))"
+      R"(|gpt_neox\.layers\.\d+\.(attention\.(query_key_value|dense)|mlp\.dense_(h_to_4h|4h_to_h)))\z)",
+      "modules");
   const auto file = open_adapter_tensors(folder);
   std::map<std::string, Module> modules;
   return in_context(file->path().filename().string(), [&] {

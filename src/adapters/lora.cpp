@@ -39,7 +39,7 @@ void refuse_empty(const StoredTensor& tensor) {
 }
 
 [[noreturn]] void refuse_module(const StoredTensor& tensor, const std::string& module) {
-  if (module == "lm_head")
+  if (module == "lm_head" || module == "embed_out")
     fail_data(
         "tensor '{}': a LoRA of the output layer is not computed; only the linear layers of attention and "
         "feed-forward are adapted",
@@ -115,12 +115,18 @@ double largest_distance(const StoredTensor& one, const StoredTensor& other) {
   return largest;
 }
 
+/// The output layer of a base that has none of its own, or another name for it in its files.
+const StoredTensor* head_of(const ModelWeights& base) {
+  const StoredTensor* of_neox = base.find("embed_out.weight");
+  return of_neox != nullptr ? of_neox : base.find("model.embed_tokens.weight");
+}
+
 /// A tensor of the base that lies beside the LoRA. PEFT loads it into the base, so it must be the base's own.
 void check_copy(const StoredTensor& tensor, std::string_view front, const ModelWeights* base) {
   const std::string name = *replaced_tensor(unwrapped(tensor.name, front));
   if (base == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base's '{}' is not at hand)", name));
   const StoredTensor* own = base->find(name);
-  if (own == nullptr && name == "lm_head.weight") own = base->find("model.embed_tokens.weight");  // tied
+  if (own == nullptr && name == "lm_head.weight") own = head_of(*base);
   if (own == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base has no '{}')", name));
   if (own->shape != tensor.shape)
     refuse_tensor(tensor.name, fmt::format(" (its shape is [{}], the base's [{}])",

@@ -36,16 +36,33 @@ constexpr Pair kReasons[] = {
     {".token_adapter.", "new token embeddings (trainable_token_indices) are not computed"},
     {".modules_to_save.", "it replaces a whole module of the base, which is not computed"},
     {".embed_tokens.", "new token embeddings are not computed"},
+    {".embed_in.", "new token embeddings are not computed"},
     {".lm_head.", "it replaces the output layer of the base, which is not computed"},
+    {".embed_out.", "it replaces the output layer of the base, which is not computed"},
     {".score.", "it is the head of a classifier; an adapter that was trained to classify writes no text"},
     {".classifier.",
      "it is the head of a classifier; an adapter that was trained to classify writes no text"},
     {"norm.weight", "a retrained norm of the base is not computed"},
+    {"norm.bias", "a retrained norm of the base is not computed"},
     {".bias", "a retrained bias of the base (bias: all or lora_only) is not computed"},
     {kBaseLayer, "a changed weight of the base is not computed"}};
 
-constexpr std::string_view kReplaced[] = {"embed_tokens.weight", "lm_head.weight", "norm.weight",
-                                          "_proj.weight", "_proj.bias"};
+constexpr std::string_view kReplaced[] = {"embed_tokens.weight",
+                                          "embed_in.weight",
+                                          "lm_head.weight",
+                                          "embed_out.weight",
+                                          "norm.weight",
+                                          "norm.bias",
+                                          "_proj.weight",
+                                          "_proj.bias",
+                                          ".dense.weight",
+                                          ".dense.bias",
+                                          ".query_key_value.weight",
+                                          ".query_key_value.bias",
+                                          "_4h.weight",
+                                          "_4h.bias",
+                                          "_h.weight",
+                                          "_h.bias"};
 
 void refuse_wrapped(std::string_view name) {
   for (const auto& [part, wrapper] : kWrappers)

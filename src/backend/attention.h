@@ -12,10 +12,13 @@
 namespace rocket {
 
 /// What a row attends to: all of its sequence, or itself and what stands before it, the last `window` of
-/// these where that is not 0.
-struct Mask {
+/// these where that is not 0. And what softmax takes of the products of queries and keys: scale times
+/// them, of that cap * tanh(score / cap) where there is a cap.
+struct AttentionRule {
   bool causal = true;
   std::int64_t window = 0;
+  double scale = 0;  // 0: 1 / sqrt(K)
+  double cap = 0;    // 0: none
 };
 
 /// Rows of one sequence behind `cached` earlier ones.

@@ -19,10 +19,12 @@
 #include "backend/mixture_step.h"
 #include "backend/rows.h"
 #include "backend/weights.h"
+#include "formats/model_config.h"
 
 namespace rocket {
 
-/// cos and sin of the rows of a batch, [T, 1, K / 2], as Backend::rotation_values() leaves them.
+/// cos and sin of the rows of a batch, [T, 1, R / 2] where R values of a head are turned, as
+/// Backend::rotation_values() leaves them.
 struct Rotation {
   at::Tensor cos, sin;
 };
@@ -43,20 +45,24 @@ class Backend {
   /// x W^T + bias of weights that read the same x, [T, O] each. A bias may be undefined.
   virtual std::vector<at::Tensor> linear(const at::Tensor& x_TI, std::span<const LinearWeight* const> weights,
                                          std::span<const at::Tensor> bias_O) const = 0;
-  /// LlamaRMSNorm: the mean square in float32.
+  /// LlamaRMSNorm: the mean square in float32. The product with the weight is taken in the weight's type: of
+  /// a float32 weight and rows of bfloat16 it is rounded once.
   virtual at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const = 0;
   /// {x + y, its norm}; without gradients the sum may use the memory of x, which nobody else must hold.
   virtual std::array<at::Tensor, 2> add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD,
                                                  const at::Tensor& weight_D, double eps) const = 0;
-  /// x [T, H, K] turned by half rotation: the pairs are (i, i + K / 2), as in transformers. May use the
-  /// memory of x, which nobody else must hold.
+  /// LayerNorm.
+  virtual at::Tensor layer_norm(const at::Tensor& x_TD, const NormWeights& norm) const = 0;
+  /// The first R values of each head of x [T, H, K] turned by half rotation: the pairs are (i, i + R / 2), as
+  /// in transformers. May use the memory of x, which nobody else must hold.
   virtual at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const = 0;
   /// Attention within each sequence of the batch: q [T, H, K], k and v [T, G, K] with G key heads (H a
   /// multiple of G). Returns [T, H * K].
   virtual at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                            const at::Tensor& v_TGK, const Mask& mask) const = 0;
-  /// silu(gate) * up; may use the memory of `gate`, which nobody else must hold.
-  virtual at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const = 0;
+                            const at::Tensor& v_TGK, const AttentionRule& rule) const = 0;
+  /// activation(gate) * up, or activation(gate) where `up` is undefined; may use the memory of `gate`, which
+  /// nobody else must hold.
+  virtual at::Tensor activate(Activation activation, at::Tensor gate_TI, const at::Tensor& up_TI) const = 0;
   /// The keys and values of a generation. Not differentiable.
   virtual std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const = 0;
   /// Memory that the cache takes for a position of a sequence.
@@ -67,13 +73,13 @@ class Backend {
 
   // The head, never as a [T, V] tensor but for logits(); sums are float32.
   /// [T, V] float32.
-  virtual at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const = 0;
+  virtual at::Tensor logits(const HeadWeight& head, const at::Tensor& hidden_TD) const = 0;
   /// -log p of `targets_T` (int64) under the rows, [T] float32, natural log; differentiable with respect to
   /// `hidden_TD`.
-  virtual at::Tensor nll(const LinearWeight& head, const at::Tensor& hidden_TD,
+  virtual at::Tensor nll(const HeadWeight& head, const at::Tensor& hidden_TD,
                          const at::Tensor& targets_T) const = 0;
   /// The largest logit's id of each row, [T] int64; the lowest id on a tie.
-  virtual at::Tensor best(const LinearWeight& head, const at::Tensor& hidden_TD) const = 0;
+  virtual at::Tensor best(const HeadWeight& head, const at::Tensor& hidden_TD) const = 0;
 
   // Steps of the encoder, without gradients.
   /// x W^T + b.

@@ -21,6 +21,7 @@ struct CacheShape {
   at::ScalarType type = at::kFloat;
   at::Device device = at::kCPU;
   std::int64_t positions = 0;  // that open sequences have together, unless one alone has more
+  bool capped = false;         // scores have a cap: AttentionRule
 
   /// Keys and values of one position.
   std::int64_t values() const { return 2 * layers * key_heads * head_dim; }
@@ -45,7 +46,7 @@ class KvCache {
   void arrange(const PackedRows& rows);
   /// Writes the new keys and values of a layer, then attends: q [T, H, K], k and v [T, G, K] -> [T, H * K].
   virtual at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                            const at::Tensor& v_TGK, const Mask& mask) = 0;
+                            const at::Tensor& v_TGK, const AttentionRule& rule) = 0;
   /// Called once after all layers: the new rows have joined the cache.
   void advance(const PackedRows& rows);
   /// Of the forward that was arranged, if each of its sequences goes on by one row.

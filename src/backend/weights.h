@@ -15,6 +15,14 @@ struct LinearWeight {
   std::int64_t inputs() const { return values_OI.size(1); }
 };
 
+/// The weight of a head. Its logits are scale times the products, of that cap * tanh(logit / cap) where there
+/// is a cap.
+struct HeadWeight : LinearWeight {
+  double scale = 1, cap = 0;
+
+  bool changes_logits() const { return scale != 1 || cap != 0; }
+};
+
 /// A linear layer with a bias, which is undefined where there is none.
 struct AffineWeights {
   LinearWeight weight_OI;

@@ -266,7 +266,8 @@ std::vector<Setting> training_settings() {
       {"adapter.scaling", AT(adapter.scaling), one_of({"lora", "rslora"}),
        "of B A: alpha / rank; rslora: alpha / sqrt(rank)"},
       {"adapter.targets", AT(adapter.targets),
-       one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
+       one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "qkv_proj",
+               "gate_up_proj", "query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"}),
        "linear layers that are adapted, in every layer of the base"},
 
       {"rationalize.adapter", AT(rationalize.adapter), path(),

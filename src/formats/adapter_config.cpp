@@ -19,10 +19,10 @@ using Json = JsonObject::Json;
 
 constexpr std::int64_t kMaxRank = 1 << 20;
 constexpr std::int64_t kMaxLayer = 1 << 20;
-// The defaults of PEFT's LoraConfig, and of PEFT for the target_modules of a Llama.
+// The defaults of PEFT's LoraConfig, and of PEFT for the target_modules of a Llama and of a GPT-NeoX.
 constexpr std::int64_t kDefaultRank = 8;
 constexpr double kDefaultAlpha = 8;
-const std::vector<std::string> kDefaultTargets = {"q_proj", "v_proj"};
+const std::vector<std::string> kDefaultTargets = {"q_proj", "v_proj", "query_key_value"};
 
 /// Read below, and checked there.
 const std::set<std::string> kComputed = {

@@ -8,15 +8,24 @@ namespace rocket {
 namespace {
 
 /// How class names of transformers begin, and the family.
-constexpr std::array<std::array<const char*, 2>, 9> kClasses{{{"LlamaFor", "llama"},
-                                                              {"MistralFor", "mistral"},
-                                                              {"MinistralFor", "ministral"},
-                                                              {"Qwen2For", "qwen2"},
-                                                              {"Qwen3For", "qwen3"},
+constexpr std::array<std::array<const char*, 2>, 18> kClasses{{{"LlamaFor", "llama"},
+                                                               {"MistralFor", "mistral"},
+                                                               {"MinistralFor", "ministral"},
+                                                               {"Qwen2For", "qwen2"},
+                                                               {"Qwen3For", "qwen3"},
+                                                               {"Gemma2For", "gemma2"},
+                                                               {"Gemma3ForCausalLM", "gemma3_text"},
+                                                               {"Phi3For", "phi3"},
+                                                               {"Olmo2For", "olmo2"},
+                                                               {"GraniteFor", "granite"},
+                                                               {"SmolLM3For", "smollm3"},
+                                                               {"GPTNeoXFor", "gpt_neox"},
+                                                               {"MixtralFor", "mixtral"},
+                                                              {"Qwen3MoeFor", "qwen3_moe"},
                                                               {"Bert", "bert"},
-                                                              {"XLMRoberta", "xlm-roberta"},
-                                                              {"Roberta", "roberta"},
-                                                              {"Camembert", "camembert"}}};
+                                                               {"XLMRoberta", "xlm-roberta"},
+                                                               {"Roberta", "roberta"},
+                                                               {"Camembert", "camembert"}}};
 
 }  // namespace
 

@@ -256,10 +256,11 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
 }
 
 void ModelWeights::name_as_with_head() {
-  if (!find("embed_tokens.weight")) return;
+  const bool neox = find("embed_in.weight") != nullptr;
+  if (!neox && !find("embed_tokens.weight")) return;
   std::unordered_map<std::string, const StoredTensor*> named;
   for (const auto& [name, tensor] : index_)
-    named.emplace(name.starts_with("lm_head.") ? name : "model." + name, tensor);
+    named.emplace(name.starts_with("lm_head.") ? name : (neox ? "gpt_neox." : "model.") + name, tensor);
   index_ = std::move(named);
 }
 

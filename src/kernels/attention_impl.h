@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/product_impl.h"
+#include "kernels/squash_impl.h"
 
 namespace rocket {
 namespace {
@@ -40,6 +41,13 @@ float softmax_row(float* scores, std::int64_t begin, std::int64_t end, std::int6
   return 1.0f / sum(total);
 }
 
+/// Products of queries and keys -> scores where these have a cap. Returns what is left to multiply them with.
+float cap_scores(float* products, std::int64_t count, const Squash& by) {
+  if (by.cap == 0) return by.scale;
+  squash(products, count, by);
+  return 1;
+}
+
 void attend_block(const HeadAttention& a, const ScoreBlock& block) {
   const std::int64_t positions = a.cached + a.fresh;
   const auto until = [&](std::int64_t row) {
@@ -61,8 +69,11 @@ void attend_block(const HeadAttention& a, const ScoreBlock& block) {
             width,
             false});
   float norms[kAttentionRows];
-  for (std::int64_t r = 0; r < block.rows; ++r)
-    norms[r] = softmax_row(scores + r * width, begin, padded, from(r), until(r), a.scale);
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    float* row = scores + r * width;
+    const float scale = cap_scores(row + begin, padded - begin, a.scores);
+    norms[r] = softmax_row(row, begin, padded, from(r), until(r), scale);
+  }
   multiply({block.rows,
             end - begin,
             a.dim,

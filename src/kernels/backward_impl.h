@@ -49,15 +49,16 @@ struct GradientRoom {
   GradientRoom(const HeadGradient& a)
       : width(round_up(a.length, kPanel)),
         p(a.scratch),
-        ds(p + kAttentionRows * width),
+        slopes(p + kAttentionRows * width),
+        ds(slopes + kAttentionRows * width),
         turned(ds + kAttentionRows * width),
         q(turned + kAttentionRows * width),
         dout(q + kAttentionRows * a.dim + kReadAhead) {}
 
   std::int64_t width;
-  float *p, *ds;    // [kAttentionRows, width]
-  float* turned;    // [keys, rows]
-  float *q, *dout;  // [kAttentionRows, dim], room to read ahead behind them
+  float *p, *slopes, *ds;  // [kAttentionRows, width]; slopes: of the scores, by what they are made of
+  float* turned;           // [keys, rows]
+  float *q, *dout;         // [kAttentionRows, dim], room to read ahead behind them
 };
 
 void transpose(const float* from, std::int64_t rows, std::int64_t columns, std::int64_t stride, float* to) {
@@ -78,28 +79,31 @@ float dot(const float* a, const float* b, std::int64_t count) {
   return sum(total);
 }
 
-/// The weights of the keys, as attend_block() computes them, normalised.
+/// The weights of the keys, as attend_block() computes them, normalised; and the slopes of their scores.
 void recompute_weights(const HeadGradient& a, const GradientBlock& b, const GradientRoom& room) {
   const RightSide keys{a.keys + key_place(b.begin, 0, a.dim), kPanel, a.dim * kPanel};
   multiply({b.rows, a.dim, b.end - b.begin, room.q, a.dim, keys, room.p + b.begin, room.width, false});
   for (std::int64_t r = 0; r < b.rows; ++r) {
     const std::int64_t position = b.first + r;
     const std::int64_t from = a.window > 0 ? most(0, position + 1 - a.window) : 0;
-    float* row = room.p + r * room.width;
+    float *row = room.p + r * room.width, *slopes = room.slopes + r * room.width;
+    const float scale = cap_scores(row + b.begin, b.end - b.begin, a.scores);
+    for (std::int64_t m = b.begin; m < b.end; ++m) slopes[m] = 1;
+    squash_backward(row + b.begin, b.end - b.begin, a.scores, slopes + b.begin);
     const float norm =
-        softmax_row(row, b.begin, round_up(b.end, kLanes), from, a.causal ? position + 1 : a.length, a.scale);
+        softmax_row(row, b.begin, round_up(b.end, kLanes), from, a.causal ? position + 1 : a.length, scale);
     for (std::int64_t m = b.begin; m < b.end; ++m) row[m] *= norm;
   }
 }
 
-/// From the weights' gradients, which stand in `ds`, to those of the scores.
+/// From the weights' gradients, which stand in `ds`, to those of the products of queries and keys.
 void through_softmax(const HeadGradient& a, const GradientBlock& b, const GradientRoom& room) {
   for (std::int64_t r = 0; r < b.rows; ++r) {
     const float* out = a.out + (b.first + r) * a.row_stride + b.head * a.dim;
     const float mean = dot(room.dout + r * a.dim, out, a.dim);
-    const float* p = room.p + r * room.width;
+    const float *p = room.p + r * room.width, *slopes = room.slopes + r * room.width;
     float* ds = room.ds + r * room.width;
-    for (std::int64_t m = b.begin; m < b.end; ++m) ds[m] = p[m] * (ds[m] - mean) * a.scale;
+    for (std::int64_t m = b.begin; m < b.end; ++m) ds[m] = p[m] * (ds[m] - mean) * slopes[m];
   }
 }
 

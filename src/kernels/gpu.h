@@ -55,13 +55,14 @@ struct GpuRmsNormBackward {
   GpuType type = GpuType::f32;
 };
 
-/// y = x [rows, heads, width] turned: the pairs are (i, i + width / 2). Each product and sum is rounded, as
+/// y = x [rows, heads, width], the first `turned` values of each head turned: the pairs are (i, i + turned /
+/// 2). Each product and sum is rounded, as
 /// in transformers. y may lie where x does. `back`: turned the other way, which is the gradient's step.
 struct GpuRotation {
   const void* x = nullptr;
   void* y = nullptr;
-  const void *cos = nullptr, *sin = nullptr;  // [rows, width / 2]
-  std::int64_t rows = 0, heads = 0, width = 0;
+  const void *cos = nullptr, *sin = nullptr;  // [rows, turned / 2]
+  std::int64_t rows = 0, heads = 0, width = 0, turned = 0;
   bool back = false;
   GpuType type = GpuType::f32;
 };

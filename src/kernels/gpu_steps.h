@@ -128,7 +128,7 @@ ROCKET_ON_BOTH void nll_row(const GpuNll& a, std::int64_t row, const Block& bloc
 
 template <class T, class Block>
 ROCKET_ON_BOTH void rotate_row(const GpuRotation& a, std::int64_t row, const Block& block) {
-  const std::int64_t half = a.width / 2;
+  const std::int64_t half = a.turned / 2, rest = a.width - a.turned;
   const T *cosines = static_cast<const T*>(a.cos) + row * half,
           *sines = static_cast<const T*>(a.sin) + row * half;
   const T* x = static_cast<const T*>(a.x) + row * a.heads * a.width;
@@ -139,6 +139,10 @@ ROCKET_ON_BOTH void rotate_row(const GpuRotation& a, std::int64_t row, const Blo
                 n = a.back ? -widened(sines[i]) : widened(sines[i]);
     narrow_into(rounded<T>(f * c) - rounded<T>(s * n), y[first]);
     narrow_into(rounded<T>(s * c) + rounded<T>(f * n), y[second]);
+  }
+  for (std::int64_t i = block.first; i < a.heads * rest; i += block.step) {
+    const std::int64_t place = i / rest * a.width + a.turned + i % rest;
+    y[place] = x[place];
   }
 }
 

@@ -54,7 +54,7 @@ std::int64_t attention_scratch(std::int64_t positions) {
 }
 
 std::int64_t attention_gradient_scratch(std::int64_t length, std::int64_t dim) {
-  return kAttentionRows * (3 * whole_panels(length) + 2 * dim) + 2 * kReadAhead;
+  return kAttentionRows * (4 * whole_panels(length) + 2 * dim) + 2 * kReadAhead;
 }
 
 }  // namespace rocket

@@ -70,13 +70,18 @@ using MatrixProduct = ProductOf<float, float>;
 using PairProduct = ProductOf<Bfloat16Pair, float>;
 using Bfloat16Product = ProductOf<Bfloat16Pair, Bfloat16>;
 
+/// x becomes scale * x, of that cap * tanh(x / cap) where cap is not 0.
+struct Squash {
+  float scale = 1, cap = 0;
+};
+
 /// Attention of the query heads of one key head of one sequence: the last `fresh` of `cached + fresh`
 /// positions.
 struct HeadAttention {
   std::int64_t fresh = 0, cached = 0, heads = 0, dim = 0;
   std::int64_t window = 0;  // keys that a row sees, itself included; 0 = all
   bool causal = true;
-  float scale = 1;
+  Squash scores;             // of the products of queries and keys
   const float* q = nullptr;  // row l, head h at q + l * row_stride + h * dim
   float* out = nullptr;      // laid out as q
   std::int64_t row_stride = 0;
@@ -91,7 +96,7 @@ struct HeadGradient {
   std::int64_t length = 0, heads = 0, dim = 0;
   std::int64_t window = 0;
   bool causal = true;
-  float scale = 1;
+  Squash scores;
   const float *q = nullptr, *out = nullptr, *dout = nullptr;  // row l, head h at l * row_stride + h * dim
   float* dq = nullptr;                                        // laid out as q
   std::int64_t row_stride = 0;
@@ -146,6 +151,15 @@ struct SumNorm {
   float* out = nullptr;
 };
 
+/// An activation of a feed-forward layer; of a layer without a gate `up` and `dup` are null.
+struct ActivationKernels {
+  /// gate = activation(gate) * up.
+  void (*forward)(float* gate, const float* up, std::int64_t count);
+  /// From dy, the gradient of that.
+  void (*backward)(const float* gate, const float* up, const float* dy, std::int64_t count, float* dgate,
+                   float* dup);
+};
+
 struct Kernels {
   const char* name;  // "avx512_bf16", "avx512", "avx2", "portable"
   void (*multiply)(const MatrixProduct& product);
@@ -173,13 +187,17 @@ struct Kernels {
   /// dx from dy, the gradient of rms_norm's out.
   void (*rms_norm_backward)(const float* x, const float* weight, const float* dy, float eps,
                             std::int64_t width, float* dx);
-  /// gate = silu(gate) * up.
-  void (*silu_times)(float* gate, const float* up, std::int64_t count);
-  /// From dy, the gradient of silu(gate) * up.
-  void (*silu_times_backward)(const float* gate, const float* up, const float* dy, std::int64_t count,
-                              float* dgate, float* dup);
-  /// Half rotation of one head in place: pairs (i, i + half).
+  /// The same for out = weight * (x - mean(x)) / sqrt(variance(x) + eps) + shift.
+  void (*layer_norm)(const float* x, const float* weight, const float* shift, float eps, std::int64_t width,
+                     float* out);
+  void (*layer_norm_backward)(const float* x, const float* weight, const float* dy, float eps,
+                              std::int64_t width, float* dx);
+  ActivationKernels silu, gelu, gelu_tanh;  // gelu: with erf, or by tanh; silu needs an `up`
+  /// Half rotation of the first 2 * half values of one head in place: pairs (i, i + half).
   void (*rotate)(float* x, const float* cos, const float* sin, std::int64_t half);
+  void (*squash)(float* x, std::int64_t count, const Squash& by);
+  /// The gradient of x from that of y, in place; y is what squash() left.
+  void (*squash_backward)(const float* y, std::int64_t count, const Squash& by, float* gradient);
   /// Takes a chunk of a row's logits into its sum.
   void (*add_logits)(const float* logits, std::int64_t count, LogSumExp& state);
   /// Takes a chunk of a row's logits, the first of which has index `first`, into its largest.
@@ -203,8 +221,8 @@ struct Kernels {
   /// LayerNorm of a sum.
   void (*sum_norm)(const SumNorm& norm);
   /// x = gelu(x + bias), with erf or by tanh.
-  void (*gelu)(float* x, const float* bias, std::int64_t width);
-  void (*gelu_tanh)(float* x, const float* bias, std::int64_t width);
+  void (*gelu_of_sum)(float* x, const float* bias, std::int64_t width);
+  void (*gelu_tanh_of_sum)(float* x, const float* bias, std::int64_t width);
 };
 
 /// The kernels of this machine's instruction set.

@@ -1,6 +1,7 @@
 // The table of one instruction set.
 #pragma once
 
+#include "kernels/activation_impl.h"
 #include "kernels/attention_impl.h"
 #include "kernels/backward_impl.h"
 #include "kernels/bfloat16_impl.h"
@@ -9,6 +10,7 @@
 #include "kernels/mixture_impl.h"
 #include "kernels/product_impl.h"
 #include "kernels/rows_impl.h"
+#include "kernels/squash_impl.h"
 
 namespace rocket {
 namespace {
@@ -28,9 +30,14 @@ constexpr Kernels table_named(const char* name) {
           &attend_backward,
           &rms_norm,
           &rms_norm_backward,
-          &silu_times,
-          &silu_times_backward,
+          &layer_norm,
+          &layer_norm_backward,
+          {&silu_times, &silu_times_backward},
+          {&activate<gelu_of>, &activate_backward<gelu_share>},
+          {&activate<gelu_tanh_of>, &activate_backward<gelu_tanh_share>},
           &rotate,
+          &squash,
+          &squash_backward,
           &add_logits,
           &find_best,
           &probabilities,

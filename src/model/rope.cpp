@@ -99,13 +99,14 @@ class Turns {
 
 }  // namespace
 
-RopeTable::RopeTable(const DecoderConfig& config, const WeightPlace& place, const Backend& backend)
-    : rope_(config.rope), head_dim_(config.head_dim), place_(place), backend_(backend) {
+RopeTable::RopeTable(const DecoderConfig& config, const RopeConfig& rope, const WeightPlace& place,
+                     const Backend& backend)
+    : rope_(rope), width_(rope.width > 0 ? rope.width : config.head_dim), place_(place), backend_(backend) {
   const std::int64_t positions = rope_.turns_by_length()
                                      ? std::min(rope_.original_positions, config.max_positions)
                                      : config.max_positions;
-  const at::Tensor frequencies_K = frequencies(rope_, head_dim_, positions);
-  Turns turns(positions, head_dim_ / 2, rope_.attention_factor);
+  const at::Tensor frequencies_K = frequencies(rope_, width_, positions);
+  Turns turns(positions, width_ / 2, rope_.attention_factor);
   for (std::int64_t p = 0; p < positions; ++p) turns.fill(p, p, frequencies_K);
   cos_PK = values(turns.cos);
   sin_PK = values(turns.sin);
@@ -127,11 +128,11 @@ Rotation RopeTable::rows(const PackedRows& rows) const {
 
 Rotation RopeTable::rows_by_length(const PackedRows& rows, const at::Tensor& positions_T) const {
   const auto* positions = positions_T.const_data_ptr<std::int64_t>();
-  Turns turns(positions_T.numel(), head_dim_ / 2, rope_.attention_factor);
+  Turns turns(positions_T.numel(), width_ / 2, rope_.attention_factor);
   for (std::size_t s = 0; s + 1 < rows.starts.size(); ++s) {
     if (rows.starts[s] == rows.starts[s + 1]) continue;
     const std::int64_t length = positions[rows.starts[s + 1] - 1] + 1;
-    const at::Tensor frequencies_K = frequencies(rope_, head_dim_, length);
+    const at::Tensor frequencies_K = frequencies(rope_, width_, length);
     for (std::int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
       turns.fill(row, positions[row], frequencies_K);
   }

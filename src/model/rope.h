@@ -15,7 +15,9 @@ namespace rocket {
 /// the length that it ends.
 class RopeTable {
  public:
-  RopeTable(const DecoderConfig& config, const WeightPlace& place, const Backend& backend);
+  /// `rope` is one of the model's.
+  RopeTable(const DecoderConfig& config, const RopeConfig& rope, const WeightPlace& place,
+            const Backend& backend);
   Rotation rows(const PackedRows& rows) const;
 
  private:
@@ -24,10 +26,10 @@ class RopeTable {
   at::Tensor values(const at::Tensor& x) const;
 
   RopeConfig rope_;
-  std::int64_t head_dim_;
+  std::int64_t width_;  // values of a head that turn
   WeightPlace place_;
   const Backend& backend_;
-  at::Tensor cos_PK, sin_PK;  // [positions, K / 2]
+  at::Tensor cos_PK, sin_PK;  // [positions, width / 2]
 };
 
 }  // namespace rocket

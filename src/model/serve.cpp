@@ -108,7 +108,7 @@ class Worker {
   /// How many ids r takes over from the text before it in line. Where a text's length turns all its rows, no
   /// two texts share a beginning.
   std::int64_t shared_with_last(std::int64_t r) const {
-    if (last_ < 0 || decoder_.config().rope.turns_by_length()) return 0;
+    if (last_ < 0 || decoder_.config().turns_by_length()) return 0;
     const Request &last = request(last_), &next = request(r);
     if (next.group < 0 || next.group != last.group) return 0;
     const std::int64_t kept = last.max_new_tokens > 0 ? last.prompt : size_of(last);
@@ -128,8 +128,12 @@ class Worker {
 
   std::int64_t cached(const Sequence& s) const { return cache_->length(s.request); }
   std::int64_t fresh_rows(const Sequence& s) const {
-    return s.read ? 1 : size_of(request(s.request)) - cached(s);
+    if (!s.read) return size_of(request(s.request)) - cached(s);
+    return begins_anew(s) ? cached(s) + 1 : 1;
   }
+
+  /// See DecoderConfig::reread_at.
+  bool begins_anew(const Sequence& s) const { return s.read && cached(s) == decoder_.config().reread_at; }
 
   /// Takes requests from the line while cache and forward have room for them; one at least where none is
   /// active.
@@ -207,6 +211,8 @@ class Worker {
   /// Rows of texts that are read, and of those that go on beside them.
   void read() {
     const PackedRows rows = fresh_rows_of_all();
+    for (const Sequence& s : active_)
+      if (begins_anew(s)) cache_->truncate(s.request, 0);
     const Questions questions = ask(rows);
     const bool all = static_cast<std::int64_t>(questions.rows.size()) == rows.tokens();
     const at::Tensor hidden_TD = decoder_.hidden(rows, delta_, cache_.get(), all ? nullptr : &questions.rows);
@@ -226,7 +232,13 @@ class Worker {
   PackedRows fresh_rows_of_all() const {
     std::vector<std::int64_t> ids, positions, starts = {0}, sequences;
     for (const Sequence& s : active_) {
-      if (s.read) {
+      if (begins_anew(s)) {
+        const auto& own = request(s.request).ids;
+        const auto& generated = answers_[static_cast<std::size_t>(s.request)].generated;
+        ids.insert(ids.end(), own.begin(), own.begin() + request(s.request).prompt);
+        ids.insert(ids.end(), generated.begin(), generated.end());
+        for (std::int64_t i = 0; i <= cached(s); ++i) positions.push_back(i);
+      } else if (s.read) {
         ids.push_back(s.next);
         positions.push_back(cached(s));
       } else {
@@ -251,7 +263,7 @@ class Worker {
       // The prompt ends before the first scored id, or with it.
       if (s.limit > 0)
         questions.continued.push_back(
-            questions.index_of(s.read ? rows.starts[i] : row_of_first_id + text.prompt - 1));
+            questions.index_of(s.read ? rows.starts[i + 1] - 1 : row_of_first_id + text.prompt - 1));
       if (s.read || text.scored_from < 0) continue;
       for (std::int64_t id = text.scored_from; id < size_of(text); ++id) {
         questions.scored.push_back(questions.index_of(row_of_first_id + id - 1));

@@ -19,7 +19,7 @@ std::int64_t rows_of_step(std::int64_t texts) {
 }
 
 bool has_step_graphs(const Decoder& decoder, const KvCache& cache) {
-  return cache.step_launches().fixed && !decoder.config().rope.turns_by_length() &&
+  return cache.step_launches().fixed && !decoder.config().turns_by_length() &&
          decoder.backend().graphs() != nullptr;
 }
 

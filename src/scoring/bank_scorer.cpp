@@ -39,7 +39,7 @@ std::int64_t first_predicted(const Example& example) {
 /// Whether prompt and target are one sequence that can be read once: not where the tokens of the prompt
 /// change before a target, nor where the text's length turns the positions of all its rows.
 bool read_once(const ShotTokens& shot, const DecoderConfig& config) {
-  return !config.rope.turns_by_length() && shot.prompt.size() < shot.example.ids.size() &&
+  return !config.turns_by_length() && shot.prompt.size() < shot.example.ids.size() &&
          static_cast<std::int64_t>(shot.prompt.size()) <= shot.example.target_begin &&
          std::equal(shot.prompt.begin(), shot.prompt.end(), shot.example.ids.begin());
 }

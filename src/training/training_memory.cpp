@@ -3,10 +3,11 @@
 namespace rocket {
 namespace {
 
-/// Values of a row that a layer keeps: its input, both sums' norms and the second sum; queries, keys, values
-/// and what attention makes of them; gate, up and their product.
+/// Values of a row that a layer keeps: its input, both sums' norms and the second sum, norms behind its two
+/// parts; queries, keys, values and what attention makes of them; gate, up and their product.
 std::int64_t kept_values(const DecoderConfig& c) {
-  return 4 * c.hidden + (2 * c.heads + 2 * c.kv_heads) * c.head_dim + 3 * c.intermediate;
+  const std::int64_t behind = (c.names.after_attention.empty() ? 0 : 1) + (c.names.after_mlp.empty() ? 0 : 1);
+  return (4 + behind) * c.hidden + (2 * c.heads + 2 * c.kv_heads) * c.head_dim + 3 * c.intermediate;
 }
 
 /// At one time the backward pass of the feed-forward layer holds the gradients of gate, up and their product,

@@ -17,12 +17,14 @@ const at::Device kDevice(emulated::kEmulated, 0);
 
 /// Attention of one sequence in float64, with every pair written out: q [M, H, K] are the last of its
 /// positions, k and v [N, G, K].
-at::Tensor expected_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Mask& mask) {
+at::Tensor expected_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                       const AttentionRule& mask) {
   const std::int64_t rows = q.size(0), keys = k.size(0);
   const auto heads = [&](const at::Tensor& x) {
     return x.repeat_interleave(kHeads / x.size(1), 1).transpose(0, 1);
   };
-  at::Tensor scores = at::matmul(heads(q), heads(k).transpose(1, 2)) / std::sqrt(static_cast<double>(kDim));
+  const double scale = mask.scale > 0 ? mask.scale : 1 / std::sqrt(static_cast<double>(kDim));
+  at::Tensor scores = at::matmul(heads(q), heads(k).transpose(1, 2)) * scale;
   if (mask.causal) {
     const at::Tensor at_row = at::arange(keys - rows, keys).unsqueeze(1),
                      at_key = at::arange(keys).unsqueeze(0);
@@ -47,7 +49,7 @@ double difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.cpu().to(at::kDouble) - b.cpu().to(at::kDouble)).abs().max().item<double>();
 }
 
-class Flash : public testing::TestWithParam<Mask> {
+class Flash : public testing::TestWithParam<AttentionRule> {
  protected:
   void SetUp() override { at::manual_seed(5); }
   const Backend& backend = backend_for(kDevice, at::kBFloat16);
@@ -140,8 +142,9 @@ TEST_P(Flash, LooksAtRangesOfACache) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Masks, Flash,
-                         testing::Values(Mask{.causal = false}, Mask{}, Mask{.window = 3},
-                                         Mask{.window = 100}));
+                         testing::Values(AttentionRule{.causal = false}, AttentionRule{},
+                                         AttentionRule{.window = 3}, AttentionRule{.window = 100},
+                                         AttentionRule{.window = 3, .scale = 0.6}));
 
 }  // namespace
 }  // namespace rocket

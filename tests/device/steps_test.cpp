@@ -62,10 +62,10 @@ TEST_P(Steps, NormOfASum) {
 }
 
 TEST_P(Steps, Rotation) {
-  for (const auto& [rows, heads, width] :
-       {std::tuple{1, 1, 2}, std::tuple{5, 3, 10}, std::tuple{2, 8, 128}}) {
+  for (const auto& [rows, heads, width, turned] : {std::tuple{1, 1, 2, 2}, std::tuple{5, 3, 10, 10},
+                                                   std::tuple{2, 8, 128, 128}, std::tuple{5, 3, 10, 6}}) {
     const at::Tensor x = drawn({rows, heads, width});
-    const Rotation turn{drawn({rows, 1, width / 2}), drawn({rows, 1, width / 2})};
+    const Rotation turn{drawn({rows, 1, turned / 2}), drawn({rows, 1, turned / 2})};
     const at::Tensor dx = x.to(kDevice);
     const Rotation dturn{turn.cos.to(kDevice), turn.sin.to(kDevice)};
     emulated::forget_counts();
@@ -80,9 +80,9 @@ TEST_P(Steps, Activation) {
   const at::Tensor gate = 5 * drawn({3, 77}), up = drawn({3, 77});
   const at::Tensor dgate = gate.to(kDevice), dup = up.to(kDevice);
   emulated::forget_counts();
-  const at::Tensor found = gpu.silu_times(dgate, dup);
+  const at::Tensor found = gpu.activate(Activation::silu, dgate, dup);
   expect_one_launch();
-  expect_near(found, reference.silu_times(gate.clone(), up), 4);
+  expect_near(found, reference.activate(Activation::silu, gate.clone(), up), 4);
 }
 
 using Function = std::function<at::Tensor(const std::vector<at::Tensor>&)>;
@@ -163,12 +163,22 @@ TEST_P(Steps, GradientOfTheRotation) {
         return at::cat({first * turn.cos - second * turn.sin, second * turn.cos + first * turn.sin}, 2);
       },
       {drawn({5, 3, 10})}, drawn({5, 3, 10}));
+  expect_gradients(
+      GetParam(), "rotate", [&](const auto& v) { return gpu.rotate(v[0], dturn); },
+      [&](const auto& v) {
+        const at::Tensor first = v[0].narrow(2, 0, 5), second = v[0].narrow(2, 5, 5);
+        return at::cat({first * turn.cos - second * turn.sin, second * turn.cos + first * turn.sin,
+                        v[0].narrow(2, 10, 2)},
+                       2);
+      },
+      {drawn({5, 3, 12})}, drawn({5, 3, 12}));
 }
 
 TEST_P(Steps, GradientOfTheActivation) {
   const c10::InferenceMode off(false);
   expect_gradients(
-      GetParam(), "silu_times_backward", [&](const auto& v) { return gpu.silu_times(v[0], v[1]); },
+      GetParam(), "silu_times_backward",
+      [&](const auto& v) { return gpu.activate(Activation::silu, v[0], v[1]); },
       [&](const auto& v) { return v[0] * at::sigmoid(v[0]) * v[1]; }, {5 * drawn({3, 77}), drawn({3, 77})},
       drawn({3, 77}));
 }
@@ -177,7 +187,7 @@ TEST_P(Steps, NllAndItsGradient) {
   const c10::InferenceMode off(false);
   const at::Tensor hidden = drawn({6, 16}), head = drawn({301, 16});
   const at::Tensor targets = at::tensor({0, 300, 7, 7, 150, 1}, at::kLong), dtargets = targets.to(kDevice);
-  const LinearWeight weight{head.to(kDevice), {}};
+  const HeadWeight weight{{head.to(kDevice), {}}};
   const Function formula = [&](const auto& v) {
     return -at::log_softmax(at::mm(v[0], head.to(at::kDouble).t()), -1)
                 .gather(1, targets.unsqueeze(1))

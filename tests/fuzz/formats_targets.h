@@ -53,7 +53,10 @@ inline void decoder_config(std::string_view bytes) {
     require(static_cast<std::int64_t>(d.windows.size()) == d.layers);
     if (d.rope.kind == RopeKind::longrope)
       require(static_cast<std::int64_t>(d.rope.long_factors.size() + d.rope.short_factors.size()) ==
-              d.head_dim);
+              d.rope.width);
+    require(d.rope.width >= 2 && d.rope.width <= d.head_dim && d.rope.width % 2 == 0);
+    require(std::isfinite(d.attention_scale) && std::isfinite(d.logit_scale) && d.logit_scale > 0);
+    for (std::int64_t layer = 0; layer < std::min<std::int64_t>(d.layers, 100); ++layer) d.rope_of(layer);
     for (const std::int64_t window : d.windows) require(window >= 0);
     for (const std::int64_t id : d.eos_ids) require(id >= 0 && id < d.vocabulary);
   });

@@ -16,9 +16,12 @@ namespace {
 /// What the kernels' calls for one key head have in common.
 struct HeadShape {
   std::int64_t heads = 0, dim = 0;  // query heads of the key head
-  Mask mask;
+  AttentionRule rule;
 
-  float scale() const { return 1.0f / std::sqrt(static_cast<float>(dim)); }
+  Squash scores() const {
+    const float usual = 1.0f / std::sqrt(static_cast<float>(dim));
+    return {rule.scale > 0 ? static_cast<float>(rule.scale) : usual, static_cast<float>(rule.cap)};
+  }
 };
 
 /// Rows of one key head as packed keys behind `cached` earlier ones.
@@ -40,8 +43,8 @@ void attend_head(const SequenceRows& s, const HeadShape& shape, const Block& que
                  const FloatMatrix& out, const float* keys, const float* values, ThreadRoom& room) {
   const FloatBlock<const float> from = q.read(queries, room);
   const FloatBlock<float> to = out.target(queries, room);
-  kernels().attend({s.fresh, s.cached, shape.heads, shape.dim, shape.mask.window, shape.mask.causal,
-                    shape.scale(), from.data, to.data, from.stride, keys, values, shape.dim,
+  kernels().attend({s.fresh, s.cached, shape.heads, shape.dim, shape.rule.window, shape.rule.causal,
+                    shape.scores(), from.data, to.data, from.stride, keys, values, shape.dim,
                     room.take(attention_scratch(s.cached + s.fresh))});
   out.store(queries, to);
 }
@@ -75,16 +78,16 @@ void for_each_head(const std::vector<std::int64_t>& starts, std::int64_t key_hea
   });
 }
 
-HeadShape head_shape(const at::Tensor& q_THK, const at::Tensor& k_TGK, const Mask& mask) {
-  return {q_THK.size(1) / k_TGK.size(1), q_THK.size(2), mask};
+HeadShape head_shape(const at::Tensor& q_THK, const at::Tensor& k_TGK, const AttentionRule& rule) {
+  return {q_THK.size(1) / k_TGK.size(1), q_THK.size(2), rule};
 }
 
 at::Tensor attend_each(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                       const at::Tensor& v_TGK, const Mask& mask) {
+                       const at::Tensor& v_TGK, const AttentionRule& rule) {
   const at::Tensor q_all = q_THK.contiguous(), k_all = k_TGK.contiguous(), v_all = v_TGK.contiguous();
   at::Tensor out_TO = at::empty({q_all.size(0), q_all.size(1) * q_all.size(2)}, q_all.options());
   const FloatMatrix q(q_all), k(k_all), v(v_all), out(out_TO);
-  const HeadShape shape = head_shape(q_THK, k_TGK, mask);
+  const HeadShape shape = head_shape(q_THK, k_TGK, rule);
   for_each_head(rows.starts, k_all.size(1), shape, [&](const HeadBlocks& blocks, std::int64_t length) {
     const std::int64_t packed = whole_panels(length) * shape.dim + kReadAhead,
                        plain = length * shape.dim + kReadAhead;
@@ -118,7 +121,7 @@ void attend_backward(const AttentionGradient& a, const HeadShape& shape, const H
                           dv = a.dv.target(blocks.keys, room);
   for (const FloatBlock<float>& sum : {dk, dv})
     for (std::int64_t l = 0; l < length; ++l) std::fill_n(sum.data + l * sum.stride, dim, 0.0f);
-  kernels().attend_backward({length, shape.heads, dim, shape.mask.window, shape.mask.causal, shape.scale(),
+  kernels().attend_backward({length, shape.heads, dim, shape.rule.window, shape.rule.causal, shape.scores(),
                              q.data, a.out.read(blocks.queries, room).data,
                              a.dout.read(blocks.queries, room).data, dq.data, q.stride, keys, values,
                              plain_keys, dk.data, dv.data, dk.stride, room.take(scratch)});
@@ -128,10 +131,10 @@ void attend_backward(const AttentionGradient& a, const HeadShape& shape, const H
 }
 
 at::Tensor differentiable_attend(const PackedRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                                 const at::Tensor& v_TGK, const Mask& mask) {
+                                 const at::Tensor& v_TGK, const AttentionRule& rule) {
   const auto plain = [](const at::Tensor& x) { return x.detach().contiguous(); };
   const at::Tensor q = plain(q_THK), k = plain(k_TGK), v = plain(v_TGK);
-  std::array<at::Tensor, 1> out{attend_each(rows, q, k, v, mask)};
+  std::array<at::Tensor, 1> out{attend_each(rows, q, k, v, rule)};
   const at::Tensor result = out[0];
   const std::vector<std::int64_t> starts = rows.starts;
   differentiate(std::array{q_THK, k_TGK, v_TGK}, out, [=](const Gradients& dout) {
@@ -140,7 +143,7 @@ at::Tensor differentiable_attend(const PackedRows& rows, const at::Tensor& q_THK
     const AttentionGradient a{FloatMatrix(q),       FloatMatrix(k),       FloatMatrix(v),
                               FloatMatrix(result),  FloatMatrix(dout_TO), FloatMatrix(sums[0]),
                               FloatMatrix(sums[1]), FloatMatrix(sums[2])};
-    const HeadShape shape = head_shape(q, k, mask);
+    const HeadShape shape = head_shape(q, k, rule);
     for_each_head(starts, k.size(1), shape, [&](const HeadBlocks& blocks, std::int64_t length) {
       attend_backward(a, shape, blocks, length);
     });
@@ -170,11 +173,11 @@ void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_
 
 at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
                             const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
-                            std::int64_t key_heads, const Mask& mask) {
+                            std::int64_t key_heads, const AttentionRule& rule) {
   const at::Tensor q_all = q_THK.contiguous();
   at::Tensor out_TO = at::empty({q_all.size(0), q_all.size(1) * q_all.size(2)}, q_all.options());
   const FloatMatrix q(q_all), out(out_TO);
-  const HeadShape shape{q_THK.size(1) / key_heads, q_THK.size(2), mask};
+  const HeadShape shape{q_THK.size(1) / key_heads, q_THK.size(2), rule};
   on_threads(static_cast<std::int64_t>(sequences.size()), [&](std::int64_t i) {
     const SequenceRows& s = sequences[static_cast<std::size_t>(i)];
     const KeysAndValues& of_s = stored[static_cast<std::size_t>(i)];
@@ -189,10 +192,10 @@ at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
 }
 
 at::Tensor CpuBackend::attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                              const at::Tensor& v_TGK, const Mask& mask) const {
+                              const at::Tensor& v_TGK, const AttentionRule& rule) const {
   return needs_gradient(std::array{q_THK, k_TGK, v_TGK})
-             ? differentiable_attend(rows.packed(), q_THK, k_TGK, v_TGK, mask)
-             : attend_each(rows.packed(), q_THK, k_TGK, v_TGK, mask);
+             ? differentiable_attend(rows.packed(), q_THK, k_TGK, v_TGK, rule)
+             : attend_each(rows.packed(), q_THK, k_TGK, v_TGK, rule);
 }
 
 }  // namespace rocket

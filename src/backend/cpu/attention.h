@@ -21,6 +21,6 @@ void write_keys(const std::vector<SequenceRows>& sequences, const at::Tensor& k_
 /// type.
 at::Tensor attend_sequences(const std::vector<SequenceRows>& sequences,
                             const std::vector<KeysAndValues>& stored, const at::Tensor& q_THK,
-                            std::int64_t key_heads, const Mask& mask);
+                            std::int64_t key_heads, const AttentionRule& rule);
 
 }  // namespace rocket

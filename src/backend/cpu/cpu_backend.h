@@ -14,15 +14,16 @@ class CpuBackend : public TorchBackend {
   at::Tensor rotation_values(const at::Tensor& x, at::ScalarType type, at::Device device) const override;
 
   at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const override;
+  at::Tensor layer_norm(const at::Tensor& x_TD, const NormWeights& norm) const override;
   at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const override;
   at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) const override;
-  at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const override;
+                    const at::Tensor& v_TGK, const AttentionRule& rule) const override;
+  at::Tensor activate(Activation activation, at::Tensor gate_TI, const at::Tensor& up_TI) const override;
   std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
   std::int64_t cache_bytes(const CacheShape& shape) const override;
 
-  at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
-  at::Tensor best(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+  at::Tensor logits(const HeadWeight& head, const at::Tensor& hidden_TD) const override;
+  at::Tensor best(const HeadWeight& head, const at::Tensor& hidden_TD) const override;
 
   at::Tensor affine(const AffineWeights& weights, const at::Tensor& x_TI) const override;
   at::Tensor affine_gelu(const AffineWeights& weights, const at::Tensor& x_TI, bool exact) const override;
@@ -54,7 +55,7 @@ class CpuBackend : public TorchBackend {
   at::Tensor product(const LinearWeight& weight, const at::Tensor& x_TI) const override;
   void add_product_gradient(const LinearWeight& weight, const at::Tensor& dy_TO,
                             at::Tensor& dx_TI) const override;
-  std::array<at::Tensor, 2> nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
+  std::array<at::Tensor, 2> nll_and_gradient(const HeadWeight& head, const at::Tensor& hidden_TD,
                                              const at::Tensor& targets_T, bool wanted) const override;
 };
 

@@ -50,7 +50,7 @@ at::Tensor CpuBackend::affine_gelu(const AffineWeights& weights, const at::Tenso
   const std::int64_t width = out_TO.size(1);
   float* out = out_TO.mutable_data_ptr<float>();
   const float* bias = weights.bias_O.const_data_ptr<float>();
-  const auto gelu = exact ? kernels().gelu : kernels().gelu_tanh;
+  const auto gelu = exact ? kernels().gelu_of_sum : kernels().gelu_tanh_of_sum;
   for_rows(out_TO.size(0), width, [&](std::int64_t row) { gelu(out + row * width, bias, width); });
   return out_TO;
 }

@@ -29,12 +29,12 @@ class CpuKvCache : public KvCache {
   }
 
   at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) override {
+                    const at::Tensor& v_TGK, const AttentionRule& rule) override {
     std::vector<KeysAndValues> all;
     for (const std::int64_t sequence : order_) all.push_back(stored(sequence, layer));
     write_keys(sequences_, k_TGK, v_TGK, all);
     copy_forks(layer);
-    return attend_sequences(sequences_, all, q_THK, key_heads_, mask);
+    return attend_sequences(sequences_, all, q_THK, key_heads_, rule);
   }
 
  protected:

@@ -32,9 +32,9 @@ class FlashKvCache final : public RangeKvCache {
 
   /// The kernels read where a range begins and how much of it is in use; its end is not asked for.
   at::Tensor look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
-                  const at::Tensor& values_PGK, const Mask& mask) override {
+                  const at::Tensor& values_PGK, const AttentionRule& rule) override {
     return flash_attention({rows.row_starts, rows.begins, rows.used_S, rows.most_rows, rows.most_used}, q_THK,
-                           keys_PGK, values_PGK, mask);
+                           keys_PGK, values_PGK, rule);
   }
 
  private:
@@ -62,29 +62,30 @@ bool flash_knows(at::ScalarType type, std::int64_t head_dim) {
 }
 
 at::Tensor flash_attention(const FlashSequences& sequences, const at::Tensor& q_THK, const at::Tensor& k_PGK,
-                           const at::Tensor& v_PGK, const Mask& mask) {
-  const bool windowed = mask.causal && mask.window > 0;
-  const std::optional<c10::SymInt> before = windowed ? mask.window - 1 : -1, behind = mask.causal ? 0 : -1;
+                           const at::Tensor& v_PGK, const AttentionRule& rule) {
+  const bool windowed = rule.causal && rule.window > 0;
+  const std::optional<c10::SymInt> before = windowed ? rule.window - 1 : -1, behind = rule.causal ? 0 : -1;
+  const std::optional<double> scale = rule.scale > 0 ? std::optional(rule.scale) : std::nullopt;
   const std::optional<at::Tensor> used =
       sequences.used_S.defined() ? std::optional(sequences.used_S) : std::nullopt;
   return std::get<0>(at::_flash_attention_forward_symint(
                          q_THK, k_PGK, v_PGK, sequences.row_starts, sequences.key_starts, sequences.most_rows,
-                         sequences.most_keys, /*dropout_p=*/0, mask.causal, /*return_debug_mask=*/false,
-                         /*scale=*/std::nullopt, before, behind, used))
+                         sequences.most_keys, /*dropout_p=*/0, rule.causal, /*return_debug_mask=*/false,
+                         scale, before, behind, used))
       .flatten(1);
 }
 
 at::Tensor CudaBackend::attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                               const at::Tensor& v_TGK, const Mask& mask) const {
-  if (!flash_knows(q_THK.scalar_type(), q_THK.size(2)))
-    return TorchBackend::attend(rows, q_THK, k_TGK, v_TGK, mask);
+                               const at::Tensor& v_TGK, const AttentionRule& rule) const {
+  if (rule.cap > 0 || !flash_knows(q_THK.scalar_type(), q_THK.size(2)))
+    return TorchBackend::attend(rows, q_THK, k_TGK, v_TGK, rule);
   const RowStarts& starts = rows.starts();
   return flash_attention({starts.first_rows, starts.first_rows, {}, starts.most_rows, starts.most_rows},
-                         q_THK, k_TGK, v_TGK, mask);
+                         q_THK, k_TGK, v_TGK, rule);
 }
 
 std::unique_ptr<KvCache> CudaBackend::make_cache(const CacheShape& shape) const {
-  if (!flash_knows(shape.type, shape.head_dim)) return TorchBackend::make_cache(shape);
+  if (shape.capped || !flash_knows(shape.type, shape.head_dim)) return TorchBackend::make_cache(shape);
   return std::make_unique<FlashKvCache>(shape, steps_);
 }
 

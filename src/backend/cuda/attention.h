@@ -17,8 +17,9 @@ struct FlashSequences {
 /// Whether the kernels know the type and the size of the heads: 16 bits, at most 256 values, a multiple of 8.
 bool flash_knows(at::ScalarType type, std::int64_t head_dim);
 
-/// q [T, H, K], k and v [P, G, K] -> [T, H * K]; differentiable where `used_S` is not defined.
+/// q [T, H, K], k and v [P, G, K] -> [T, H * K]; differentiable where `used_S` is not defined. Scores have no
+/// cap: LibTorch's kernels know none.
 at::Tensor flash_attention(const FlashSequences& sequences, const at::Tensor& q_THK, const at::Tensor& k_PGK,
-                           const at::Tensor& v_PGK, const Mask& mask);
+                           const at::Tensor& v_PGK, const AttentionRule& rule);
 
 }  // namespace rocket

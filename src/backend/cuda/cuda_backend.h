@@ -16,12 +16,12 @@ class CudaBackend : public TorchBackend {
   std::array<at::Tensor, 2> add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD, const at::Tensor& weight_D,
                                          double eps) const override;
   at::Tensor rotate(at::Tensor x_THK, const Rotation& rotation) const override;
-  at::Tensor silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const override;
+  at::Tensor activate(Activation activation, at::Tensor gate_TI, const at::Tensor& up_TI) const override;
   at::Tensor attend(const AttentionRows& rows, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) const override;
+                    const at::Tensor& v_TGK, const AttentionRule& rule) const override;
   std::unique_ptr<KvCache> make_cache(const CacheShape& shape) const override;
   std::int64_t cache_positions(const CacheShape& shape, std::int64_t weight_bytes) const override;
-  at::Tensor logits(const LinearWeight& head, const at::Tensor& hidden_TD) const override;
+  at::Tensor logits(const HeadWeight& head, const at::Tensor& hidden_TD) const override;
   MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI, const InputDropout& dropout,
                            std::span<at::Tensor> outputs_TO) const override;
   MixtureGradients mixture_backward(const MixtureView& layer, const at::Tensor& x_TI,
@@ -38,7 +38,7 @@ class CudaBackend : public TorchBackend {
  protected:
   /// A share of the device's memory that does not depend on what else is held: the same bits each time.
   std::int64_t logits_at_once(at::Device device) const override;
-  std::array<at::Tensor, 2> nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
+  std::array<at::Tensor, 2> nll_and_gradient(const HeadWeight& head, const at::Tensor& hidden_TD,
                                              const at::Tensor& targets_T, bool wanted) const override;
 
  private:

@@ -11,15 +11,15 @@ namespace rocket {
 
 /// The matrix library's products of bfloat16 values leave float32 sums: the head is neither copied nor
 /// rounded.
-at::Tensor CudaBackend::logits(const LinearWeight& head, const at::Tensor& hidden_TD) const {
+at::Tensor CudaBackend::logits(const HeadWeight& head, const at::Tensor& hidden_TD) const {
   const at::ScalarType type = head.values_OI.scalar_type();
   if (type != at::kBFloat16) return TorchBackend::logits(head, hidden_TD);
-  return at::mm(hidden_TD.to(type), head.values_OI.t(), at::kFloat);
+  return logits_of(head, at::mm(hidden_TD.to(type), head.values_OI.t(), at::kFloat));
 }
 
-std::array<at::Tensor, 2> CudaBackend::nll_and_gradient(const LinearWeight& head, const at::Tensor& hidden_TD,
+std::array<at::Tensor, 2> CudaBackend::nll_and_gradient(const HeadWeight& head, const at::Tensor& hidden_TD,
                                                         const at::Tensor& targets_T, bool wanted) const {
-  if (steps_ == nullptr || !steps_take({head.values_OI}))
+  if (steps_ == nullptr || head.changes_logits() || !steps_take({head.values_OI}))
     return TorchBackend::nll_and_gradient(head, hidden_TD, targets_T, wanted);
   const c10::NoGradGuard no_grad;
   const c10::DeviceGuard on_device(hidden_TD.device());

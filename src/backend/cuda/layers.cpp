@@ -113,13 +113,15 @@ void CudaBackend::turn(const at::Tensor& x_THK, const Rotation& rotation, bool b
                                                  .rows = x_THK.size(0),
                                                  .heads = x_THK.size(1),
                                                  .width = x_THK.size(2),
+                                                 .turned = 2 * rotation.cos.size(2),
                                                  .back = back,
                                                  .type = gpu_type(x_THK)}));
 }
 
-at::Tensor CudaBackend::silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const {
-  if (steps_ == nullptr || !steps_take({gate_TI, up_TI}))
-    return TorchBackend::silu_times(std::move(gate_TI), up_TI);
+at::Tensor CudaBackend::activate(Activation activation, at::Tensor gate_TI, const at::Tensor& up_TI) const {
+  const bool known = activation == Activation::silu && up_TI.defined();
+  if (steps_ == nullptr || !known || !steps_take({gate_TI, up_TI}))
+    return TorchBackend::activate(activation, std::move(gate_TI), up_TI);
   const c10::DeviceGuard on_device(gate_TI.device());
   const std::array<at::Tensor, 2> inputs{gate_TI, up_TI};
   const bool differentiable = needs_gradient(inputs);

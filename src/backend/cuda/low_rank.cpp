@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t kMostRanks = 1024;
 
 /// The weights of several adapters beside each other, module behind module.
-struct Joined : LowRankKept {
+struct JoinedAdapters : LowRankKept {
   std::set<std::int64_t> numbers;  // of the adapters
   at::Tensor a_RI;
   at::Tensor number_R, scale_R;     // int32 and float32: whose rank it is, and its scale
@@ -35,9 +35,9 @@ std::vector<LowRankSegment> of_each_adapter(std::span<const LowRankSegment> segm
   return each;
 }
 
-std::unique_ptr<Joined> join(const std::vector<LowRankSegment>& adapters, std::size_t modules,
-                             at::Device device) {
-  auto joined = std::make_unique<Joined>();
+std::unique_ptr<JoinedAdapters> join(const std::vector<LowRankSegment>& adapters, std::size_t modules,
+                                     at::Device device) {
+  auto joined = std::make_unique<JoinedAdapters>();
   std::vector<at::Tensor> a;
   std::vector<int> number;
   std::vector<float> scale;
@@ -76,7 +76,7 @@ std::int64_t ranks_of(const std::vector<LowRankSegment>& adapters) {
 void CudaBackend::add_low_rank(const at::Tensor& x_TI, std::span<const LowRankSegment> segments,
                                const ServedRows& served, std::span<at::Tensor> outputs_TO,
                                std::unique_ptr<LowRankKept>& kept) const {
-  const auto* joined = static_cast<const Joined*>(kept.get());
+  const auto* joined = static_cast<const JoinedAdapters*>(kept.get());
   const bool has_all = joined != nullptr && std::ranges::all_of(segments, [&](const LowRankSegment& s) {
                          return joined->numbers.contains(s.number);
                        });

@@ -4,13 +4,6 @@
 #include "backend/torch/torch_backend.h"
 
 namespace rocket {
-namespace {
-
-at::Tensor layer_norm(const at::Tensor& x_TD, const NormWeights& norm) {
-  return at::layer_norm(x_TD, norm.weight_D.sizes(), norm.weight_D, norm.bias_D, norm.eps);
-}
-
-}  // namespace
 
 AffineWeights TorchBackend::prepare_affine(at::Tensor weight_OI, at::Tensor bias_O) const {
   return {{std::move(weight_OI), {}}, std::move(bias_O)};
@@ -26,15 +19,15 @@ at::Tensor TorchBackend::affine_gelu(const AffineWeights& weights, const at::Ten
 
 at::Tensor TorchBackend::affine_norm(const AffineWeights& weights, const at::Tensor& x_TI,
                                      const at::Tensor& residual_TO, const NormWeights& norm) const {
-  return layer_norm(affine(weights, x_TI) + residual_TO, norm);
+  return TorchBackend::layer_norm(affine(weights, x_TI) + residual_TO, norm);
 }
 
 /// transformers adds the type embedding to the words before the positions.
 at::Tensor TorchBackend::embedded(const EmbeddingWeights& weights, const at::Tensor& ids_T,
                                   const at::Tensor& positions_T) const {
-  return layer_norm(weights.words_VD.index_select(0, ids_T) + weights.type_D +
-                        weights.positions_PD.index_select(0, positions_T),
-                    weights.norm);
+  return TorchBackend::layer_norm(weights.words_VD.index_select(0, ids_T) + weights.type_D +
+                                      weights.positions_PD.index_select(0, positions_T),
+                                  weights.norm);
 }
 
 at::Tensor TorchBackend::mean_rows(const at::Tensor& x_TD, const PackedRows& rows) const {

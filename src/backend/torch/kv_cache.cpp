@@ -158,11 +158,11 @@ void RangeKvCache::copy(std::int64_t layer, std::int64_t from, std::int64_t to, 
 }
 
 at::Tensor RangeKvCache::attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                                const at::Tensor& v_TGK, const Mask& mask) {
+                                const at::Tensor& v_TGK, const AttentionRule& rule) {
   at::Tensor &keys = keys_[static_cast<std::size_t>(layer)],
              &values = values_[static_cast<std::size_t>(layer)];
   store(rows_, k_TGK, v_TGK, keys, values);
-  return look(rows_, q_THK, keys, values, mask);
+  return look(rows_, q_THK, keys, values, rule);
 }
 
 void RangeKvCache::store(const CachedRows& rows, const at::Tensor& k_TGK, const at::Tensor& v_TGK,
@@ -177,7 +177,7 @@ void RangeKvCache::store(const CachedRows& rows, const at::Tensor& k_TGK, const 
 }
 
 at::Tensor RangeKvCache::look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
-                              const at::Tensor& values_PGK, const Mask& mask) {
+                              const at::Tensor& values_PGK, const AttentionRule& rule) {
   at::Tensor out = at::empty({q_THK.size(0), q_THK.size(1) * q_THK.size(2)}, q_THK.options());
   bool has_steps = false;
   for (const CachedRows::Part& part : rows.parts) {
@@ -188,7 +188,7 @@ at::Tensor RangeKvCache::look(const CachedRows& rows, const at::Tensor& q_THK, c
       return buffer.narrow(0, part.begin, part.used()).transpose(0, 1).unsqueeze(0);
     };
     const at::Tensor q = q_THK.narrow(0, first, fresh).transpose(0, 1).unsqueeze(0);
-    out.narrow(0, first, fresh).copy_(attend_batch(q, seen(keys_PGK), seen(values_PGK), mask).squeeze(0));
+    out.narrow(0, first, fresh).copy_(attend_batch(q, seen(keys_PGK), seen(values_PGK), rule).squeeze(0));
   }
   if (!has_steps) return out;
   const Steps& s = steps();
@@ -200,9 +200,9 @@ at::Tensor RangeKvCache::look(const CachedRows& rows, const at::Tensor& q_THK, c
   // The query heads of one key head stand as its positions: nothing is repeated.
   const at::Tensor q = q_THK.index_select(0, s.rows_N).view({n, groups, q_THK.size(1) / groups, dim});
   at::Tensor allowed = s.position_1M <= s.last_N1;
-  if (mask.window > 0) allowed = allowed.logical_and(s.position_1M > s.last_N1 - mask.window);
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(q, seen(keys_PGK), seen(values_PGK), allowed.view({n, 1, 1, longest}));
+  if (rule.window > 0) allowed = allowed.logical_and(s.position_1M > s.last_N1 - rule.window);
+  const at::Tensor mixed = weighted_values(q, seen(keys_PGK), seen(values_PGK),
+                                           allowed.view({n, 1, 1, longest}), /*causal=*/false, rule);
   return out.index_copy_(0, s.rows_N, mixed.reshape({n, -1}));
 }
 
@@ -219,7 +219,7 @@ const RangeKvCache::Steps& RangeKvCache::steps() {
   steps_.rows_N = upload(rows, device);
   steps_.last_N1 = upload(last, device).unsqueeze(1);
   steps_.position_1M = at::arange(std::ranges::max(last) + 1, steps_.last_N1.options()).unsqueeze(0);
-  // Behind a sequence's last position its own first one stands, which the mask hides.
+  // Behind a sequence's last position its own first one stands, which `allowed` hides.
   steps_.places_NM = upload(begins, device).unsqueeze(1) +
                      at::where(steps_.position_1M <= steps_.last_N1, steps_.position_1M, 0);
   return steps_;

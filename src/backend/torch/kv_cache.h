@@ -37,7 +37,7 @@ class RangeKvCache : public KvCache {
   void open(std::int64_t sequence, std::int64_t capacity) override;
   void close(std::int64_t sequence) override;
   at::Tensor attend(std::int64_t layer, const at::Tensor& q_THK, const at::Tensor& k_TGK,
-                    const at::Tensor& v_TGK, const Mask& mask) final;
+                    const at::Tensor& v_TGK, const AttentionRule& rule) final;
 
   /// What the buffers have room for.
   std::int64_t positions() const { return positions_; }
@@ -54,7 +54,7 @@ class RangeKvCache : public KvCache {
                      at::Tensor& keys_PGK, at::Tensor& values_PGK);
   /// Attention of the rows to the keys and values in their ranges, which hold the new ones: [T, H * K].
   virtual at::Tensor look(const CachedRows& rows, const at::Tensor& q_THK, const at::Tensor& keys_PGK,
-                          const at::Tensor& values_PGK, const Mask& mask);
+                          const at::Tensor& values_PGK, const AttentionRule& rule);
 
  private:
   struct Range {

@@ -1,18 +1,26 @@
 #include <c10/core/GradMode.h>
 
+#include <vector>
+
 #include "backend/torch/torch_backend.h"
 
 namespace rocket {
 
-at::Tensor TorchBackend::silu_times(at::Tensor gate_TI, const at::Tensor& up_TI) const {
-  return at::silu(gate_TI) * up_TI;
+at::Tensor TorchBackend::activate(Activation activation, at::Tensor gate_TI, const at::Tensor& up_TI) const {
+  const at::Tensor y_TI = activation == Activation::silu
+                              ? at::silu(gate_TI)
+                              : at::gelu(gate_TI, activation == Activation::gelu ? "none" : "tanh");
+  return up_TI.defined() ? y_TI * up_TI : y_TI;
 }
 
-/// Rounded to x's type before the weight, as in transformers.
 at::Tensor TorchBackend::rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double eps) const {
   const at::Tensor wide = x_TD.to(at::kFloat);
   const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + eps);
-  return weight_D * (wide * scale).to(x_TD.scalar_type());
+  return (weight_D * (wide * scale).to(weight_D.scalar_type())).to(x_TD.scalar_type());
+}
+
+at::Tensor TorchBackend::layer_norm(const at::Tensor& x_TD, const NormWeights& norm) const {
+  return at::layer_norm(x_TD, norm.weight_D.sizes(), norm.weight_D, norm.bias_D, norm.eps);
 }
 
 std::array<at::Tensor, 2> TorchBackend::add_rms_norm(at::Tensor x_TD, const at::Tensor& y_TD,
@@ -26,10 +34,12 @@ at::Tensor TorchBackend::rotation_values(const at::Tensor& x, at::ScalarType typ
 }
 
 at::Tensor TorchBackend::rotate(at::Tensor x_THK, const Rotation& rotation) const {
-  const std::int64_t half = x_THK.size(2) / 2;
+  const std::int64_t half = rotation.cos.size(2), rest = x_THK.size(2) - 2 * half;
   const at::Tensor first = x_THK.narrow(2, 0, half), second = x_THK.narrow(2, half, half);
-  return at::cat({first * rotation.cos - second * rotation.sin, second * rotation.cos + first * rotation.sin},
-                 2);
+  std::vector<at::Tensor> parts{first * rotation.cos - second * rotation.sin,
+                                second * rotation.cos + first * rotation.sin};
+  if (rest > 0) parts.push_back(x_THK.narrow(2, 2 * half, rest));
+  return at::cat(parts, 2);
 }
 
 }  // namespace rocket

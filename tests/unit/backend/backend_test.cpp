@@ -104,6 +104,31 @@ TEST_P(Backends, RmsNorm) {
       true);
 }
 
+TEST_P(Backends, NormsWithWideWeightsHaveTheTypeOfTheirRows) {
+  expect_agreement(
+      {4 * numbers({14, 24}, 0.6180339)},
+      [](const Backend& b, const std::vector<at::Tensor>& x) {
+        const auto type = c10::promoteTypes(x[0].scalar_type(), at::kFloat);
+        const at::Tensor weight = (1 + numbers({24}, 0.3)).to(at::kFloat).to(type);
+        const at::Tensor y = b.rms_norm(x[0], weight, 1e-5);
+        EXPECT_EQ(y.scalar_type(), x[0].scalar_type());
+        return std::vector{y};
+      },
+      true);
+}
+
+TEST_P(Backends, LayerNorm) {
+  expect_agreement(
+      {4 * numbers({14, 24}, 0.6180339)},
+      [](const Backend& b, const std::vector<at::Tensor>& x) {
+        const auto of = [&](double step) {
+          return numbers({24}, step).to(at::kBFloat16).to(x[0].scalar_type());
+        };
+        return std::vector{b.layer_norm(x[0], {of(0.3) + 1, of(0.7), 1e-5})};
+      },
+      true);
+}
+
 TEST_P(Backends, AddAndRmsNorm) {
   expect_agreement(
       {4 * numbers({14, 24}, 0.6180339), 3 * numbers({14, 24}, 0.4142135)},
@@ -116,31 +141,46 @@ TEST_P(Backends, AddAndRmsNorm) {
 }
 
 TEST_P(Backends, Rotate) {
-  const at::Tensor angle = numbers({14, 8}, 0.57) * 6;
-  expect_agreement(
-      {numbers({14, 3, 16}, 0.6180339)},
-      [&](const Backend& b, const std::vector<at::Tensor>& x) {
-        const auto values = [&](const at::Tensor& of) {
-          return b.rotation_values(of.to(at::kBFloat16).to(at::kFloat), x[0].scalar_type(), at::kCPU)
-              .unsqueeze(1);
-        };
-        return std::vector{b.rotate(x[0], {values(angle.cos()), values(angle.sin())})};
-      },
-      true);
+  for (const std::int64_t half : {8, 3}) {  // of 16 values all turn, or six
+    const at::Tensor angle = numbers({14, half}, 0.57) * 6;
+    expect_agreement(
+        {numbers({14, 3, 16}, 0.6180339)},
+        [&](const Backend& b, const std::vector<at::Tensor>& x) {
+          const auto values = [&](const at::Tensor& of) {
+            return b.rotation_values(of.to(at::kBFloat16).to(at::kFloat), x[0].scalar_type(), at::kCPU)
+                .unsqueeze(1);
+          };
+          return std::vector{b.rotate(x[0], {values(angle.cos()), values(angle.sin())})};
+        },
+        true);
+  }
 }
 
-TEST_P(Backends, SiluTimes) {
-  expect_agreement(
-      {8 * numbers({14, 24}, 0.6180339), numbers({14, 24}, 0.4142135)},
-      [](const Backend& b, const std::vector<at::Tensor>& x) {
-        return std::vector{b.silu_times(x[0], x[1])};
-      },
-      true);
+TEST_P(Backends, Activations) {
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh})
+    expect_agreement(
+        {8 * numbers({14, 24}, 0.6180339), numbers({14, 24}, 0.4142135)},
+        [&](const Backend& b, const std::vector<at::Tensor>& x) {
+          return std::vector{b.activate(activation, x[0], x[1])};
+        },
+        true);
+}
+
+TEST_P(Backends, ActivationsWithoutAGate) {
+  for (const Activation activation : {Activation::gelu, Activation::gelu_tanh})
+    expect_agreement(
+        {8 * numbers({14, 24}, 0.6180339)},
+        [&](const Backend& b, const std::vector<at::Tensor>& x) {
+          return std::vector{b.activate(activation, x[0], at::Tensor())};
+        },
+        true);
 }
 
 TEST_P(Backends, AttentionWithWindowsAndSharedKeyHeads) {
   const PackedRows packed = rows();
-  for (const Mask& mask : {Mask{true, 0}, Mask{true, 2}, Mask{true, 6}, Mask{false, 0}}) {
+  for (const AttentionRule& mask :
+       {AttentionRule{true, 0}, AttentionRule{true, 2}, AttentionRule{true, 6}, AttentionRule{false, 0},
+        AttentionRule{true, 0, 0.7}, AttentionRule{true, 3, 0.7, 0.4}, AttentionRule{false, 0, 0, 0.4}}) {
     expect_agreement(
         {numbers({14, 4, 8}, 0.6180339), 3 * numbers({14, 2, 8}, 0.4142135), numbers({14, 2, 8}, 0.3027756)},
         [&](const Backend& b, const std::vector<at::Tensor>& x) {
@@ -157,10 +197,11 @@ TEST_P(Backends, CachesGoOnWhereTheyStopped) {
   const PackedRows whole = pack(std::vector<std::vector<TokenId>>{{1, 2, 3, 4, 5, 6}}, at::kCPU);
   const at::Tensor q = numbers({6, 4, 8}, 0.6180339).to(type), k = 3 * numbers({6, 2, 8}, 0.4142135).to(type),
                    v = numbers({6, 2, 8}, 0.3027756).to(type);
-  for (const Mask& mask : {Mask{true, 0}, Mask{true, 3}}) {
+  for (const AttentionRule& mask :
+       {AttentionRule{true, 0}, AttentionRule{true, 3}, AttentionRule{true, 3, 0.7, 0.4}}) {
     const at::Tensor expected = torch_backend().attend(AttentionRows(whole), q.to(at::kDouble),
                                                        k.to(at::kDouble), v.to(at::kDouble), mask);
-    const auto cache = b.make_cache({1, 2, 8, type, at::kCPU});
+    const auto cache = b.make_cache({1, 2, 8, type, at::kCPU, 0, mask.cap > 0});
     cache->open(0, 6);
     std::vector<at::Tensor> found;
     for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, 4}, {4, 5}, {5, 6}}) {
@@ -183,11 +224,23 @@ TEST_P(Backends, HeadSumsAreFloat) {
                    x = 4 * numbers({14, 24}, 0.6180339).to(type);
   const at::Tensor logits = at::mm(x.to(at::kDouble), weight.to(at::kDouble).t());
   const Backend& b = GetParam().backend;
-  const LinearWeight head = b.prepare_head(weight, true);
+  const HeadWeight head{b.prepare_head(weight, true)};
   EXPECT_LT((b.logits(head, x) - logits).abs().max().item<double>(), 1e-5) << "not rounded to the type";
   EXPECT_TRUE(b.best(head, x).cpu().equal(logits.argmax(-1)));
   const at::Tensor nll = -at::log_softmax(logits, -1).gather(1, targets.unsqueeze(1)).squeeze(1);
   EXPECT_LT((b.nll(head, x, targets) - nll).abs().max().item<double>(), 1e-5);
+}
+
+TEST_P(Backends, LogitsAreScaledAndCapped) {
+  const auto type = GetParam().type;
+  const at::Tensor weight = numbers({1000, 24}, 0.4142135).to(type),
+                   x = 4 * numbers({14, 24}, 0.6180339).to(type);
+  const Backend& b = GetParam().backend;
+  const HeadWeight head{b.prepare_head(weight, true), 0.7, 0.9};
+  const at::Tensor products = at::mm(x.to(at::kDouble), weight.to(at::kDouble).t());
+  const at::Tensor logits = at::tanh(products * 0.7 / 0.9) * 0.9;
+  EXPECT_LT((b.logits(head, x) - logits).abs().max().item<double>(), 1e-5);
+  EXPECT_TRUE(b.best(head, x).cpu().equal(logits.argmax(-1)));
 }
 
 TEST_P(Backends, NllHasAGradient) {
@@ -197,7 +250,8 @@ TEST_P(Backends, NllHasAGradient) {
       {4 * numbers({14, 24}, 0.6180339)},
       [&](const Backend& b, const std::vector<at::Tensor>& x) {
         const at::Tensor weight = numbers({300, 24}, 0.4142135).to(at::kBFloat16).to(x[0].scalar_type());
-        return std::vector{b.nll(b.prepare_head(weight, true), x[0], targets).to(at::kDouble)};
+        return std::vector{b.nll({b.prepare_head(weight, true)}, x[0], targets).to(at::kDouble),
+                           b.nll({b.prepare_head(weight, true), 0.7, 0.9}, x[0], targets).to(at::kDouble)};
       },
       true);
 }

@@ -1,6 +1,7 @@
 // Gradients of the kernels against differences of the functions themselves, computed in float64.
 #include <cmath>
 #include <functional>
+#include <numbers>
 
 #include "base/random.h"
 #include "support.h"
@@ -58,34 +59,65 @@ TEST_P(BackwardTest, RmsNorm) {
   }
 }
 
-TEST_P(BackwardTest, SiluTimes) {
+TEST_P(BackwardTest, LayerNorm) {
+  for (const std::int64_t width : {3, 16, 37, 128}) {
+    const Floats x = random_floats(width, 1), w = random_floats(width, 2), dy = random_floats(width, 3);
+    Floats dx(x.size());
+    k->layer_norm_backward(x.data(), w.data(), dy.data(), 1e-5f, width, dx.data());
+    expect_near(dx,
+                derivatives(wide(x),
+                            [&](const Doubles& v) {
+                              double mean = 0, squares = 0, sum = 0;
+                              for (const double e : v) mean += e / static_cast<double>(width);
+                              for (const double e : v) squares += (e - mean) * (e - mean);
+                              const double scale = 1 / std::sqrt(squares / static_cast<double>(width) + 1e-5);
+                              for (std::size_t i = 0; i < v.size(); ++i)
+                                sum += dy[i] * w[i] * (v[i] - mean) * scale;
+                              return sum;
+                            }),
+                5e-5);
+  }
+}
+
+double silu(double x) {
+  return x / (1 + std::exp(-x));
+}
+
+double gelu(double x) {
+  return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+}
+
+double gelu_tanh(double x) {
+  return x / (1 + std::exp(-2 * std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
+
+TEST_P(BackwardTest, Activations) {
   const std::int64_t width = 45;
-  const Floats gate = random_floats(width, 1, 4), up = random_floats(width, 2), dy = random_floats(width, 3);
-  Floats dgate(gate.size()), dup(up.size());
-  k->silu_times_backward(gate.data(), up.data(), dy.data(), width, dgate.data(), dup.data());
-  const auto silu = [](double x) { return x / (1 + std::exp(-x)); };
-  expect_near(dgate,
-              derivatives(wide(gate),
-                          [&](const Doubles& v) {
-                            double sum = 0;
-                            for (std::size_t i = 0; i < v.size(); ++i) sum += dy[i] * up[i] * silu(v[i]);
-                            return sum;
-                          }),
-              2e-5);
-  expect_near(dup,
-              derivatives(wide(up),
-                          [&](const Doubles& v) {
-                            double sum = 0;
-                            for (std::size_t i = 0; i < v.size(); ++i) sum += dy[i] * v[i] * silu(gate[i]);
-                            return sum;
-                          }),
-              2e-5);
+  Floats gate = random_floats(width, 1, 4);
+  gate[3] = 0;
+  const Floats up = random_floats(width, 2), dy = random_floats(width, 3);
+  for (const auto& [kernel, function] :
+       {std::pair{k->silu, &silu}, std::pair{k->gelu, &gelu}, std::pair{k->gelu_tanh, &gelu_tanh}}) {
+    const auto sum_of = [&, f = function](const Doubles& g, const Doubles& u) {
+      double sum = 0;
+      for (std::size_t i = 0; i < g.size(); ++i) sum += dy[i] * u[i] * f(g[i]);
+      return sum;
+    };
+    const Doubles g64 = wide(gate), u64 = wide(up), ones(up.size(), 1.0);
+    Floats dgate(gate.size()), dup(up.size());
+    kernel.backward(gate.data(), up.data(), dy.data(), width, dgate.data(), dup.data());
+    expect_near(dgate, derivatives(g64, [&](const Doubles& v) { return sum_of(v, u64); }), 2e-5);
+    expect_near(dup, derivatives(u64, [&](const Doubles& v) { return sum_of(g64, v); }), 2e-5);
+    if (function == &silu) continue;  // there is no family with silu and without a gate
+    kernel.backward(gate.data(), nullptr, dy.data(), width, dgate.data(), nullptr);
+    expect_near(dgate, derivatives(g64, [&](const Doubles& v) { return sum_of(v, ones); }), 2e-5);
+  }
 }
 
 /// Causal attention of `heads` query heads over one key head, in float64: rows of q, k, v one after the
 /// other.
 double attention(const Doubles& q, const Doubles& k, const Doubles& v, const Floats& dout, std::int64_t heads,
-                 std::int64_t dim, std::int64_t window, bool causal) {
+                 std::int64_t dim, std::int64_t window, bool causal, const Squash& by) {
   const auto length = static_cast<std::int64_t>(k.size()) / dim;
   const auto at = [](const Doubles& x, std::int64_t i) { return x[static_cast<std::size_t>(i)]; };
   double sum = 0;
@@ -97,7 +129,9 @@ double attention(const Doubles& q, const Doubles& k, const Doubles& v, const Flo
         if ((causal && m > l) || (window > 0 && m <= l - window)) continue;
         double score = 0;
         for (std::int64_t i = 0; i < dim; ++i) score += at(q, (l * heads + h) * dim + i) * at(k, m * dim + i);
-        total += weight[static_cast<std::size_t>(m)] = std::exp(score / std::sqrt(static_cast<double>(dim)));
+        score *= double{by.scale};
+        if (by.cap > 0) score = double{by.cap} * std::tanh(score / double{by.cap});
+        total += weight[static_cast<std::size_t>(m)] = std::exp(score);
       }
       for (std::int64_t m = 0; m < length; ++m) {
         for (std::int64_t i = 0; i < dim; ++i)
@@ -112,6 +146,7 @@ double attention(const Doubles& q, const Doubles& k, const Doubles& v, const Flo
 struct AttentionCase {
   std::int64_t length, heads, dim, window;
   bool causal;
+  Squash scores = {0.5f, 0};
 };
 
 TEST_P(BackwardTest, Attention) {
@@ -119,7 +154,9 @@ TEST_P(BackwardTest, Attention) {
                                                   {7, 2, 5, 0, true},
                                                   {30, 1, 6, 0, true},
                                                   {30, 2, 4, 5, true},
-                                                  {27, 1, 4, 0, false}}) {
+                                                  {27, 1, 4, 0, false},
+                                                  {30, 2, 4, 5, true, {0.7f, 0.8f}},
+                                                  {27, 1, 4, 0, false, {1.5f, 0.3f}}}) {
     const std::int64_t row = c.heads * c.dim;
     const Floats q = random_floats(c.length * row, 1), keys = random_floats(c.length * c.dim, 2),
                  values = random_floats(c.length * c.dim, 3), dout = random_floats(c.length * row, 4);
@@ -138,15 +175,14 @@ TEST_P(BackwardTest, Attention) {
     plain_values.resize(plain_values.size() + kReadAhead);
     Floats out(q.size()), dq(q.size()), dk(keys.size()), dv(values.size());
     Floats scratch(static_cast<std::size_t>(attention_gradient_scratch(c.length, c.dim)));
-    const float scale = 1.0f / std::sqrt(static_cast<float>(c.dim));
-    k->attend({c.length, 0, c.heads, c.dim, c.window, c.causal, scale, q.data(), out.data(), row,
+    k->attend({c.length, 0, c.heads, c.dim, c.window, c.causal, c.scores, q.data(), out.data(), row,
                packed_keys.data(), plain_values.data(), c.dim, scratch.data()});
-    k->attend_backward({c.length, c.heads, c.dim, c.window, c.causal, scale, q.data(), out.data(),
+    k->attend_backward({c.length, c.heads, c.dim, c.window, c.causal, c.scores, q.data(), out.data(),
                         dout.data(), dq.data(), row, packed_keys.data(), packed_values.data(), plain.data(),
                         dk.data(), dv.data(), c.dim, scratch.data()});
     const Doubles q64 = wide(q), k64 = wide(keys), v64 = wide(values);
     const auto f = [&](const Doubles& a, const Doubles& b, const Doubles& v) {
-      return attention(a, b, v, dout, c.heads, c.dim, c.window, c.causal);
+      return attention(a, b, v, dout, c.heads, c.dim, c.window, c.causal, c.scores);
     };
     expect_near(dq, derivatives(q64, [&](const Doubles& x) { return f(x, k64, v64); }), 5e-5);
     expect_near(dk, derivatives(k64, [&](const Doubles& x) { return f(q64, x, v64); }), 5e-5);

@@ -159,9 +159,20 @@ TEST_P(KernelsTest, AttentionAgreesWithFloat64AndWithItselfRowByRow) {
     Floats scratch(static_cast<std::size_t>(attention_scratch(positions)));
     const auto attend = [&](std::int64_t first, std::int64_t fresh) {
       Floats out(static_cast<std::size_t>(fresh * dim));
-      k->attend({fresh, first, 1, dim, window, causal, 1.0f / std::sqrt(static_cast<float>(dim)),
-                 &q[static_cast<std::size_t>(first * dim)], out.data(), dim, turned.data(), values.data(),
-                 dim, scratch.data()});
+      k->attend({fresh,
+                 first,
+                 1,
+                 dim,
+                 window,
+                 causal,
+                 {1.0f / std::sqrt(static_cast<float>(dim))},
+                 &q[static_cast<std::size_t>(first * dim)],
+                 out.data(),
+                 dim,
+                 turned.data(),
+                 values.data(),
+                 dim,
+                 scratch.data()});
       return out;
     };
     const Floats whole = attend(0, positions);
@@ -180,7 +191,7 @@ TEST_P(KernelsTest, NormActivationAndRotationAgreeWithFloat64) {
     const Floats x = random_floats(width, 10, 3), w = random_floats(width, 11), up = random_floats(width, 12);
     Floats out(static_cast<std::size_t>(width)), gate = x;
     k->rms_norm(x.data(), w.data(), 1e-6f, width, out.data());
-    k->silu_times(gate.data(), up.data(), width);
+    k->silu.forward(gate.data(), up.data(), width);
     const double scale = 1 / std::sqrt(dot(x.data(), x.data(), width) / static_cast<double>(width) + 1e-6);
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double xi = x[i];
@@ -196,7 +207,7 @@ TEST_P(KernelsTest, NormActivationAndRotationAgreeWithFloat64) {
 
 TEST_P(KernelsTest, ExtremeActivationsStayFinite) {
   Floats gate = {-1000, -90, -50, 0, 50, 90, 1000}, up(7, 2.0f);
-  k->silu_times(gate.data(), up.data(), 7);
+  k->silu.forward(gate.data(), up.data(), 7);
   EXPECT_THAT(gate, testing::Each(testing::Truly([](float x) { return std::isfinite(x); })));
   EXPECT_EQ(gate.back(), 2000);
   EXPECT_NEAR(gate.front(), 0, 1e-30);

@@ -85,7 +85,7 @@ TEST(StoredTensors, MisalignedBytesAreCopied) {
 /// [n] as one column, so that every element is a row of its own.
 at::Tensor activation(const at::Tensor& x) {
   const at::Tensor column = (x.requires_grad() ? x : x.clone()).unsqueeze(1);
-  return cpu_backend().silu_times(column, at::ones_like(column)).squeeze(1);
+  return cpu_backend().activate(Activation::silu, column, at::ones_like(column)).squeeze(1);
 }
 
 /// at::silu fails this: its last few elements are rounded otherwise.
@@ -96,7 +96,7 @@ TEST(Activations, BitsDoNotDependOnThePlace) {
     EXPECT_TRUE(activation(x.narrow(0, i, 1)).equal(whole.narrow(0, i, 1))) << i;
   }
   const at::Tensor row = x.clone().unsqueeze(0);
-  EXPECT_TRUE(cpu_backend().silu_times(row, at::ones_like(row)).squeeze(0).equal(whole));
+  EXPECT_TRUE(cpu_backend().activate(Activation::silu, row, at::ones_like(row)).squeeze(0).equal(whole));
 }
 
 TEST(Activations, AgreeWithLibTorch) {

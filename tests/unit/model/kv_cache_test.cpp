@@ -129,7 +129,7 @@ TEST_P(KvCacheTest, AWindowHidesWhatLiesBehindIt) {
   const at::Tensor q = at::randn({6, config.heads, config.head_dim}),
                    k = at::randn({6, config.kv_heads, config.head_dim});
   const at::Tensor v = at::randn_like(k);
-  const Mask mask{.causal = true, .window = 3};
+  const AttentionRule mask{.causal = true, .window = 3};
   const PackedRows whole = pack(Sequences{{1, 2, 3, 4, 5, 6}}, at::kCPU);
   const at::Tensor expected = GetParam()->attend(AttentionRows(whole), q, k, v, mask);
   const auto cache = cache_of({0});
