@@ -81,7 +81,7 @@ constexpr DecoderNames kNeoxNames{.model = "gpt_neox.",
                                   .gate_up = {"mlp.dense_h_to_4h"},
                                   .down = "mlp.dense_4h_to_h"};
 
-constexpr std::array<Family, 5> kFamilies{{
+constexpr std::array<Family, 6> kFamilies{{
     {.name = "llama",
      .architecture = "LlamaForCausalLM",
      .qkv_bias = Bias::as_set,
@@ -131,6 +131,16 @@ constexpr std::array<Family, 5> kFamilies{{
      .intermediate = 22016,
      .vocabulary = 151936,
      .max_positions = 32768},
+    {.name = "granite",
+     .architecture = "GraniteForCausalLM",
+     .qkv_bias = Bias::as_set,
+     .o_bias = Bias::as_set,
+     .mlp_bias = Bias::as_set,
+     .whole_heads = true,
+     .intermediate = 11008,
+     .vocabulary = 32000,
+     .max_positions = 2048,
+     .eos = 2},
 }};
 
 /// Why some well-known families are refused.
