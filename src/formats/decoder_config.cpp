@@ -81,7 +81,7 @@ constexpr DecoderNames kNeoxNames{.model = "gpt_neox.",
                                   .gate_up = {"mlp.dense_h_to_4h"},
                                   .down = "mlp.dense_4h_to_h"};
 
-constexpr std::array<Family, 6> kFamilies{{
+constexpr std::array<Family, 7> kFamilies{{
     {.name = "llama",
      .architecture = "LlamaForCausalLM",
      .qkv_bias = Bias::as_set,
@@ -141,6 +141,23 @@ constexpr std::array<Family, 6> kFamilies{{
      .vocabulary = 32000,
      .max_positions = 2048,
      .eos = 2},
+    {.name = "smollm3",
+     .architecture = "SmolLM3ForCausalLM",
+     .qkv_bias = Bias::as_set,
+     .o_bias = Bias::as_set,
+     .mlp_bias = Bias::as_set,
+     .window = Window::without_rope,
+     .whole_heads = true,
+     .hidden = 2048,
+     .layers = 36,
+     .heads = 16,
+     .kv_heads = 4,
+     .intermediate = 11008,
+     .vocabulary = 128256,
+     .max_positions = 32768,
+     .eos = 128001,
+     .theta = 2e6,
+     .tied_head = true},
 }};
 
 /// Why some well-known families are refused.
