@@ -14,8 +14,8 @@
 
 namespace rocket::test {
 
-inline const std::vector<std::string> kFamilies = {"llama", "mistral", "ministral", "qwen2",
-                                                   "qwen3", "granite", "smollm3",   "olmo2"};
+inline const std::vector<std::string> kFamilies = {"llama",   "mistral", "ministral", "qwen2", "qwen3",
+                                                   "granite", "smollm3", "olmo2",     "phi3"};
 
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path("tests/data/families") / family;

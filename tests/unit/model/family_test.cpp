@@ -192,7 +192,7 @@ TEST(Rope, LatePositionsOfPublishedModels) {
 /// Prompts that begin alike, among them some that begin another: what they share must not be turned alike.
 TEST(DynamicRope, GenerationsDoNotDependOnTheCompany) {
   for (const std::string family :
-       {"llama"}) {  // the latter reads a text again when its angles change
+       {"llama", "phi3"}) {  // the latter reads a text again when its angles change
     const auto file = test::read_reference(test::family_folder(family) / "cases.json");
     const auto text = file["sequences"][1].get<std::vector<TokenId>>();
     Sequences prompts;
