@@ -15,7 +15,7 @@
 namespace rocket::test {
 
 inline const std::vector<std::string> kFamilies = {"llama",   "mistral", "ministral", "qwen2", "qwen3",
-                                                   "granite", "smollm3", "olmo2",     "phi3"};
+                                                   "granite", "smollm3", "olmo2",     "phi3",  "gemma2"};
 
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path("tests/data/families") / family;
