@@ -81,7 +81,7 @@ constexpr DecoderNames kNeoxNames{.model = "gpt_neox.",
                                   .gate_up = {"mlp.dense_h_to_4h"},
                                   .down = "mlp.dense_4h_to_h"};
 
-constexpr std::array<Family, 11> kFamilies{{
+constexpr std::array<Family, 12> kFamilies{{
     {.name = "llama",
      .architecture = "LlamaForCausalLM",
      .qkv_bias = Bias::as_set,
@@ -232,6 +232,29 @@ constexpr std::array<Family, 11> kFamilies{{
      .eos = 128001,
      .theta = 2e6,
      .tied_head = true},
+    {.name = "gpt_neox",
+     .architecture = "GPTNeoXForCausalLM",
+     .qkv_bias = Bias::as_set_or_on,
+     .o_bias = Bias::as_set_or_on,
+     .mlp_bias = Bias::always,
+     .whole_heads = true,
+     .hidden = 6144,
+     .layers = 44,
+     .heads = 64,
+     .intermediate = 24576,
+     .vocabulary = 50432,
+     .max_positions = 2048,
+     .eos = 2,
+     .norm = NormKind::layer,
+     .norm_eps = 1e-5,
+     .activation = "gelu",
+     .gated = false,
+     .rope = Rope::part,
+     .theta_key = "rotary_emb_base",
+     .part_key = "rotary_pct",
+     .part = 0.25,
+     .joined = Joined::by_head,
+     .names = kNeoxNames},
 }};
 
 /// Why some well-known families are refused.

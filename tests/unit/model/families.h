@@ -14,9 +14,9 @@
 
 namespace rocket::test {
 
-inline const std::vector<std::string> kFamilies = {"llama", "mistral", "ministral",  "qwen2",
-                                                   "qwen3", "granite", "smollm3",    "olmo2",
-                                                   "phi3",  "gemma2",  "gemma3_text"};
+inline const std::vector<std::string> kFamilies = {"llama", "mistral", "ministral",   "qwen2",
+                                                   "qwen3", "granite", "smollm3",     "olmo2",
+                                                   "phi3",  "gemma2",  "gemma3_text", "gpt_neox"};
 
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path("tests/data/families") / family;
