@@ -232,6 +232,85 @@ def make_decoder_configs():
     (OUT / "decoder_configs.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
 
 
+# Families that differ from Llama in more: {family: what published files say, and further forms}.
+FAMILY = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 8, "vocab_size": 100,
+          "max_position_embeddings": 77, "pad_token_id": 0, "eos_token_id": 3}
+
+
+def family_forms():
+    def of(model_type, architecture, **forms):
+        plain = {"model_type": model_type, "architectures": [architecture]}
+        small = plain | FAMILY
+        return model_type, {"defaults": plain, "small": small} | {name: small | form for name, form in forms.items()}
+
+    by_type = {"full_attention": {"rope_type": "linear", "rope_theta": 5e5, "factor": 8.0},
+               "sliding_attention": {"rope_type": "default", "rope_theta": 7e3}}
+    types = ["full_attention", "sliding_attention"] * 2
+    longrope = {"short_factor": [1.0, 1.1, 1.2], "long_factor": [2.0, 3.0, 4.0]}
+    return dict([
+        of("gemma2", "Gemma2ForCausalLM", numbers={"query_pre_attn_scalar": 144, "sliding_window": 9, "head_dim": 16},
+           no_caps={"attn_logit_softcapping": None, "final_logit_softcapping": None}, types={"layer_types": types},
+           exact={"hidden_activation": "gelu", "tie_word_embeddings": False}),
+        of("gemma3_text", "Gemma3ForCausalLM", new={"rope_parameters": by_type}, pattern={"sliding_window_pattern": 3},
+           old={"rope_theta": 2e4, "rope_local_base_freq": 50.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+           cap={"final_logit_softcapping": 20.0}, types={"layer_types": types}),
+        of("phi3", "Phi3ForCausalLM", window={"sliding_window": 5}, part={"partial_rotary_factor": 0.75},
+           longrope={"rope_scaling": {"type": "longrope", **longrope}, "original_max_position_embeddings": 32,
+                     "partial_rotary_factor": 0.75},
+           su={"rope_parameters": {"rope_type": "su", "rope_theta": 3e3, "partial_rotary_factor": 0.75,
+                                   "original_max_position_embeddings": 32, **longrope}},
+           heads={"num_key_value_heads": 2, "eos_token_id": [5, 6]}),
+        of("olmo2", "Olmo2ForCausalLM", heads={"num_key_value_heads": 2, "attention_bias": True}),
+        of("granite", "GraniteForCausalLM", scales={"embedding_multiplier": 12, "attention_multiplier": 0.0078125,
+                                                   "residual_multiplier": 0.22, "logits_scaling": 8.0}),
+        of("smollm3", "SmolLM3ForCausalLM", layers={"no_rope_layers": [1, 0, 0, 1]}, interval={"no_rope_layer_interval": 2},
+           window={"use_sliding_window": True, "sliding_window": 6}, off={"sliding_window": 6},
+           types={"use_sliding_window": True, "sliding_window": 6, "layer_types": types}),
+        of("gpt_neox", "GPTNeoXForCausalLM", old={"rotary_pct": 1.0, "rotary_emb_base": 500},
+           new={"rope_parameters": {"rope_type": "linear", "rope_theta": 3e3, "factor": 2.0, "partial_rotary_factor": 0.5}},
+           biases={"attention_bias": False}, in_turn={"use_parallel_residual": False, "hidden_act": "gelu_fast"}),
+    ])
+
+
+def family_facts(config):
+    """The same as decoder_facts for models whose parts have other names."""
+    c = type(transformers.AutoConfig.for_model(config["model_type"])).from_dict(json.loads(json.dumps(config)))
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(c).base_model
+    attentions = [getattr(layer, "self_attn", None) or layer.attention for layer in model.layers]
+    first = attentions[0]
+    head_dim = getattr(first, "head_dim", None) or first.head_size
+    last = {name.rpartition(".")[2]: module for name, module in model.layers[0].named_modules()}
+    biased = [any(name in last and last[name].bias is not None for name in names)
+              for names in (("q_proj", "qkv_proj", "query_key_value"), ("o_proj", "dense"), ("down_proj", "dense_4h_to_h"))]
+    ropes = []
+    for kind in ("full_attention", "sliding_attention") if "full_attention" in c.rope_parameters else ("",):
+        rope, front = (c.rope_parameters[kind], kind + "_") if kind else (c.rope_parameters, "")
+        ropes.append({"rope_type": rope["rope_type"], "rope_theta": rope["rope_theta"],
+                      "width": 2 * getattr(model.rotary_emb, front + "inv_freq", torch.zeros(head_dim // 2)).numel(),
+                      "attention_factor": getattr(model.rotary_emb, front + "attention_scaling", 1.0)})
+    window = (lambda a: c.sliding_window) if config["model_type"] == "phi3" else (lambda a: getattr(a, "sliding_window", None))
+    eos = c.eos_token_id
+    return {"family": c.model_type,
+            "shape": [c.hidden_size, c.num_hidden_layers, c.num_attention_heads,
+                      getattr(c, "num_key_value_heads", None) or c.num_attention_heads, head_dim, c.intermediate_size,
+                      c.vocab_size, c.max_position_embeddings],
+            "norm_eps": getattr(c, "rms_norm_eps", None) or c.layer_norm_eps, "biases": biased,
+            "windows": [window(a) or 0 for a in attentions], "turning": [bool(getattr(a, "use_rope", True)) for a in attentions],
+            "ropes": ropes, "tied_head": c.tie_word_embeddings, "attention_scale": first.scaling,
+            "numbers": [getattr(getattr(model, "embed_tokens", None), "scalar_embed_scale", getattr(c, "embedding_multiplier", 1.0)),
+                        getattr(c, "residual_multiplier", 1.0), 1 / getattr(c, "logits_scaling", 1.0),
+                        0 if c.model_type == "gemma3_text" else getattr(c, "attn_logit_softcapping", None) or 0,
+                        getattr(c, "final_logit_softcapping", None) or 0],
+            "eos_ids": [] if eos is None else eos if isinstance(eos, list) else [eos]}
+
+
+def make_family_configs():
+    cases = [{"name": f"{family}: {name}", "config": config, "expected": family_facts(config)}
+             for family, forms in family_forms().items() for name, config in forms.items()]
+    (OUT / "family_configs.json").write_text(json.dumps(cases, separators=(",", ":")) + "\n")
+
+
 def make_bert_configs():
     bert = {"architectures": ["BertModel"], "model_type": "bert"}
     forms = {"defaults": bert,
@@ -371,6 +450,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     make_safetensors()
     make_decoder_configs()
+    make_family_configs()
     make_bert_configs()
     make_sentence_encoders()
     make_adapter_configs()

@@ -149,6 +149,8 @@ CASES = [
     ("pooling unknown", "embed", lambda w: shutil.rmtree(w.encoder / "1_Pooling"), CONFIG, ["say cls, lasttoken, mean"]),
     # the model
     ("other family", "score", lambda w: edit_json(w.base / "config.json", model_type="gpt2", architectures=["GPT2LMHeadModel"]), DATA, ["config.json", "gpt2", "llama"]),
+    ("a base that is a mixture itself", "score", lambda w: edit_json(w.base / "config.json", model_type="mixtral", architectures=["MixtralForCausalLM"]), DATA, ["config.json", "mixtral", "mixtures of experts themselves"]),
+    ("a base that is a mixture itself, looked at first", "check", lambda w: edit_json(w.base / "config.json", model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"]), DATA, ["config.json", "qwen3_moe", "mixtures of experts themselves"]),
     ("heads do not divide", "score", lambda w: edit_json(w.base / "config.json", num_key_value_heads=3), DATA, ["config.json", "num_key_value_heads"]),
     ("hidden size is text", "score", lambda w: edit_json(w.base / "config.json", hidden_size="128"), DATA, ["config.json", "hidden_size"]),
     ("no hidden size", "score", lambda w: edit_json(w.base / "config.json", hidden_size=1 << 60), DATA, ["config.json", "hidden_size"]),

@@ -100,7 +100,7 @@ TEST_F(AdapterConfigTest, TakesTheDefaultsOfPeft) {
   EXPECT_EQ(config.r, 8);
   EXPECT_EQ(config.alpha, 8);
   EXPECT_FALSE(config.rslora);
-  EXPECT_EQ(config.target_modules, (std::vector<std::string>{"q_proj", "v_proj"}));
+  EXPECT_EQ(config.target_modules, (std::vector<std::string>{"q_proj", "v_proj", "query_key_value"}));
   EXPECT_TRUE(config.base_model.empty());
 }
 

@@ -118,10 +118,11 @@ TEST_F(ModelConfigTest, ReadsTheModelsInTheRepository) {
 }
 
 TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
-  for (const char* family : {"gemma2", "mixtral", "bert", "gpt2", "Llama"})
+  for (const char* family : {"gemma", "mixtral", "bert", "gpt2", "Llama"})
     expect_bad(read_decoder_config, kLlama, "model_type", family,
-               {std::string("'") + family + "'", "known: llama, mistral, ministral, qwen2, qwen3"});
-  expect_bad(read_decoder_config, kLlama, "model_type", "gemma2", {"soft-capping"});
+               {std::string("'") + family + "'", "known: llama, mistral, ministral, qwen2, qwen3, gemma2"});
+  for (const char* family : {"mixtral", "qwen3_moe", "olmoe", "gpt_oss"})
+    expect_bad(read_decoder_config, kLlama, "model_type", family, {"mixtures of experts themselves"});
   expect_bad(read_decoder_config, kLlama, "model_type", "bert", {"it is an encoder"});
   expect_bad(read_decoder_config, kLlama, "model_type", 3, {"expected a string"});
   expect_bad(read_decoder_config, json::object(), "model_type", nullptr);
@@ -150,7 +151,7 @@ TEST_F(ModelConfigTest, RefusesShapesThatDoNotFit) {
 }
 
 TEST_F(ModelConfigTest, RefusesWhatIsNotComputed) {
-  expect_bad(read_decoder_config, kLlama, "hidden_act", "gelu", {"'gelu'", "known: silu"});
+  expect_bad(read_decoder_config, kLlama, "hidden_act", "relu", {"'relu'", "known: silu, gelu"});
   expect_bad(read_decoder_config, kLlama, "mlp_bias", "no", {"true or false"});
   expect_bad(read_decoder_config, kLlama, "attention_bias", 1, {"true or false"});
   expect_bad(read_decoder_config, kLlama, "tie_word_embeddings", "yes", {"true or false"});
@@ -258,6 +259,44 @@ TEST_F(ModelConfigTest, RefusesWhatContradictsTheFamily) {
     expect_bad(read_decoder_config, config, "attention_bias", "x", {"true or false"});
   }
   expect_bad(read_decoder_config, kMistral, "attention_bias", true, {"'mistral'", "have not a bias"});
+}
+
+/// Of every form: what the families beside Llama's nearest differ in.
+TEST_F(ModelConfigTest, ReadsWhatSetsAFamilyApartAsTransformersDoes) {
+  for (const json& one : parsed("family_configs.json")) {
+    SCOPED_TRACE(one["name"].get<std::string>());
+    const json& expected = one["expected"];
+    save(one["config"]);
+    const DecoderConfig d = read_decoder_config(scratch_.folder());
+    EXPECT_EQ(d.family, expected["family"]);
+    const std::vector<std::int64_t> shape{d.hidden,   d.layers,       d.heads,      d.kv_heads,
+                                          d.head_dim, d.intermediate, d.vocabulary, d.max_positions};
+    EXPECT_EQ(shape, expected["shape"].get<std::vector<std::int64_t>>());
+    EXPECT_EQ(d.norm_eps, expected["norm_eps"]);
+    EXPECT_EQ((std::vector<bool>{d.qkv_bias, d.o_bias, d.mlp_bias}),
+              expected["biases"].get<std::vector<bool>>());
+    EXPECT_EQ(d.windows, expected["windows"].get<std::vector<std::int64_t>>());
+    EXPECT_EQ(d.tied_head, expected["tied_head"]);
+    EXPECT_EQ(d.eos_ids, expected["eos_ids"].get<std::vector<std::int64_t>>());
+    for (std::size_t i = 0; i < expected["turning"].size(); ++i)
+      EXPECT_EQ(d.rope_of(static_cast<std::int64_t>(i)) != nullptr, expected["turning"][i]) << i;
+    const auto ropes = expected["ropes"];
+    ASSERT_EQ(ropes.size(), d.window_rope ? 2u : 1u);
+    for (std::size_t i = 0; i < ropes.size(); ++i) {
+      const RopeConfig& rope = i == 0 ? d.rope : *d.window_rope;
+      EXPECT_EQ(name_of(rope.kind), ropes[i]["rope_type"]);
+      EXPECT_EQ(rope.theta, ropes[i]["rope_theta"]);
+      EXPECT_EQ(rope.width, ropes[i]["width"]);
+      EXPECT_DOUBLE_EQ(rope.attention_factor, ropes[i]["attention_factor"].get<double>());
+    }
+    const std::vector<double> numbers{d.embedding_scale, d.residual_scale, d.logit_scale, d.attention_cap,
+                                      d.logit_cap};
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      EXPECT_DOUBLE_EQ(numbers[i], expected["numbers"][i].get<double>()) << i;
+    const double usual = 1 / std::sqrt(static_cast<double>(d.head_dim));
+    EXPECT_DOUBLE_EQ(d.attention_scale > 0 ? d.attention_scale : usual,
+                     expected["attention_scale"].get<double>());
+  }
 }
 
 TEST_F(ModelConfigTest, ChecksTheWidthOfHeadsWhereItDecides) {
