@@ -96,7 +96,7 @@ Value Conditional::compute(Frame& frame) const {
 }
 
 Value Member::compute(Frame& frame) const {
-  return member(frame.machine, object->value(frame), name);
+  return member(object->value(frame), name);
 }
 
 Value Subscript::compute(Frame& frame) const {

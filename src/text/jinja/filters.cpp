@@ -185,7 +185,7 @@ Value as_list(Machine& machine, const Value& input, Arguments arguments) {
 
 Value join_items(Machine& machine, const Value& input, Arguments arguments) {
   const Bound bound("join", std::move(arguments), {"d", "attribute"});
-  Value separator = bound.value_or(0, ""), text = "";
+  const Value separator = bound.value_or(0, "");
   bool first = true;
   std::string all;
   for (const Value& item : items_of(input, machine.budget())) {
@@ -400,11 +400,11 @@ Value or_default(Machine&, const Value& input, Arguments arguments) {
   return missing ? bound.value_or(0, "") : input;
 }
 
-Value attribute(Machine& machine, const Value& input, Arguments arguments) {
+Value attribute(Machine&, const Value& input, Arguments arguments) {
   const Bound bound("attr", std::move(arguments), {"name"});
   if (input.dict())
     return Value::undefined(fmt::format("'dict object' has no attribute '{}'", bound.text(0)));
-  return member(machine, input, bound.text(0));
+  return member(input, bound.text(0));
 }
 
 struct Entry {
@@ -412,45 +412,45 @@ struct Entry {
   Apply apply;
 };
 
-constexpr std::array<Entry, 39> kFilters = {{{"abs", absolute},
-                                             {"attr", attribute},
-                                             {"capitalize", changed_text<capitalized>},
-                                             {"count", length},
-                                             {"d", or_default},
-                                             {"default", or_default},
-                                             {"dictsort", sort_dict},
-                                             {"e", escape},
-                                             {"escape", escape},
-                                             {"first", first_item},
-                                             {"float", as_float},
-                                             {"format", format_text},
-                                             {"indent", indent},
-                                             {"int", as_integer},
-                                             {"items", items},
-                                             {"join", join_items},
-                                             {"last", last_item},
-                                             {"length", length},
-                                             {"list", as_list},
-                                             {"lower", changed_text<lower>},
-                                             {"map", map},
-                                             {"max", extreme<true>},
-                                             {"min", extreme<false>},
-                                             {"reject", select<false, false>},
-                                             {"rejectattr", select<false, true>},
-                                             {"replace", replace_in},
-                                             {"reverse", reversed},
-                                             {"round", rounded},
-                                             {"safe", mark_safe},
-                                             {"select", select<true, false>},
-                                             {"selectattr", select<true, true>},
-                                             {"sort", sort},
-                                             {"string", as_text},
-                                             {"sum", sum},
-                                             {"title", changed_text<titled_words>},
-                                             {"tojson", to_json},
-                                             {"trim", trim},
-                                             {"unique", unique},
-                                             {"upper", changed_text<upper>}}};
+constexpr auto kFilters = std::to_array<Entry>({{"abs", absolute},
+                                                {"attr", attribute},
+                                                {"capitalize", changed_text<capitalized>},
+                                                {"count", length},
+                                                {"d", or_default},
+                                                {"default", or_default},
+                                                {"dictsort", sort_dict},
+                                                {"e", escape},
+                                                {"escape", escape},
+                                                {"first", first_item},
+                                                {"float", as_float},
+                                                {"format", format_text},
+                                                {"indent", indent},
+                                                {"int", as_integer},
+                                                {"items", items},
+                                                {"join", join_items},
+                                                {"last", last_item},
+                                                {"length", length},
+                                                {"list", as_list},
+                                                {"lower", changed_text<lower>},
+                                                {"map", map},
+                                                {"max", extreme<true>},
+                                                {"min", extreme<false>},
+                                                {"reject", select<false, false>},
+                                                {"rejectattr", select<false, true>},
+                                                {"replace", replace_in},
+                                                {"reverse", reversed},
+                                                {"round", rounded},
+                                                {"safe", mark_safe},
+                                                {"select", select<true, false>},
+                                                {"selectattr", select<true, true>},
+                                                {"sort", sort},
+                                                {"string", as_text},
+                                                {"sum", sum},
+                                                {"title", changed_text<titled_words>},
+                                                {"tojson", to_json},
+                                                {"trim", trim},
+                                                {"unique", unique},
+                                                {"upper", changed_text<upper>}});
 
 }  // namespace
 

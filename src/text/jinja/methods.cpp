@@ -161,38 +161,38 @@ Value partition(const Value& self, Machine& machine, Arguments arguments) {
   return Value::list({text.substr(0, found), separator, text.substr(found + separator.size())}, Shape::tuple);
 }
 
-constexpr std::array<Method, 28> kOfText = {{{"strip", strip<Side::both>},
-                                             {"lstrip", strip<Side::left>},
-                                             {"rstrip", strip<Side::right>},
-                                             {"split", split_text<false>},
-                                             {"rsplit", split_text<true>},
-                                             {"splitlines", split_text_lines},
-                                             {"startswith", has_at<false>},
-                                             {"endswith", has_at<true>},
-                                             {"upper", changed<upper>},
-                                             {"lower", changed<lower>},
-                                             {"title", changed<titled>},
-                                             {"capitalize", changed<capitalized>},
-                                             {"replace", replace},
-                                             {"find", find},
-                                             {"rfind", rfind},
-                                             {"index", index_of_text},
-                                             {"count", count_in_text},
-                                             {"join", join},
-                                             {"format", format},
-                                             {"isdigit", is_all<false>},
-                                             {"isalpha", is_all<true>},
-                                             {"isspace", is_space},
-                                             {"removeprefix", remove_prefix},
-                                             {"removesuffix", remove_suffix},
-                                             {"partition", partition<false>},
-                                             {"rpartition", partition<true>}}};
+constexpr auto kOfText = std::to_array<Method>({{"strip", strip<Side::both>},
+                                                {"lstrip", strip<Side::left>},
+                                                {"rstrip", strip<Side::right>},
+                                                {"split", split_text<false>},
+                                                {"rsplit", split_text<true>},
+                                                {"splitlines", split_text_lines},
+                                                {"startswith", has_at<false>},
+                                                {"endswith", has_at<true>},
+                                                {"upper", changed<upper>},
+                                                {"lower", changed<lower>},
+                                                {"title", changed<titled>},
+                                                {"capitalize", changed<capitalized>},
+                                                {"replace", replace},
+                                                {"find", find},
+                                                {"rfind", rfind},
+                                                {"index", index_of_text},
+                                                {"count", count_in_text},
+                                                {"join", join},
+                                                {"format", format},
+                                                {"isdigit", is_all<false>},
+                                                {"isalpha", is_all<true>},
+                                                {"isspace", is_space},
+                                                {"removeprefix", remove_prefix},
+                                                {"removesuffix", remove_suffix},
+                                                {"partition", partition<false>},
+                                                {"rpartition", partition<true>}});
 
 /// What Python's str has beside these.
-constexpr std::array<std::string_view, 21> kOtherOfText = {
-    "casefold",  "center",       "encode",  "expandtabs", "format_map",  "isalnum",   "isascii",
-    "isdecimal", "isidentifier", "islower", "isnumeric",  "isprintable", "istitle",   "isupper",
-    "ljust",     "maketrans",    "rindex",  "rjust",      "swapcase",    "translate", "zfill"};
+constexpr auto kOtherOfText = std::to_array<std::string_view>(
+    {"casefold",  "center",       "encode",  "expandtabs", "format_map",  "isalnum",   "isascii",
+     "isdecimal", "isidentifier", "islower", "isnumeric",  "isprintable", "istitle",   "isupper",
+     "ljust",     "maketrans",    "rindex",  "rjust",      "swapcase",    "translate", "zfill"});
 
 // Objects.
 
@@ -227,8 +227,8 @@ Value same(const Value& self, Machine&, Arguments arguments) {
   return self;
 }
 
-constexpr std::array<Method, 5> kOfDict = {
-    {{"keys", keys}, {"values", values}, {"items", members}, {"get", get}, {"copy", same}}};
+constexpr auto kOfDict = std::to_array<Method>(
+    {{"keys", keys}, {"values", values}, {"items", members}, {"get", get}, {"copy", same}});
 
 // Lists and tuples.
 
@@ -246,13 +246,13 @@ Value count_in_list(const Value& self, Machine&, Arguments arguments) {
       self.sequence()->items, [&](const Value& item) { return equal(item, bound[0]); }));
 }
 
-constexpr std::array<Method, 3> kOfList = {
-    {{"index", index_in_list}, {"count", count_in_list}, {"copy", same}}};
+constexpr auto kOfList =
+    std::to_array<Method>({{"index", index_in_list}, {"count", count_in_list}, {"copy", same}});
 
 /// What would change a list or an object, which transformers forbids.
-constexpr std::array<std::string_view, 12> kChanging = {"append", "extend",  "insert",     "remove",
-                                                        "pop",    "clear",   "sort",       "reverse",
-                                                        "update", "popitem", "setdefault", "fromkeys"};
+constexpr auto kChanging =
+    std::to_array<std::string_view>({"append", "extend", "insert", "remove", "pop", "clear", "sort",
+                                     "reverse", "update", "popitem", "setdefault", "fromkeys"});
 
 Value bound_method(const Value& self, const Method& method) {
   return Value::function(std::string(method.name),

@@ -210,7 +210,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
                              [&](const Value& other) { return equal(other, item); });
 }
 
-Value member(Machine&, const Value& value, std::string_view name) {
+Value member(const Value& value, std::string_view name) {
   if (value.is_undefined()) refuse("{}", value.message());
   if (const Namespace* space = value.space()) {
     const Value* found = space->find(name);
@@ -226,7 +226,7 @@ Value subscript(Machine& machine, const Value& value, const Value& key) {
   if (key.is_integer() && (value.is_text() || (value.sequence() && value.sequence()->shape != Shape::view)))
     return item_at(value, key.integer());
   if (const Value* found = value.dict() ? value.dict()->find(key) : nullptr) return *found;
-  if (key.is_text()) return member(machine, value, key.text());
+  if (key.is_text()) return member(value, key.text());
   return missing(value, printed(key, machine.budget()));
 }
 

@@ -21,7 +21,7 @@ std::string html_escaped(std::string_view text);
 bool contains(const Value& container, const Value& item, Budget& budget);
 
 /// value.name: a method goes before a member of that name.
-Value member(Machine& machine, const Value& value, std::string_view name);
+Value member(const Value& value, std::string_view name);
 /// value[key]: a member goes before a method.
 Value subscript(Machine& machine, const Value& value, const Value& key);
 /// value[begin:end:step].

@@ -35,11 +35,11 @@ Value cycle(const Namespace* loop, const Arguments& arguments) {
 /// What `loop` tells, in a namespace that is told of each item.
 class LoopNames {
  public:
-  LoopNames(Machine& machine, const std::vector<Value>& items, std::int64_t depth)
+  LoopNames(Machine& machine, const std::vector<Value>& items)
       : loop_(machine.new_namespace()), items_(items) {
     loop_.set("length", length());
-    loop_.set("depth0", depth);
-    loop_.set("depth", depth + 1);
+    loop_.set("depth0", std::int64_t{0});  // of recursive loops alone it is more
+    loop_.set("depth", std::int64_t{1});
     loop_.set("cycle", Value::function("loop.cycle", [loop = &loop_](Machine&, const Arguments& arguments) {
                 return cycle(loop, arguments);
               }));
@@ -145,7 +145,7 @@ std::vector<Value> For::chosen_items(Frame& frame) const {
 
 Flow For::perform(Frame& frame) const {
   const std::vector<Value> all = chosen_items(frame);
-  LoopNames loop(frame.machine, all, 0);
+  LoopNames loop(frame.machine, all);
   for (std::size_t i = 0; i < all.size(); ++i) {
     Frame inner{frame.machine, &frame.machine.new_scope(frame.scope), frame.out};
     loop.tell(i);

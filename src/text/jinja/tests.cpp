@@ -26,7 +26,7 @@ bool is_iterable(const Value& value) {
   return value.is_text() || value.dict() || value.sequence() || value.iterator() || value.is_undefined();
 }
 
-constexpr std::array<Simple, 16> kSimple = {{
+constexpr auto kSimple = std::to_array<Simple>({
     {"defined", [](const Value& v) { return !v.is_undefined(); }},
     {"undefined", [](const Value& v) { return v.is_undefined(); }},
     {"none", [](const Value& v) { return v.is_none(); }},
@@ -43,7 +43,7 @@ constexpr std::array<Simple, 16> kSimple = {{
     {"callable", [](const Value& v) { return v.function() != nullptr; }},
     {"escaped", [](const Value& v) { return v.is_safe(); }},
     {"filter", [](const Value& v) { return v.is_text() && is_filter(v.text()); }},
-}};
+});
 
 std::int64_t remainder(std::string_view name, const Value& value, const Value& divisor) {
   if (!value.is_integer() || !divisor.is_integer())
@@ -63,20 +63,20 @@ std::string_view comparison(std::string_view name) {
   struct Word {
     std::string_view name, sign;
   };
-  static constexpr std::array<Word, 10> kWords = {{{"equalto", "=="},
-                                                   {"eq", "=="},
-                                                   {"ne", "!="},
-                                                   {"gt", ">"},
-                                                   {"greaterthan", ">"},
-                                                   {"ge", ">="},
-                                                   {"lt", "<"},
-                                                   {"lessthan", "<"},
-                                                   {"le", "<="}}};
+  static constexpr auto kWords = std::to_array<Word>({{"equalto", "=="},
+                                                      {"eq", "=="},
+                                                      {"ne", "!="},
+                                                      {"gt", ">"},
+                                                      {"greaterthan", ">"},
+                                                      {"ge", ">="},
+                                                      {"lt", "<"},
+                                                      {"lessthan", "<"},
+                                                      {"le", "<="}});
   static constexpr std::array<std::string_view, 6> kSigns = {"==", "!=", ">", ">=", "<", "<="};
   const auto sign = std::ranges::find(kSigns, name);
   if (sign != kSigns.end()) return *sign;
   const auto word = std::ranges::find(kWords, name, &Word::name);
-  return word == kWords.end() || name.empty() ? "" : word->sign;
+  return word == kWords.end() ? "" : word->sign;
 }
 
 bool compares(std::string_view sign, const Value& a, const Value& b) {
