@@ -73,7 +73,7 @@ TEST(JinjaTest, ProblemsNameTheInnermostPlace) {
 
 TEST(JinjaTest, AHostileTemplateComesToAnEnd) {
   const std::string loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
-  expect_refused(loops, "1:28", "does not come to an end");
+  expect_refused(loops, "1:45", "bytes of text");
   expect_refused(
       "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x * 9 %}{% endfor %}", "1:76",
       "bytes of text");
@@ -81,19 +81,19 @@ TEST(JinjaTest, AHostileTemplateComesToAnEnd) {
       "{% set ns = namespace(x='aa') %}{% for i in range(60) %}{% set ns.x = ns.x.replace('a', ns.x) %}{% "
       "endfor %}",
       "1:83", "bytes of text");
-  expect_refused("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "1:20", "levels of calls");
+  expect_refused("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "1:19", "levels of calls");
   expect_refused("{% set ns = namespace(x=[]) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}",
-                 "1:68", "levels of lists in lists");
-  expect_refused("{{ " + std::string(200, '(') + "1" + std::string(200, ')') + " }}", "1:104",
+                 "1:69", "levels of lists in lists");
+  expect_refused("{{ " + std::string(200, '(') + "1" + std::string(200, ')') + " }}", "1:103",
                  "levels of brackets");
-  expect_refused("{% set x = ('a' * 999999,) %}{% for i in range(99999) %}{{ x == x }}{% endfor %}", "1:63",
+  expect_refused("{% set x = ('a' * 999999,) %}{% for i in range(99999) %}{{ x == x }}{% endfor %}", "1:60",
                  "to an end");
   expect_refused(
       "{% set ns = namespace(x=[1]) %}{% set ns.y = [1] %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] "
       "%}"
       "{% set ns.y = [ns.y, ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
-      "1:151", "to an end");
-  expect_refused("{% set x = 'a' * 999999 %}{{ x.rfind('b' ~ x) }}", "1:38", "to an end");
+      "1:149", "to an end");
+  expect_refused("{% set x = 'a' * 999999 %}{{ x.rfind('b' ~ x) }}", "1:37", "to an end");
   std::string chain = "1";
   for (int i = 0; i < 5000; ++i) chain += "+1";
   expect_refused("{{ " + chain + " }}", "1:403", "too many parts in a row");
