@@ -44,7 +44,7 @@ class Chat(unittest.TestCase):
         write = lambda name, records: (self.folder / name).write_text("".join(json.dumps(record) + "\n" for record in records))
         write("corpus.jsonl", chats)
         write("shot.jsonl", shots[:1])
-        settings = ["--set", "experts.names=[home, sells]", "--set", "corpus.turns=last", "--set", "task.turns=last"]
+        settings = ["--set", "experts.names=[home]", "--set", "mixture.top_k=1", "--set", "corpus.turns=last", "--set", "task.turns=last"]
         self.job("run", "kept", *settings, "--set", "selection.policy=similarity_only", "--set", f"task.shots={self.folder}/shot.jsonl",
                  "--set", "task.k=1")
         kept = lines("kept/selected.jsonl")
@@ -73,7 +73,7 @@ class Chat(unittest.TestCase):
         self.write("{% for m in messages %}{{ m.content | wordwrap }}{% endfor %}")
         done = said()
         self.assertEqual(done.returncode, 65)
-        self.assertIn("chat_template.jinja:1:40: the filter 'wordwrap' is not known here", done.stderr)
+        self.assertIn("chat_template.jinja:1:39: the filter 'wordwrap' is not known here", done.stderr)
         self.write(CHATML.replace("<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n"))
         done = said()
         self.assertEqual(done.returncode, 65)
