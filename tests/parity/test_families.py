@@ -70,7 +70,7 @@ def world(request, rocket, tmp_path_factory):
         config.write_text(yaml.safe_dump({
             "run": str(folder / f"run-{epochs}"), "device": "cpu", "seed": 3, "base": {"path": str(base)},
             "bank": {"adapters": str(bank)},
-            "task": {"shots": str(shots), "evaluation": str(shots), "answer": "choice"},
+            "task": {"shots": str(shots), "evaluation": str(shots), "answer": "choice", "k": SHOTS},
             "corpus": {"records": [str(shots)]}, "encoder": {"path": str(LAB / "encoder")},
             "scoring": {"max_new_tokens": NEW_TOKENS}, "experts": {"names": NAMES}, "selection": {"policy": "none"},
             "training": {"epochs": epochs, "global_batch": SHOTS, "lora_dropout": 0.0}}))
