@@ -350,6 +350,7 @@ void read_shape(const JsonObject& config, const Family& family, DecoderConfig& d
   // An explicit null means as many as heads.
   const bool own_default = family.kv_heads > 0 && !config.value().contains("num_key_value_heads");
   d.kv_heads = config.integer("num_key_value_heads", 1, kMaxWidth, own_default ? family.kv_heads : d.heads);
+  if (family.joined == Joined::by_head) d.kv_heads = d.heads;  // q, k and v of each head lie side by side
   d.intermediate = config.integer("intermediate_size", 1, kMaxWidth, family.intermediate);
   d.vocabulary = config.integer("vocab_size", 1, kMaxVocabulary, family.vocabulary);
   d.max_positions = config.integer("max_position_embeddings", 1, kMaxPositions, family.max_positions);
