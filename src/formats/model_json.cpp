@@ -21,8 +21,8 @@ constexpr std::array<std::array<const char*, 2>, 18> kClasses{{{"LlamaFor", "lla
                                                                {"SmolLM3For", "smollm3"},
                                                                {"GPTNeoXFor", "gpt_neox"},
                                                                {"MixtralFor", "mixtral"},
-                                                              {"Qwen3MoeFor", "qwen3_moe"},
-                                                              {"Bert", "bert"},
+                                                               {"Qwen3MoeFor", "qwen3_moe"},
+                                                               {"Bert", "bert"},
                                                                {"XLMRoberta", "xlm-roberta"},
                                                                {"Roberta", "roberta"},
                                                                {"Camembert", "camembert"}}};
