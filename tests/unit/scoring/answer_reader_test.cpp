@@ -35,6 +35,7 @@ TEST(AnswerFilter, ReadsGsm8kBothWays) {
 TEST(AnswerFilter, GroupsAndMatches) {
   EXPECT_EQ(filtered({"a(b)?(c)?", {}, false}, "ac"), "c");  // the first group that holds text
   EXPECT_EQ(filtered({"a(b)?(c)?", {}, false}, "a"), std::nullopt);
+  EXPECT_EQ(filtered({"a(b*)(c)", {}, false}, "ac"), "c");  // a group may match and hold nothing
   EXPECT_EQ(filtered({"a(b)?(c)?", 0, false}, "ac"), "ac");
   EXPECT_EQ(filtered({"a(b)?(c)?", 1, false}, "ac"), std::nullopt);
   EXPECT_EQ(filtered({"a(b)?(c)?", 2, true}, "ab ac"), "c");

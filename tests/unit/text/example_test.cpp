@@ -164,6 +164,21 @@ TEST_F(ChatExample, APromptThatNoAnswerFollowsIsRefused) {
                         {"f.jsonl:3: ", "writes no answer"});
 }
 
+TEST(Example, AChoiceStandsBehindTheDelimiter) {
+  const auto tokenizer = load_tokenizer("tests/lab/base");
+  const ExampleMaker maker(*tokenizer, kBare, *tokenizer->eos());
+  Record asked = record_of("Which job?", "");
+  asked.choices = {"baker", "smith"};
+  asked.delimiter = "\n- ";
+  const ChoiceTokens tokens = maker.choices(asked);
+  const std::vector<TokenId> prompt = maker.prompt(asked),
+                             whole = maker.prompt(record_of("Which job?\n- smith", ""));
+  EXPECT_EQ(tokens.prompt, prompt);
+  std::vector<TokenId> found = tokens.prompt;
+  found.insert(found.end(), tokens.continuations[1].begin(), tokens.continuations[1].end());
+  EXPECT_EQ(found, whole);
+}
+
 TEST_F(ChatExample, AChoiceFollowsThePromptWithoutDelimiter) {
   Record asked = record();
   asked.delimiter = " ";

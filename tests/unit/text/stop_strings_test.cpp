@@ -74,6 +74,14 @@ TEST_F(LabStops, CutInTheOrderOfTheList) {
   EXPECT_EQ(cut({"a b", "b"}, ids), "x ");
 }
 
+TEST_F(LabStops, CutInFrontOfTheFirstOfSeveral) {
+  EXPECT_EQ(cut({"b"}, ids_of(*tokenizer_, "a b c b d")), "a ");
+}
+
+TEST_F(LabStops, OneCharacterAtTheEndIsReached) {
+  EXPECT_TRUE(StopStrings(*tokenizer_, {"b"}).reached(ids_of(*tokenizer_, "a b")));
+}
+
 TEST_F(LabStops, ASpecialTokenCanBeAStringOrBeginOne) {
   std::vector<TokenId> ids = ids_of(*tokenizer_, "one");
   ids.push_back(*tokenizer_->eos());
