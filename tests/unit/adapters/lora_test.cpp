@@ -148,9 +148,10 @@ TEST_F(Lora, LeavesOutAWrapperThatAllNamesBeginWith) {
   write(tensors);
   const Hash128 plain = load().content();
   const std::string own = "base_model.model.";
-  for (const std::string& front : {std::string("_orig_mod.") + own, own + "_orig_mod.",
-                                   "_fsdp_wrapped_module." + own, "_orig_mod._fsdp_wrapped_module." + own,
-                                   "_fsdp_wrapped_module." + own + "_checkpoint_wrapped_module."}) {
+  for (const std::string& front :
+       {std::string("_orig_mod.") + own, own + "_orig_mod.", "_fsdp_wrapped_module." + own,
+        "_fsdp_wrapped_module._orig_mod." + own, "_orig_mod._fsdp_wrapped_module." + own,
+        "_fsdp_wrapped_module." + own + "_checkpoint_wrapped_module."}) {
     SCOPED_TRACE(front);
     write(renamed(tensors, [&](const std::string& name) { return front + name.substr(own.size()); }));
     EXPECT_EQ(load().content(), plain);
