@@ -206,7 +206,8 @@ void add_dedup(CLI::App& app, Command& command) {
       ->capture_default_str();
   sub->add_option("--pooling", to.pooling,
                   "auto, cls, lasttoken, mean, mean_sqrt_len_tokens, weightedmean or max (default: auto)")
-      ->check(CLI::IsMember({"auto", "cls", "mean"}))
+      ->check(
+          CLI::IsMember({"auto", "cls", "lasttoken", "mean", "mean_sqrt_len_tokens", "weightedmean", "max"}))
       ->type_name("");
   sub->add_option("--device", to.device, "auto, cpu or cuda (default: auto)")
       ->check(CLI::IsMember(device_names()))

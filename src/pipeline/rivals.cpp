@@ -1,5 +1,7 @@
 #include "pipeline/rivals.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <iterator>
 #include <string_view>
@@ -7,6 +9,7 @@
 
 #include "adapters/merges.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
@@ -83,6 +86,7 @@ class RivalMaker {
     std::ranges::sort(order);
     std::vector<std::string> names;
     for (const std::int64_t i : order) names.push_back(bank[static_cast<std::size_t>(i)].name);
+    log::info("evaluate: random_experts are {}", fmt::join(names, ", "));
     return loaded(names);
   }
 

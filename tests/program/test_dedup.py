@@ -2,6 +2,7 @@
 import gzip
 import json
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -135,6 +136,14 @@ class Dedup(unittest.TestCase):
         self.assertEqual(refused.returncode, 65)
         self.assertIn("column 'day': values of type date32", refused.stderr)
         self.assertEqual(refused.stdout, "")
+
+    def test_every_pooling_that_the_help_names_is_taken(self):
+        corpus = self.write("a.jsonl", '{"instruction": "one two", "output": "x"}\n')
+        words = re.search(r"--pooling\s+(.*?)\(default", rocket("dedup", "--help").stdout, re.DOTALL).group(1)
+        words = set(re.findall(r"[a-z_]+", words)) - {"or"}
+        self.assertEqual(len(words), 7, words)
+        for word in words:
+            self.assertEqual(len(self.dedup(corpus, "--pooling", word).stdout.splitlines()), 1, word)
 
     def test_no_records(self):
         done = self.dedup(self.write("empty.jsonl", ""), ranks=2, check=False)
