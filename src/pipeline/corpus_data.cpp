@@ -57,12 +57,21 @@ std::vector<RecordsOfFile> count(CorpusReader corpus, const RunConfig& config) {
 
 }  // namespace
 
-CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
+namespace {
+
+CorpusReader reader_of(const RunConfig& config, std::vector<fs::path> files,
+                       CorpusReader::Listener skipped = {}) {
   const OnError on_error = config.corpus.on_error == "skip" ? OnError::skip : OnError::stop;
-  CorpusReader corpus(expand_globs(config.corpus.records), config.corpus.fields, on_error, std::move(skipped),
-                      Outputs::required, turns_setting(config.corpus.turns));
+  CorpusReader corpus(std::move(files), config.corpus.fields, on_error, std::move(skipped), Outputs::required,
+                      turns_setting(config.corpus.turns));
   if (config.corpus.limit) corpus.end_after(*config.corpus.limit);
   return corpus;
+}
+
+}  // namespace
+
+CorpusReader open_corpus(const RunConfig& config, CorpusReader::Listener skipped) {
+  return reader_of(config, expand_globs(config.corpus.records), std::move(skipped));
 }
 
 std::vector<std::string> notes_on_corpus(const RunConfig& config, const CorpusReader& corpus) {
@@ -119,9 +128,16 @@ namespace {
 /// Records that a thread parses in a row.
 constexpr std::int64_t kBlock = 1024;
 
-/// Threads that share the parsing of the corpus, each with a reader of its own.
-std::int64_t reading_threads(const RunConfig& config) {
-  return open_corpus(config).passes_without_parsing() ? threads_here() : 1;
+/// Calls read(reader, thread, threads) on the threads that share the parsing of the corpus, each with a
+/// reader of its own. The patterns of the files are expanded once.
+template <class F>
+void read_on_threads(const RunConfig& config, F&& read) {
+  const std::vector<fs::path> files = expand_globs(config.corpus.records);
+  const std::int64_t threads = reader_of(config, files).passes_without_parsing() ? threads_here() : 1;
+  on_threads(threads, [&](std::int64_t thread) {
+    CorpusReader corpus = reader_of(config, files);
+    read(corpus, thread, threads);
+  });
 }
 
 /// Adds the indices of those among the records from corpus index `first` on that are contaminated.
@@ -154,10 +170,8 @@ Contaminated contaminated_records(const RunConfig& config) {
   for (const std::string& file : {config.task.shots, config.task.evaluation})
     for_each_task_record(config, file,
                          [&](const Record& record, const JsonValue&) { protected_records.protect(record); });
-  const std::int64_t threads = reading_threads(config);
-  std::vector<Contaminated> found(static_cast<std::size_t>(threads));
-  on_threads(threads, [&](std::int64_t thread) {
-    CorpusReader corpus = open_corpus(config);
+  std::vector<Contaminated> found(static_cast<std::size_t>(threads_here()));
+  read_on_threads(config, [&](CorpusReader& corpus, std::int64_t thread, std::int64_t threads) {
     for (std::int64_t first = thread * kBlock;; first += threads * kBlock) {
       const std::vector<Record> block = corpus.block(first, kBlock);
       look_for(protected_records, block, first, found[static_cast<std::size_t>(thread)]);
@@ -169,13 +183,10 @@ Contaminated contaminated_records(const RunConfig& config) {
 
 void for_each_record_at(const RunConfig& config, std::span<const std::int64_t> indices,
                         const std::function<void(std::size_t, Record&&)>& use) {
-  const std::int64_t threads = reading_threads(config);
-  const auto begin = [&](std::int64_t thread) {
-    return static_cast<std::size_t>(std::ssize(indices) * thread / threads);
-  };
-  on_threads(threads, [&](std::int64_t thread) {
-    CorpusReader corpus = open_corpus(config);
-    for (std::size_t i = begin(thread); i < begin(thread + 1); ++i) {
+  read_on_threads(config, [&](CorpusReader& corpus, std::int64_t thread, std::int64_t threads) {
+    const auto begin = static_cast<std::size_t>(std::ssize(indices) * thread / threads);
+    const auto end = static_cast<std::size_t>(std::ssize(indices) * (thread + 1) / threads);
+    for (std::size_t i = begin; i < end; ++i) {
       std::vector<Record> found = corpus.block(indices[i], 1);
       if (found.empty())
         fail_data("corpus.records: there is no record {}: run `rocket embed CONFIG` again", indices[i]);
