@@ -16,6 +16,7 @@
 #include "pipeline/corpus_data.h"
 #include "pipeline/known_blocks.h"
 #include "pipeline/long_texts.h"
+#include "pipeline/lorahub.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
 #include "pipeline/rivals.h"
@@ -226,6 +227,8 @@ Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const 
   const double evaluate_flops =
       pass * static_cast<double>((systems - rivals.in_context) * f.item_tokens +
                                  rivals.in_context * f.in_context_tokens + systems * generated * f.items);
+  const std::string training =
+      fmt::format("up to {} examples, {} epochs", most_records, config.training.epochs);
   Table table{{"job", "work", "at most"}, {}};
   table.rows = {
       {"score", fmt::format("{} adapters and the base x {} shots", f.adapters, f.shots),
@@ -241,14 +244,21 @@ Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const 
        fmt::format("{} nearest, policy {}", std::min(config.selection.retrieve, f.records),
                    config.selection.policy),
        ""},
-      {"finetune", fmt::format("up to {} examples, {} epochs", most_records, config.training.epochs),
-       fmt::format("{} steps", steps)},
+      {"finetune", training, fmt::format("{} steps", steps)},
       {"evaluate",
        fmt::format("{} systems x {} items{}", systems, f.items,
                    limited("task.limit", config.task.limit, f.items)),
        fmt::format("{:.2e} flop", evaluate_flops)},
       {"export", "the mixture as PEFT folders", ""},
       {"rationalize", fmt::format("{} shots", f.shots), ""}};
+  std::vector<std::vector<nlohmann::json>> trained;
+  for (const std::string rival : tuned_rivals)
+    trained.push_back(
+        {job_of_rival(rival), rival == "lorahub" ? fmt::format("{} shots", f.shots) : training,
+         rival == "lorahub" ? fmt::format("{} trials", kLoraHubTrials) : fmt::format("{} steps", steps)});
+  const auto evaluate =
+      std::ranges::find_if(table.rows, [](const auto& row) { return row[0] == "evaluate"; });
+  table.rows.insert(evaluate, trained.begin(), trained.end());
   std::erase_if(table.rows,
                 [&](const auto& row) { return !holds(jobs, row[0].template get<std::string>()); });
   return table;
@@ -366,10 +376,10 @@ bool reads_chain(const RunConfig& config) {
 }  // namespace
 
 std::vector<std::string> checked_jobs(const RunConfig& config, const std::string& one_job) {
-  if (!one_job.empty()) return jobs_up_to(one_job);
+  if (!one_job.empty()) return jobs_up_to(one_job, config);
   std::vector<std::string> jobs;
   for (const JobSpec& spec : job_specs())
-    if (spec.in_chain && reads_chain(config)) jobs.push_back(spec.name);
+    if (is_in_chain(spec, config) && reads_chain(config)) jobs.push_back(spec.name);
   if (!config.adapter.records.empty()) jobs.push_back(kTrainAdapter);
   return jobs;
 }

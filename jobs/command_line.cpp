@@ -28,11 +28,13 @@ struct JobHelp {
 constexpr JobHelp config_jobs[] = {
     {"run", "The whole chain; does only what is missing, then prints the result table"},
     {"check", "Validate everything and print the plan; writes nothing"},
+    {"plan", "Print the commands of the chain, and after which others each can start; writes nothing"},
     {"score", "Score every adapter of the bank on the shots (over ranks)"},
     {"experts", "Choose the experts from the scores (Algorithm 1)"},
     {"embed", "Embed the corpus and the shots (over ranks)"},
     {"select", "Choose the training records from the embeddings (Algorithm 2)"},
     {"finetune", "Fine-tune the mixture of the chosen experts (over ranks)"},
+    {"rivals", "Train those of evaluation.rivals that are trained (over ranks)"},
     {"evaluate", "Evaluate the expert and its rivals (over ranks)"},
     {"export", "Write the expert in forms that others can load"},
     {"report", "Write report.html from what there is"},
@@ -62,7 +64,7 @@ void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
   if (name == "run") {
     sub->add_flag("--fresh", command.fresh,
                   "Compute again what no longer fits the settings and inputs; keep the rest");
-  } else if (name != "check" && name != "report") {
+  } else if (name != "check" && name != "plan" && name != "report") {
     sub->add_flag("--fresh", command.fresh, "Discard this job's own output first");
   }
   if (name == "export") {
@@ -72,6 +74,10 @@ void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
     sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")
         ->type_name("DIR");
   }
+  if (name == "plan")
+    sub->add_option("--format", command.format, "text, json or csv")
+        ->check(CLI::IsMember({"text", "json", "csv"}))
+        ->capture_default_str();
   if (name == "check")
     sub->add_option("--job", command.one_job, "Check what this job reads, and only that")->type_name("JOB");
   add_voice(*sub, command);
@@ -83,7 +89,9 @@ void add_inspect(CLI::App& app, Command& command) {
   sub->add_option("RUN", command.target, "Run directory, adapter folder or model folder")->required();
   sub->add_option(
       "TABLE", command.table,
-      "scores, shots, similarity, experts, selection, training, adapter_training, evaluation, comparison "
+      "scores, shots, similarity, experts, selection, training, adapter_training, rates (what "
+      "evaluation.tune "
+      "found), evaluation, comparison "
       "(which differences between systems are beyond chance), items, costs (tokens and seconds of each "
       "answer) or jobs");
   sub->add_option("--base", command.base, "Base that an adapter folder is checked against")->type_name("DIR");

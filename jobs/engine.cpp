@@ -16,6 +16,7 @@
 namespace rocket {
 
 JobBody job_body(const std::string& name) {
+  if (!job_spec(name).rival.empty()) return train_rival;
   static const std::map<std::string, JobBody> bodies = {{"score", score},
                                                         {"experts", experts},
                                                         {"embed", embed},
@@ -40,14 +41,15 @@ std::vector<Input> inputs_of_command(const Command& command, const RunConfig& co
   const std::string& job = command.job;
   if (job == "check") return inputs_of(checked_jobs(config, command.one_job));
   if (job == "run") return {all_inputs.begin(), all_inputs.end()};
-  return job == "report" ? std::vector<Input>() : job_spec(job).inputs;
+  if (job == "report" || job == "rivals" || job == "plan") return {};
+  return job_spec(job).inputs;
 }
 
 /// Whether the command stops at a safe point when a signal asks it to. The others have nothing to commit.
 bool stops_at_safe_points(const Command& command) {
   const std::string& job = command.job;
   return job != "inspect" && job != "tokenize" && job != "extract" && job != "chat" && job != "check" &&
-         (job != "sweep" || command.action == "run");
+         job != "plan" && (job != "sweep" || command.action == "run");
 }
 
 void prepare_signals(const Command& command) {
@@ -72,7 +74,9 @@ Session open_session(Comm& comm, const Command& command, const Placement& placem
 void run_one_job(Session& session, const Command& command) {
   if (command.job == "run") return run(session);
   if (command.job == "check") return check(session, checked_jobs(session.config, command.one_job));
+  if (command.job == "plan") return on_root(session.comm, [&] { plan(session, command.format); });
   if (command.job == "report") return on_root(session.comm, [&] { report(session); });
+  if (command.job == "rivals") return rivals(session, session.fresh ? Stale::discard_all : Stale::refuse);
   const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
   if (command.job == "export" && !mixture_in_place) {
     const JobLock lock(session, job_spec("export"));

@@ -17,6 +17,7 @@ JobEnd embed(JobContext& context);               // units: corpus blocks
 JobEnd select(JobContext& context);              // all ranks together: Algorithm 2
 JobEnd finetune(JobContext& context);            // loop: the mixture, data parallel
 JobEnd rationalize(JobContext& context);         // units: shots without a rationale; no step of the chain
+JobEnd train_rival(JobContext& context);         // loop: one of tuned_rivals, data parallel
 JobEnd train_adapter(JobContext& context);       // loop: one LoRA on one data set; no step of the chain
 JobEnd evaluate(JobContext& context);            // units: systems x evaluation items
 JobEnd export_mixture_job(JobContext& context);  // root: RUN/expert
@@ -27,12 +28,18 @@ JobBody job_body(const std::string& name);
 /// Collective. Runs every job that is not done, in order, then prints the result table.
 void run(Session& session);
 
+/// Collective. Trains the rivals of evaluation.rivals that are trained, one after another.
+void rivals(Session& session, Stale stale);
+
 /// The job that `rocket check --job` names, and those that it stands on. Without a name: the whole chain,
 /// train-adapter too where adapter.records is set, and only that where neither a bank nor a task is.
 std::vector<std::string> checked_jobs(const RunConfig& config, const std::string& one_job);
 
 /// Collective. Validates everything that these jobs will read and prints the plan; writes nothing.
 void check(Session& session, std::vector<std::string> jobs);
+
+/// Root only. Prints the commands of the chain in their order, and after which others each can start.
+void plan(const Session& session, const std::string& format);
 
 /// Root only. Prints the table of a run, or what an adapter or model folder is and whether rocket can use it.
 void inspect(const Command& command);

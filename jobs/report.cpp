@@ -18,7 +18,7 @@ void report(const Session& session) {
     if (!record || !record->done) continue;
     if (const auto fault = missing_proof(session.run, spec, *record))
       fail_data("report: {}: its record says done, but {}: `{}` first", spec.name, *fault,
-                session.command(spec.name));
+                session.command(spec.command()));
   }
   if (!any)
     fail_data("{}: nothing has run here yet: `{}` first", session.run.root().string(),

@@ -20,7 +20,7 @@ void run(Session& session) {
   on_root(session.comm, [&] { require_paths(session.config, all_inputs); });
   const Stale stale = session.fresh ? Stale::recompute : Stale::refuse;
   for (const JobSpec& spec : job_specs()) {
-    if (spec.in_chain) run_job(session, spec, stale, job_body(spec.name));
+    if (is_in_chain(spec, session.config)) run_job(session, spec, stale, job_body(spec.name));
   }
   on_root(session.comm, [&] {
     report(session);

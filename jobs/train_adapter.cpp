@@ -133,7 +133,8 @@ JobEnd train_adapter(JobContext& context) {
   on_root(session.comm, [&] {
     in_context(setting(session.config, "adapter.name"), [&] { clear_export(folder_of(session)); });
   });
-  const TrainingFiles files{session.run.file("adapter_checkpoints"), session.run.file("adapter_training.h5")};
+  const TrainingFiles files{
+      session.run.file("adapter_checkpoints"), session.run.file("adapter_training.h5"), {}, {}};
   const JobEnd end =
       train_and_record(context, *decoder, *mixture, set, adapter_training(session.config), files);
   if (end == JobEnd::finished)

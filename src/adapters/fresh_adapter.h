@@ -24,4 +24,14 @@ struct FreshAdapter {
 /// module of the base has.
 LoraAdapter fresh_adapter(const FreshAdapter& wanted, std::span<const Module> modules);
 
+/// One of the modules, ranks and scales of `shape`, started likewise: A is a function of (seed, adapter's
+/// name, module's name, row, column), B zero.
+LoraAdapter fresh_of_shape(const LoraAdapter& shape, std::span<const Module> modules, std::uint64_t seed);
+
+/// On these modules one of about `parameters` values: of one rank everywhere, the nearest to it and at least
+/// 1, and of one scale. A and B start as those of fresh_adapter.
+LoraAdapter fresh_of_size(const std::string& name, std::span<const std::int64_t> adapted,
+                          std::int64_t parameters, double scale, std::uint64_t seed,
+                          std::span<const Module> modules);
+
 }  // namespace rocket

@@ -79,6 +79,21 @@ at::Tensor of_equal_norm(const at::Tensor& like, std::uint64_t seed, const std::
   return (drawn * (norm / own)).to(like.scalar_type());
 }
 
+/// Adds `weight` * `part` to the first rows or columns of `sum`, which grows to its size.
+void add_padded(at::Tensor& sum, const at::Tensor& part, double weight, std::int64_t dimension) {
+  const std::int64_t r = part.size(dimension);
+  if (!sum.defined()) {
+    sum = part * weight;
+    return;
+  }
+  if (sum.size(dimension) < r) {
+    std::vector<std::int64_t> shape = sum.sizes().vec();
+    shape[static_cast<std::size_t>(dimension)] = r - sum.size(dimension);
+    sum = at::cat({sum, at::zeros(shape, sum.options())}, dimension);
+  }
+  sum.narrow(dimension, 0, r).add_(part, weight);
+}
+
 }  // namespace
 
 LoraAdapter uniform_merge(std::span<const LoraAdapter> adapters, const std::string& name) {
@@ -117,6 +132,26 @@ LoraAdapter dare_merge(std::span<const LoraAdapter> adapters, std::span<const Mo
     }
     return sum / static_cast<double>(adapters.size());
   });
+}
+
+LoraAdapter weighted_merge(std::span<const LoraAdapter> adapters, std::span<const double> weights,
+                           const std::string& name) {
+  std::map<std::int64_t, LoraWeight> merged;
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    for (const LoraWeight& weight : adapters[i].weights) {
+      LoraWeight& sum = merged[weight.module];
+      sum.module = weight.module;
+      add_padded(sum.a_RI, weight.a_RI.to(at::kFloat), weights[i], 0);
+      add_padded(sum.b_OR, weight.b_OR.to(at::kFloat), weights[i] * weight.scale, 1);
+    }
+  }
+  LoraAdapter adapter{name, {}};
+  for (auto& [module, weight] : merged) {
+    weight.a_RI = weight.a_RI.contiguous();
+    weight.b_OR = weight.b_OR.contiguous();
+    adapter.weights.push_back(std::move(weight));
+  }
+  return adapter;
 }
 
 LoraAdapter random_weights(const LoraAdapter& adapter, std::span<const Module> modules, std::uint64_t seed) {

@@ -25,6 +25,12 @@ LoraAdapter ties_merge(std::span<const LoraAdapter> adapters, double density, co
 LoraAdapter dare_merge(std::span<const LoraAdapter> adapters, std::span<const Module> modules, double drop,
                        std::uint64_t seed, const std::string& name);
 
+/// LoraHub's merge (Huang et al. 2023, arXiv 2307.13269, equation 1): A = sum of w_i A_i and B = sum of w_i
+/// B_i over the adapters of a module, each scale in its B. Adapters of lower rank count as padded with zeros.
+/// `weights` has one entry for each adapter.
+LoraAdapter weighted_merge(std::span<const LoraAdapter> adapters, std::span<const double> weights,
+                           const std::string& name);
+
 /// An adapter of the same shape that has learned nothing: A and B uniform, each with the Frobenius norm of
 /// the one that it replaces. A draw is a function of (seed, adapter's name, module's name, row, column).
 LoraAdapter random_weights(const LoraAdapter& adapter, std::span<const Module> modules, std::uint64_t seed);

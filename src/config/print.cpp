@@ -51,6 +51,11 @@ struct YamlPrinter {
   std::string operator()(const std::vector<std::string>* value) const {
     return path && value->empty() ? "null" : list(*value);
   }
+  std::string operator()(const std::vector<double>* value) const {
+    std::vector<std::string> numbers(value->size());
+    std::transform(value->begin(), value->end(), numbers.begin(), number);
+    return fmt::format("[{}]", fmt::join(numbers, ", "));
+  }
   std::string operator()(const FieldMap* value) const {
     std::vector<std::string> pairs;
     for (const auto& [ours, theirs] : *value) pairs.push_back(ours + ": " + scalar(theirs));
@@ -103,6 +108,12 @@ struct JsonPrinter {
 // Slots are of a RunConfig that may change, since the loader writes through them; printing only reads.
 Slot slot_of(const Setting& setting, const RunConfig& config) {
   return setting.slot(const_cast<RunConfig&>(config));
+}
+
+/// It stands for a setting that is absent: results of before there was one stay valid.
+bool is_empty_list_of_numbers(const Slot& slot) {
+  const auto* list = std::get_if<std::vector<double>*>(&slot);
+  return list != nullptr && (*list)->empty();
 }
 
 std::string yaml_value(const Setting& setting, const RunConfig& config) {
@@ -164,8 +175,9 @@ std::string canonical(const RunConfig& config, std::span<const std::string> key_
     if (find_setting(key_path) == nullptr && !is_section(key_path))
       fail_internal("no setting '{}'", key_path);
     for (const Setting& setting : settings()) {
-      if (covers(key_path, setting))
-        chosen[setting.key] = std::visit(JsonPrinter(), slot_of(setting, config));
+      const Slot slot = slot_of(setting, config);
+      if (covers(key_path, setting) && !is_empty_list_of_numbers(slot))
+        chosen[setting.key] = std::visit(JsonPrinter(), slot);
     }
   }
   return chosen.dump();

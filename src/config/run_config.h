@@ -193,6 +193,7 @@ struct RunConfig {
     std::int64_t in_context = 5;
     double ties_density = 0.2;
     double dare_drop = 0.9;
+    std::vector<double> tune;
   } evaluation;
 
   std::string file;  // as given, for messages
@@ -201,6 +202,11 @@ struct RunConfig {
   /// The place of a key, of its section if the key was not set, of the file if neither was.
   std::string location(const std::string& key) const;
 };
+
+/// Those of evaluation.rivals that are trained, each by a job of its own.
+inline constexpr std::array tuned_rivals = {
+    "best_single_tuned",    "task_lora", "merge_tuned", "random_experts_tuned",
+    "random_weights_tuned", "mixlora",   "router_only", "lorahub"};
 
 /// The inputs that a job may read.
 enum class Input { base, bank, shots, evaluation, corpus, encoder, adapter_records, rationalizer };

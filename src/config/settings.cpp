@@ -23,6 +23,15 @@ Rule path() {
   return {.path = true};
 }
 
+/// Of evaluation.rivals.
+std::vector<std::string> rival_names() {
+  std::vector<std::string> names = {
+      "base", "in_context", "best_single",    "best_single_in_context", "each_expert", "uniform_merge",
+      "ties", "dare",       "random_experts", "random_weights",         "untrained",   "arrow"};
+  names.insert(names.end(), tuned_rivals.begin(), tuned_rivals.end());
+  return names;
+}
+
 // A pointer to the member of a given RunConfig, whatever its type.
 #define AT(member) [](RunConfig& c) -> Slot { return &c.member; }
 
@@ -277,10 +286,7 @@ std::vector<Setting> training_settings() {
        {},
        "behind the instruction of a shot that was not answered right at first; {answer} is its answer"},
 
-      {"evaluation.rivals", AT(evaluation.rivals),
-       one_of({"base", "in_context", "best_single", "best_single_in_context", "each_expert", "uniform_merge",
-               "ties", "dare", "random_experts", "random_weights", "untrained", "arrow"}),
-       "evaluated beside the mixture"},
+      {"evaluation.rivals", AT(evaluation.rivals), one_of(rival_names()), "evaluated beside the mixture"},
       {"evaluation.in_context", AT(evaluation.in_context), at_least(1),
        "shots in front of every item, of the rivals in_context and best_single_in_context"},
       {"evaluation.ties_density",
@@ -291,6 +297,11 @@ std::vector<Setting> training_settings() {
        AT(evaluation.dare_drop),
        {.min = 0, .max = 1, .below_max = true},
        "of the rival dare: the share of each expert's update that is dropped"},
+      {"evaluation.tune",
+       AT(evaluation.tune),
+       {.min = 0, .above_min = true},
+       "learning rates to try on held-out shots, of the expert and of all rivals that are trained; none: "
+       "training.learning_rate"},
   };
 }
 

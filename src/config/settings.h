@@ -12,9 +12,10 @@
 namespace rocket {
 
 /// A setting's place in a RunConfig; the type decides which YAML values it takes.
-using Slot = std::variant<std::string*, std::optional<std::string>*, bool*, std::uint64_t*, std::int64_t*,
-                          std::optional<std::int64_t>*, double*, ByteSize*, std::vector<std::string>*,
-                          FieldMap*, OneOrList*, FewshotDraw*, FilterChoice*, TemplateChoice*>;
+using Slot =
+    std::variant<std::string*, std::optional<std::string>*, bool*, std::uint64_t*, std::int64_t*,
+                 std::optional<std::int64_t>*, double*, ByteSize*, std::vector<std::string>*,
+                 std::vector<double>*, FieldMap*, OneOrList*, FewshotDraw*, FilterChoice*, TemplateChoice*>;
 
 /// Which values a setting may have. Bounds are for numbers, `allowed` for text and the members of lists.
 struct Rule {

@@ -137,6 +137,28 @@ class Reader {
     return true;
   }
 
+  bool read(const YAML::Node& node, std::vector<double>& out) {
+    if (!node.IsSequence())
+      return complain(fmt::format("expected a list such as [1.0e-4, 3.0e-4], found {}", found_text(node)));
+    const std::string key_place = where_;
+    std::vector<double> list;
+    bool good = true;
+    for (const YAML::Node& member : node) {
+      if (member.IsScalar()) where_ = source_.at(member.Mark());
+      double value = 0;
+      if (!read(member, value)) {
+        good = false;
+      } else if (std::find(list.begin(), list.end(), value) != list.end()) {
+        good = complain(fmt::format("{} stands in the list twice", value));
+      } else {
+        list.push_back(value);
+      }
+    }
+    where_ = key_place;
+    if (good) out = std::move(list);
+    return good;
+  }
+
   bool read(const YAML::Node& node, FieldMap& out) {
     if (!node.IsMap())
       return complain(fmt::format("expected a mapping {{ours: theirs}}, found {}", found_text(node)));

@@ -68,7 +68,9 @@ bool adopt_result(const RunDirectory& run, const fs::path& siblings, const JobSp
   link_tree(other->parts(spec.name), run.parts(spec.name));
   for (const std::string& output : spec.all_outputs()) {
     remove_tree(run.file(output));
-    if (fs::exists(other->file(output))) link_tree(other->file(output), run.file(output));
+    if (!fs::exists(other->file(output))) continue;
+    make_folders(run.file(output).parent_path());
+    link_tree(other->file(output), run.file(output));
   }
   const auto record = finished(*other, spec, fingerprint);
   if (!record || missing_proof(run, spec, *record)) return false;  // it was discarded meanwhile

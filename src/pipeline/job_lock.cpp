@@ -17,17 +17,20 @@ using std::chrono::steady_clock;
 constexpr std::chrono::minutes kSaidAgain{5};
 
 /// The jobs that this one stands on.
-std::set<std::string> all_upstream(const JobSpec& spec) {
-  std::set<std::string> jobs(spec.upstream.begin(), spec.upstream.end());
-  for (const std::string& job : spec.upstream) jobs.merge(all_upstream(job_spec(job)));
+std::set<std::string> all_upstream(const JobSpec& spec, const RunConfig& config) {
+  std::set<std::string> jobs;
+  for (const std::string& job : upstream_of(spec, config)) {
+    jobs.insert(job);
+    jobs.merge(all_upstream(job_spec(job), config));
+  }
   return jobs;
 }
 
 /// Those and the jobs that stand on it.
-std::set<std::string> related(const JobSpec& spec) {
-  std::set<std::string> jobs = all_upstream(spec);
+std::set<std::string> related(const JobSpec& spec, const RunConfig& config) {
+  std::set<std::string> jobs = all_upstream(spec, config);
   for (const JobSpec& other : job_specs()) {
-    if (all_upstream(other).contains(spec.name)) jobs.insert(other.name);
+    if (all_upstream(other, config).contains(spec.name)) jobs.insert(other.name);
   }
   return jobs;
 }
@@ -44,9 +47,9 @@ std::string names_of(const std::vector<Claimant>& others) {
 JobLock::JobLock(const Session& session, const JobSpec& spec) {
   on_root(session.comm, [&] {
     if (!fs::exists(session.run.root())) {
-      for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
+      for (const std::string& job : upstream_of(spec, session.config)) require_done(session, job, spec.name);
     }
-    claim_.emplace(session.run.claims(), spec.name, related(spec));
+    claim_.emplace(session.run.claims(), spec.name, related(spec, session.config));
   });
   wait(session,
        fmt::format("{}: waits for what others compute in {}", spec.name, session.run.root().string()));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
 
 #include "adapters/bank.h"
 #include "base/error.h"
@@ -14,24 +15,32 @@ namespace rocket {
 
 namespace fs = std::filesystem;
 
-const std::vector<JobSpec>& job_specs() {
-  static const std::vector<std::string> training = {
+namespace {
+
+constexpr std::string_view kRivalJob = "rival-";
+const std::string kRivalsCommand = "rivals";
+
+std::vector<JobSpec> make_job_specs() {
+  const std::vector<std::string> training = {
       "training.learning_rate",      "training.epochs",       "training.global_batch",
       "training.micro_batch_tokens", "training.cutoff",       "training.warmup",
       "training.schedule",           "training.weight_decay", "training.clip",
       "training.lora_dropout",       "training.reduction",    "seed"};
-  static const std::vector<std::string> form = {"task.prompt", "task.choices", "task.labels",
-                                                "task.gold",   "task.target",  "task.delimiter"};
+  const std::vector<std::string> form = {"task.prompt", "task.choices", "task.labels",
+                                         "task.gold",   "task.target",  "task.delimiter"};
   const auto with = [](std::vector<std::string> settings, const std::vector<std::string>& more) {
     settings.insert(settings.end(), more.begin(), more.end());
     return settings;
   };
-  static const std::vector<std::string> answer =
+  const std::vector<std::string> answer =
       with({"task.description", "task.fields", "task.turns", "task.answer", "task.pattern", "task.take",
             "task.ignore_case", "task.ignore_punctuation", "task.ignore_patterns", "task.filter",
             "task.gold_filter", "task.stop", "task.yes_words", "task.no_words", "task.packages"},
            form);
-  static const std::vector<JobSpec> specs = {
+  const std::vector<std::string> mixture_training =
+      with({"prompt", "mixture", "training.balance_coefficient", "training.z_coefficient", "evaluation.tune"},
+           training);
+  std::vector<JobSpec> specs = {
       {"score",
        3,
        with({"base.dtype", "bank.exclude", "task.k", "prompt", "scoring"}, answer),
@@ -64,20 +73,20 @@ const std::vector<JobSpec>& job_specs() {
        .on_device = false},
       {.name = "finetune",
        .version = 2,
-       .settings = with({"prompt", "mixture", "training.trained", "training.balance_coefficient",
-                         "training.z_coefficient"},
-                        training),
+       .settings = with({"training.trained"}, mixture_training),
        .upstream = {"experts", "select"},
        .outputs = {"training.h5", "checkpoints"},
+       .may_leave = {"rates.h5", "rates"},
        .sums_gradients = true},
-      {"evaluate",
-       4,
-       with({"task.limit", "task.fewshot", "task.fewshot_draw", "scoring.max_new_tokens",
-             "scoring.batch_tokens", "evaluation"},
-            answer),
-       {Input::evaluation, Input::shots},
-       {"finetune"},
-       {"evaluate.h5", "evaluate_seconds.h5"}},
+      {.name = "evaluate",
+       .version = 4,
+       .settings = with({"task.limit", "task.fewshot", "task.fewshot_draw", "scoring.max_new_tokens",
+                         "scoring.batch_tokens", "evaluation"},
+                        answer),
+       .inputs = {Input::evaluation, Input::shots},
+       .upstream = {"finetune"},
+       .outputs = {"evaluate.h5", "evaluate_seconds.h5"},
+       .reads_rivals = true},
       {.name = "export", .upstream = {"finetune"}, .outputs = {"expert"}, .on_device = false},
       {.name = "train-adapter",
        .version = 2,
@@ -99,6 +108,36 @@ const std::vector<JobSpec>& job_specs() {
        .outputs = {"rationalized.jsonl"},
        .in_chain = false},
   };
+  const auto rival_spec = [&](const std::string& rival) {
+    const std::string folder = "rivals/" + rival + "/";
+    if (rival == "lorahub")
+      return JobSpec{.name = job_of_rival(rival),
+                     .settings = {"prompt"},
+                     .upstream = {"experts"},
+                     .outputs = {folder + "weights.h5"},
+                     .in_chain = false,
+                     .rival = rival};
+    const std::vector<std::string> scale = {"adapter.rank", "adapter.alpha", "adapter.scaling"};
+    return JobSpec{.name = job_of_rival(rival),
+                   .settings = rival == "task_lora" ? with(scale, mixture_training) : mixture_training,
+                   .upstream = {"experts", "select"},
+                   .outputs = {folder + "training.h5", folder + "checkpoints"},
+                   .may_leave = {folder + "rates.h5", folder + "rates"},
+                   .in_chain = false,
+                   .rival = rival,
+                   .sums_gradients = true};
+  };
+  std::vector<JobSpec> rivals;
+  for (const std::string rival : tuned_rivals) rivals.push_back(rival_spec(rival));
+  const auto evaluate = std::ranges::find(specs, "evaluate", &JobSpec::name);
+  specs.insert(evaluate, rivals.begin(), rivals.end());
+  return specs;
+}
+
+}  // namespace
+
+const std::vector<JobSpec>& job_specs() {
+  static const std::vector<JobSpec> specs = make_job_specs();
   return specs;
 }
 
@@ -106,6 +145,26 @@ std::vector<std::string> JobSpec::all_outputs() const {
   std::vector<std::string> all = outputs;
   all.insert(all.end(), may_leave.begin(), may_leave.end());
   return all;
+}
+
+const std::string& JobSpec::command() const {
+  return rival.empty() ? name : kRivalsCommand;
+}
+
+std::string job_of_rival(const std::string& rival) {
+  return std::string(kRivalJob) + rival;
+}
+
+bool is_in_chain(const JobSpec& spec, const RunConfig& config) {
+  return spec.rival.empty() ? spec.in_chain : std::ranges::count(config.evaluation.rivals, spec.rival) > 0;
+}
+
+std::vector<std::string> upstream_of(const JobSpec& spec, const RunConfig& config) {
+  std::vector<std::string> jobs = spec.upstream;
+  if (!spec.reads_rivals) return jobs;
+  for (const JobSpec& other : job_specs())
+    if (!other.rival.empty() && is_in_chain(other, config)) jobs.push_back(other.name);
+  return jobs;
 }
 
 const JobSpec& job_spec(const std::string& name) {
@@ -123,14 +182,18 @@ const JobSpec& job_that_leaves(const std::string& output) {
   fail_internal("no job leaves '{}'", output);
 }
 
-std::vector<std::string> jobs_up_to(const std::string& name) {
-  std::vector<std::string> known;
-  for (const JobSpec& spec : job_specs()) known.push_back(spec.name);
-  if (std::ranges::find(known, name) == known.end())
-    fail(ExitCode::usage, "no job is called '{}': did you mean '{}'?", name, nearest(name, known));
-  std::vector<std::string> wanted = {name};
+std::vector<std::string> jobs_up_to(const std::string& command, const RunConfig& config) {
+  std::vector<std::string> known, commands, wanted;
+  for (const JobSpec& spec : job_specs()) {
+    known.push_back(spec.name);
+    commands.push_back(spec.command());
+    const bool asked = spec.rival.empty() || is_in_chain(spec, config);
+    if (spec.command() == command && asked) wanted.push_back(spec.name);
+  }
+  if (std::ranges::find(commands, command) == commands.end())
+    fail(ExitCode::usage, "no job is called '{}': did you mean '{}'?", command, nearest(command, commands));
   for (std::size_t i = 0; i < wanted.size(); ++i)
-    std::ranges::copy(job_spec(wanted[i]).upstream, std::back_inserter(wanted));
+    std::ranges::copy(upstream_of(job_spec(wanted[i]), config), std::back_inserter(wanted));
   std::erase_if(known,
                 [&](const std::string& job) { return std::ranges::find(wanted, job) == wanted.end(); });
   return known;

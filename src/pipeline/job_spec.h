@@ -27,12 +27,16 @@ struct JobSpec {
   bool keeps_blocks = false;  // what changed looks into its earlier parts: see pipeline/known_blocks.h
   bool in_chain = true;       // one of the steps of `rocket run`
   std::string shared_folder =
-      {};  // the output in which files of others may lie: the job clears its own part of it
+      {};                  // the output in which files of others may lie: the job clears its own part of it
+  std::string rival = {};  // of the job that trains one: its name in evaluation.rivals
+  bool reads_rivals = false;  // the jobs of evaluation.rivals are upstream, too
 
   bool on_device = true;        // computes where `device` says; else on the CPU
   bool sums_gradients = false;  // over its ranks
 
   std::vector<std::string> all_outputs() const;
+  /// What is typed to run it: the jobs of all rivals have one command.
+  const std::string& command() const;
 };
 
 /// Those of the chain in the order in which `rocket run` walks them, then the others.
@@ -41,12 +45,22 @@ const std::vector<JobSpec>& job_specs();
 /// Throws internal (70) for an unknown name.
 const JobSpec& job_spec(const std::string& name);
 
+/// The job that trains one of `tuned_rivals`: "rival-task_lora".
+std::string job_of_rival(const std::string& rival);
+
+/// One of the jobs that `rocket run` walks: those of the chain, and those of the rivals that
+/// evaluation.rivals names.
+bool is_in_chain(const JobSpec& spec, const RunConfig& config);
+
+/// The jobs whose results a job reads under this configuration.
+std::vector<std::string> upstream_of(const JobSpec& spec, const RunConfig& config);
+
 /// The job that leaves this output. Throws internal (70) if there is none.
 const JobSpec& job_that_leaves(const std::string& output);
 
-/// The job behind the jobs whose results it stands on, in order. Throws usage (64), with the nearest name,
-/// where no job is called so.
-std::vector<std::string> jobs_up_to(const std::string& name);
+/// The jobs of a command behind the jobs whose results they stand on, in order. Throws usage (64), with the
+/// nearest name, where no command is called so.
+std::vector<std::string> jobs_up_to(const std::string& command, const RunConfig& config);
 
 /// What these jobs read, each once.
 std::vector<Input> inputs_of(const std::vector<std::string>& jobs);

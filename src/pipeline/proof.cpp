@@ -65,7 +65,7 @@ auto reading_results_of(const std::string& job, F&& read) {
     return read();
   } catch (const Error& e) {
     if (e.code() != ExitCode::data) throw;
-    fail_data("{}. Delete it, and `rocket {} CONFIG` makes it again", e.what(), job);
+    fail_data("{}. Delete it, and `rocket {} CONFIG` makes it again", e.what(), job_spec(job).command());
   }
 }
 

@@ -165,7 +165,7 @@ std::optional<JobRecord> read_record(const RunDirectory& run, const std::string&
   if (auto kept = manifest_record(run, job)) return kept;
   if (found.broken.empty()) return std::nullopt;
   fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew",
-            run.record(job).string(), found.broken, job);
+            run.record(job).string(), found.broken, job_spec(job).command());
 }
 
 void write_record(const RunDirectory& run, const JobRecord& record) {
@@ -195,7 +195,7 @@ JobRecord describe(const JobSpec& spec, const RunConfig& config, const RunDirect
     if (before && before->inputs.contains(file.label)) known = &before->inputs.at(file.label);
     now.inputs[file.label] = record_of(file, known);
   }
-  for (const std::string& job : spec.upstream) {
+  for (const std::string& job : upstream_of(spec, config)) {
     const auto record = read_record(run, job);
     now.upstream[job] = record ? record->fingerprint : "";
   }

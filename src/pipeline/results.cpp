@@ -282,22 +282,27 @@ Mixture initial_mixture(const Session& session, std::span<const Module> modules,
   return Mixture::assemble(experts, modules, mixture_options(session.config), device);
 }
 
-Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
-  Mixture mixture = initial_mixture(session, modules, device);
-  const auto record = read_record(session.run, "finetune");
-  const auto snapshot =
-      load_newest_checkpoint(session.run.checkpoints(), mixture, record ? record->fingerprint : "");
+void restore_trained(const Session& session, const JobSpec& job, const TrainingFiles& files,
+                     Mixture& mixture) {
+  const auto record = read_record(session.run, job.name);
+  const auto snapshot = load_newest_checkpoint(files.checkpoints, mixture, record ? record->fingerprint : "");
+  const std::string command = session.command(job.command());
   if (!snapshot)
-    fail_data("{}: no checkpoint; `{} --fresh` makes them anew", session.run.checkpoints().string(),
-              session.command("finetune"));
-  const std::int64_t planned = open_result(session.run, "training.h5").shape("step").at(0);
+    fail_data("{}: no checkpoint; `{} --fresh` makes them anew", files.checkpoints.string(), command);
+  const std::string log = files.record.lexically_relative(session.run.root()).string();
+  const std::int64_t planned = open_result(session.run, log).shape("step").at(0);
   if (snapshot->step != planned)
     fail_data("{}: the newest checkpoint is that of step {} of {}; `{}` goes on from there",
-              session.run.checkpoints().string(), snapshot->step, planned, session.command("finetune"));
+              files.checkpoints.string(), snapshot->step, planned, command);
   const at::Tensor trained =
       at::from_blob(const_cast<float*>(snapshot->parameters.data()),
                     {static_cast<std::int64_t>(snapshot->parameters.size())}, at::kFloat);
   mixture.flat().copy_(trained);
+}
+
+Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device) {
+  Mixture mixture = initial_mixture(session, modules, device);
+  restore_trained(session, job_spec("finetune"), session.run.expert_training(), mixture);
   return mixture;
 }
 

@@ -7,6 +7,7 @@
 
 #include "adapters/bank.h"
 #include "moe/mixture.h"
+#include "pipeline/job_spec.h"
 #include "pipeline/session.h"
 #include "selection/corpus_choice.h"
 #include "selection/expert_choice.h"
@@ -88,7 +89,12 @@ LoraAdapter adapter_of_bank(const RunConfig& config, const std::string& name, st
 /// The mixture that starts from the chosen experts, untrained.
 Mixture initial_mixture(const Session& session, std::span<const Module> modules, at::Device device);
 
-/// The same with the parameters of the last checkpoint of `finetune`.
+/// Gives a mixture the parameters of the last checkpoint of a job that trains it. Throws data (65) where it
+/// is not there, or not that of the last step.
+void restore_trained(const Session& session, const JobSpec& job, const TrainingFiles& files,
+                     Mixture& mixture);
+
+/// The mixture of the chosen experts as `finetune` left it.
 Mixture trained_mixture(const Session& session, std::span<const Module> modules, at::Device device);
 
 }  // namespace rocket

@@ -1,7 +1,5 @@
 #include "pipeline/rivals.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <iterator>
 #include <string_view>
@@ -9,15 +7,20 @@
 
 #include "adapters/merges.h"
 #include "base/error.h"
-#include "base/log.h"
-#include "base/random.h"
+#include "pipeline/lorahub.h"
 #include "pipeline/options.h"
 #include "pipeline/results.h"
+#include "pipeline/rival_sources.h"
+#include "pipeline/tuned_rivals.h"
 
 namespace rocket {
 namespace {
 
 constexpr std::string_view kInContext = "in_context", kBestInContext = "best_single_in_context";
+
+bool is_tuned(const std::string& rival) {
+  return std::ranges::count(tuned_rivals, rival) > 0;
+}
 
 bool is_in_context(const std::string& rival) {
   return rival == kInContext || rival == kBestInContext;
@@ -27,16 +30,17 @@ bool is_in_context(const std::string& rival) {
 class RivalMaker {
  public:
   RivalMaker(const Session& session, const Decoder& decoder)
-      : session_(session), config_(session.config), decoder_(decoder) {}
+      : session_(session), config_(session.config), decoder_(decoder), sources_(session, decoder) {}
 
   /// One rival, or of each_expert several.
   std::vector<Rival> make(const std::string& name) {
     if (name == "each_expert") return each_expert();
     if (name == "base" || name == kInContext) return {{name, nullptr, nullptr, is_in_context(name)}};
     if (name == "best_single" || name == kBestInContext) {
-      const std::string best = best_single(read_scores(session_.run).bank);
-      return {{name, share(of_bank(best, compute_type(config_))), nullptr, is_in_context(name)}};
+      return {{name, share(sources_.best_single()), nullptr, is_in_context(name)}};
     }
+    if (name == "lorahub") return {{name, share(fitted_lorahub(session_, sources_))}};
+    if (is_tuned(name)) return {tuned(name)};
     if (name == "untrained") return {{name, nullptr, mixture(mixture_options(config_).router)}};
     if (name == "arrow") return {{name, nullptr, mixture(RouterKind::arrow)}};
     return {{name, share(merge(name))}};
@@ -49,24 +53,18 @@ class RivalMaker {
     return std::make_shared<const LoraAdapter>(std::move(adapter));
   }
 
-  LoraAdapter of_bank(const std::string& name, at::ScalarType type) const {
-    return adapter_of_bank(config_, name, decoder_.modules(), type, decoder_.device());
-  }
-
-  std::vector<LoraAdapter> loaded(const std::vector<std::string>& names) const {
-    std::vector<LoraAdapter> adapters;
-    for (const std::string& name : names) adapters.push_back(of_bank(name, at::kFloat));
-    return adapters;
-  }
-
-  const std::vector<LoraAdapter>& experts() {
-    if (experts_.empty()) experts_ = loaded(read_expert_choice(session_.run).experts);
-    return experts_;
+  /// What its job left; of one expert as an adapter, which batches with others.
+  Rival tuned(const std::string& name) {
+    TunedRival rival = start_of_tuned(name, sources_);
+    restore_trained(session_, job_spec(job_of_rival(name)), session_.run.rival_training(name), rival.mixture);
+    if (rival.mixture.expert_names().size() == 1) return {name, share(rival.mixture.expert(0))};
+    return {name, nullptr, std::make_shared<const Mixture>(std::move(rival.mixture))};
   }
 
   std::vector<Rival> each_expert() {
     std::vector<Rival> rivals;
-    for (const LoraAdapter& expert : experts()) rivals.push_back({"expert:" + expert.name, share(expert)});
+    for (const LoraAdapter& expert : sources_.experts())
+      rivals.push_back({"expert:" + expert.name, share(expert)});
     return rivals;
   }
 
@@ -74,44 +72,25 @@ class RivalMaker {
     MixtureOptions options = mixture_options(config_);
     options.router = router;
     return std::make_shared<const Mixture>(
-        Mixture::assemble(experts(), decoder_.modules(), options, decoder_.device()));
-  }
-
-  /// As many adapters of the bank as there are experts, drawn by the seed; the experts may be among them.
-  std::vector<LoraAdapter> drawn_adapters() {
-    const std::vector<BankEntry> bank = configured_bank(config_);
-    std::vector<std::int64_t> order =
-        permutation(std::ssize(bank), config_.seed, stream("rivals.random_experts"));
-    order.resize(std::min(order.size(), experts().size()));
-    std::ranges::sort(order);
-    std::vector<std::string> names;
-    for (const std::int64_t i : order) names.push_back(bank[static_cast<std::size_t>(i)].name);
-    log::info("evaluate: random_experts are {}", fmt::join(names, ", "));
-    return loaded(names);
-  }
-
-  std::vector<LoraAdapter> drawn_weights() {
-    std::vector<LoraAdapter> drawn;
-    for (const LoraAdapter& expert : experts())
-      drawn.push_back(random_weights(expert, decoder_.modules(), config_.seed));
-    return drawn;
+        Mixture::assemble(sources_.experts(), decoder_.modules(), options, decoder_.device()));
   }
 
   LoraAdapter merge(const std::string& name) {
     const auto& settings = config_.evaluation;
-    if (name == "uniform_merge") return uniform_merge(experts(), name);
-    if (name == "random_experts") return uniform_merge(drawn_adapters(), name);
-    if (name == "random_weights") return uniform_merge(drawn_weights(), name);
-    if (name == "ties") return ties_merge(experts(), settings.ties_density, name);
+    const std::vector<LoraAdapter>& experts = sources_.experts();
+    if (name == "uniform_merge") return uniform_merge(experts, name);
+    if (name == "random_experts") return uniform_merge(sources_.drawn_experts(), name);
+    if (name == "random_weights") return uniform_merge(sources_.drawn_weights(), name);
+    if (name == "ties") return ties_merge(experts, settings.ties_density, name);
     if (name == "dare")
-      return dare_merge(experts(), decoder_.modules(), settings.dare_drop, config_.seed, name);
+      return dare_merge(experts, decoder_.modules(), settings.dare_drop, config_.seed, name);
     fail_internal("no rival is called '{}'", name);
   }
 
   const Session& session_;
   const RunConfig& config_;
   const Decoder& decoder_;
-  std::vector<LoraAdapter> experts_;  // in float32
+  RivalSources sources_;
 };
 
 }  // namespace

@@ -8,6 +8,14 @@ namespace rocket {
 
 namespace fs = std::filesystem;
 
+/// What a job that trains leaves.
+struct TrainingFiles {
+  fs::path checkpoints;   // folder
+  fs::path record;        // training.h5 of INTERFACE section 4
+  fs::path rates;         // what evaluation.tune found
+  fs::path rates_folder;  // while the rates are tried
+};
+
 class RunDirectory {
  public:
   explicit RunDirectory(fs::path root) : root_(std::move(root)) {}
@@ -25,6 +33,14 @@ class RunDirectory {
   fs::path parts_before(const std::string& job) const { return parts(job) / "before"; }
   fs::path record(const std::string& job) const { return parts(job) / "job.json"; }
   fs::path checkpoints() const { return root_ / "checkpoints"; }
+  TrainingFiles expert_training() const {
+    return {checkpoints(), file("training.h5"), file("rates.h5"), file("rates")};
+  }
+  /// Of one of `tuned_rivals`.
+  TrainingFiles rival_training(const std::string& rival) const {
+    const fs::path folder = root_ / "rivals" / rival;
+    return {folder / "checkpoints", folder / "training.h5", folder / "rates.h5", folder / "rates"};
+  }
   /// Who works here at this moment: base/claim.h.
   fs::path claims() const { return root_ / ".claims"; }
   fs::path events() const { return root_ / "events"; }

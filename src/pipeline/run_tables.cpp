@@ -151,6 +151,26 @@ Shown training(const RunDirectory& run) {
   return steps_of(run, "training.h5");
 }
 
+/// The learning rates that evaluation.tune names, of each job that tried them.
+Shown rates(const RunDirectory& run) {
+  Table table{{"job", "learning_rate", "nll", "chosen"}, {}};
+  for (const JobSpec& spec : job_specs()) {
+    for (const std::string& output : spec.may_leave) {
+      if (!output.ends_with("rates.h5") || !fs::exists(run.file(output))) continue;
+      const H5Reader tried = open_result(run, output);
+      const auto count = tried.shape("nll").at(0);
+      const auto nll = tried.read<double>("nll", {count});
+      const auto rate = tried.read<double>("learning_rate", {count});
+      const auto best = std::ranges::min_element(nll) - nll.begin();
+      for (std::size_t i = 0; i < nll.size(); ++i)
+        table.rows.push_back({spec.name, rate[i], nll[i], std::cmp_equal(i, best)});
+    }
+  }
+  if (table.rows.empty())
+    fail_data("{}: no job has tried learning rates: evaluation.tune names them", run.root().string());
+  return table;
+}
+
 /// Of a system's verdicts in a table [S, I].
 double share_of(const std::vector<std::uint8_t>& verdicts, std::size_t system, std::int64_t items) {
   const auto begin = verdicts.begin() + static_cast<std::ptrdiff_t>(system) * items;
@@ -263,6 +283,7 @@ Shown jobs(const RunDirectory& run) {
   for (const JobSpec& spec : job_specs()) {
     const auto record = read_record(run, spec.name);
     if (!record) {
+      if (!spec.rival.empty()) continue;  // most runs ask for none of them
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;
     }
@@ -282,6 +303,7 @@ const std::vector<std::pair<std::string, TableMaker>>& makers() {
                                                                       {"experts", experts},
                                                                       {"selection", selection},
                                                                       {"training", training},
+                                                                      {"rates", rates},
                                                                       {"evaluation", evaluation},
                                                                       {"comparison", comparison},
                                                                       {"items", items},
@@ -316,7 +338,7 @@ std::string run_summary(const RunDirectory& run) {
     const auto record = read_record(run, spec.name);
     if (const auto fault = record ? fault_of(run, spec, *record) : std::nullopt)
       text += fmt::format("\n{}: not done, although its record says so: {}: `rocket {} CONFIG` mends it\n",
-                          spec.name, *fault, spec.name);
+                          spec.name, *fault, spec.command());
   }
   if (const std::int64_t skipped = skipped_records(run); skipped > 0)
     text += fmt::format("\ncorpus: {} broken records left out, see {}\n", skipped,

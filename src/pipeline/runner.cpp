@@ -52,7 +52,8 @@ void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<J
 
 [[noreturn]] void refuse(const Session& session, const std::string& job, const Change& change) {
   throw Error(change.code, fmt::format("{}: {} since it was computed in {}. `{} --fresh` computes it anew",
-                                       job, change.what, session.run.root().string(), session.command(job)));
+                                       job, change.what, session.run.root().string(),
+                                       session.command(job_spec(job).command())));
 }
 
 /// Root only. Temporary files of this job's killed attempts. Other jobs may be writing beside it at this
@@ -60,9 +61,11 @@ void discard(const RunDirectory& run, const JobSpec& spec, const std::optional<J
 void remove_own_leftovers(const RunDirectory& run, const JobSpec& spec) {
   remove_leftovers(run.parts(spec.name));
   std::error_code absent;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run.root(), absent)) {
-    for (const std::string& output : spec.all_outputs()) {
-      if (entry.path().filename().string().starts_with(output + std::string(kTemporaryMark)))
+  for (const std::string& output : spec.all_outputs()) {
+    const fs::path file = run.file(output);
+    for (const fs::directory_entry& entry : fs::directory_iterator(file.parent_path(), absent)) {
+      if (entry.path().filename().string().starts_with(file.filename().string() +
+                                                       std::string(kTemporaryMark)))
         remove_tree(entry.path());
     }
   }
@@ -131,7 +134,7 @@ bool is_finished(const Session& session, const JobSpec& spec) {
 
 /// Root only, under the lock. The record to go on with; `done` says that nothing is left to do.
 JobRecord open_record(const Session& session, const JobSpec& spec, Stale stale) {
-  for (const std::string& job : spec.upstream) require_done(session, job, spec.name);
+  for (const std::string& job : upstream_of(spec, session.config)) require_done(session, job, spec.name);
   std::optional<JobRecord> before = record_before(session.run, spec, stale);
   JobRecord now = describe(spec, session.config, session.run, before);
   now.configuration = configuration_files(session);
@@ -277,14 +280,15 @@ void JobContext::save_progress() const {
 
 void require_done(const Session& session, const std::string& job, const std::string& for_job) {
   const JobSpec& spec = job_spec(job);
+  const std::string command = session.command(spec.command());
   const auto record = read_record(session.run, job);
   if (!record || !record->done)
     fail_data("{} needs the result of {}, which {}: `{}` first", for_job, job,
-              record ? "is not finished" : "has not run", session.command(job));
+              record ? "is not finished" : "has not run", command);
   if (const auto fault = missing_proof(session.run, spec, *record))
     fail_data("{} needs the result of {}, but {} in {}: `{}` first", for_job, job, *fault,
-              session.run.root().string(), session.command(job));
-  for (const std::string& upstream : spec.upstream) require_done(session, upstream, job);
+              session.run.root().string(), command);
+  for (const std::string& upstream : upstream_of(spec, session.config)) require_done(session, upstream, job);
   const JobRecord now = describe(spec, session.config, session.run, record);
   if (const auto change = change_between(*record, now)) refuse(session, job, *change);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "pipeline/options.h"
+#include "pipeline/results.h"
 #include "store/hdf5.h"
 #include "training/checkpoint.h"
 #include "training/copying_reducer.h"
@@ -145,6 +146,16 @@ std::string places_of(const TrainingSet& set, const std::vector<std::int64_t>& r
 }
 
 }  // namespace
+
+TrainingSet expert_training_set(const Session& session, const BaseText& text) {
+  TrainingSet set;
+  for (const SelectedRecord& selected : read_selected(session.run))
+    set.add(text.example(selected.record),
+            fmt::format("{} (record {} of the corpus)", place(selected.record), selected.index));
+  for (const Question& shot : read_shots(session.config, answer_reader(session.config)))
+    set.add(text.example(shot.record), place(shot.record));
+  return set;
+}
 
 void cut(TrainingSet& set, const RunConfig& config, const BaseText& text) {
   const std::int64_t cutoff = std::min(config.training.cutoff, text.model().max_positions);

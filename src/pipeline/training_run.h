@@ -1,7 +1,6 @@
 // What the jobs that train share: their examples, their checkpoints, their log.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -19,14 +18,13 @@ struct TrainingSet {
   void add(Example example, std::string place);
 };
 
+/// What the expert and its rivals are trained on: D_A, the records of `select`, then D_K, the shots. The
+/// place among the examples that are kept is a record's number in the order of an epoch and in dropout.
+TrainingSet expert_training_set(const Session& session, const BaseText& text);
+
 /// Takes the end of examples beyond training.cutoff, with a word in the log about what it cost. Throws data
 /// (65) if no example has a target left.
 void cut(TrainingSet& set, const RunConfig& config, const BaseText& text);
-
-struct TrainingFiles {
-  std::filesystem::path checkpoints;  // folder
-  std::filesystem::path record;       // training.h5 of INTERFACE section 4
-};
 
 /// Collective. Trains `mixture` in place from its newest checkpoint, if there is one; one line of log and one
 /// event a step.

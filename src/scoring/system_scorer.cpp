@@ -87,4 +87,20 @@ std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
   return all;
 }
 
+double mean_nll(const Decoder& decoder, const ModelSystem& system, std::span<const Example> examples,
+                std::int64_t batch_tokens) {
+  std::vector<QuestionTokens> questions;
+  for (const Example& example : examples) {
+    const auto target = example.ids.begin() + example.target_begin;
+    questions.push_back({{}, {{example.ids.begin(), target}, {{target, example.ids.end()}}}});
+  }
+  GenerateOptions options;
+  options.batch_tokens = batch_tokens;
+  const auto answers = answer_block(decoder, std::span(&system, 1), questions, options);
+  double sum = 0;
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    sum -= answers[0][i].logprobs.at(0) / static_cast<double>(examples[i].target_tokens());
+  return sum / static_cast<double>(examples.size());
+}
+
 }  // namespace rocket

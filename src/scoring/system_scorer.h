@@ -32,4 +32,8 @@ std::vector<std::vector<SystemAnswer>> answer_block(const Decoder& decoder,
                                                     std::span<const QuestionTokens> questions,
                                                     const GenerateOptions& options);
 
+/// The mean over the examples of the mean nll of their target tokens, under one system.
+double mean_nll(const Decoder& decoder, const ModelSystem& system, std::span<const Example> examples,
+                std::int64_t batch_tokens);
+
 }  // namespace rocket

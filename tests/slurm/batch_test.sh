@@ -53,7 +53,8 @@ check_dry_run() {
   site plain
   local printed copy
   printed=$(slurm/submit configs/lab-number.yaml --set 'task.name=a b' --dry-run)
-  same "chain" "score: embed: experts:score select:embed finetune:experts,select evaluate:finetune export:evaluate report:export" \
+  same "chain" \
+    "score: experts:score embed: select:embed finetune:experts,select rivals:experts,select evaluate:finetune,rivals export:finetune report:evaluate,export" \
     "$(sed -nE 's/^([a-z]+)=\$\(sbatch (.*)$/\1 \2/p' <<< "$printed" |
       sed -E 's/^([a-z]+) .*--dependency=afterok:([^"]*)".*/\1:\2/; s/^([a-z]+) .*/\1:/; s/:\$/,/g; s/,/:/; s/::/:/' | xargs)"
   holds "partition" "$printed" "--partition=test"

@@ -34,6 +34,7 @@ rocket_find_pkgconfig(XXHASH libxxhash libxxhash-dev)
 rocket_find_pkgconfig(ZSTD libzstd libzstd-dev)
 rocket_find_pkgconfig(ZLIB zlib zlib1g-dev)
 rocket_find_pkgconfig(LZMA liblzma liblzma-dev)
+rocket_find_pkgconfig(NLOPT nlopt libnlopt-dev)
 rocket_find_pkgconfig(SECCOMP libseccomp libseccomp-dev)
 
 find_package(BZip2 QUIET)

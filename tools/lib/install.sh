@@ -7,7 +7,7 @@ dependencies=$repository/.deps
 # shellcheck disable=SC2034  # for those who source this file
 build_packages=(g++ cmake ninja-build ccache pkg-config openmpi-bin libopenmpi-dev libhdf5-dev libyaml-cpp-dev libfmt-dev
   nlohmann-json3-dev libcli11-dev libpcre2-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev libbz2-dev liblzma-dev
-  libseccomp-dev libgtest-dev libgmock-dev bubblewrap python3)
+  libseccomp-dev libnlopt-dev libgtest-dev libgmock-dev bubblewrap python3)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -276,13 +276,14 @@ TEST_F(Load, VariablesAreExpanded) {
 }
 
 TEST_F(Load, OverridesWin) {
-  const RunConfig c =
-      load("run: r\ntask: {k: 5}\n",
-           {"task.k=6", "task.k=7", "bank.exclude=[a, b]", "task.fields={answer: gold}", "task.pattern=null",
-            "scoring={batch_tokens: 9, similarity: factors}", "encoder.prefix=''", "task.name=a=b"});
+  const RunConfig c = load("run: r\ntask: {k: 5}\n",
+                           {"task.k=6", "task.k=7", "bank.exclude=[a, b]", "task.fields={answer: gold}",
+                            "task.pattern=null", "scoring={batch_tokens: 9, similarity: factors}",
+                            "encoder.prefix=''", "task.name=a=b", "evaluation.tune=[1.0e-4, 0.5]"});
   EXPECT_EQ(c.task.k, 7);
   EXPECT_EQ(c.bank.exclude, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(c.task.fields, (FieldMap{{"answer", "gold"}}));
+  EXPECT_EQ(c.evaluation.tune, (std::vector<double>{1e-4, 0.5}));
   EXPECT_EQ(c.scoring.batch_tokens, 9);
   EXPECT_EQ(c.scoring.similarity, "factors");
   EXPECT_EQ(c.encoder.prefix, "");

@@ -89,6 +89,10 @@ TEST(Canonical, HoldsTheChosenSettings) {
       canonical(config, keys),
       R"({"bank.memory":4294967296,"mixture.router":"linear","mixture.top_k":2,"mixture.top_p":1.0,"prompt.template":"alpaca",)"
       R"("task.k":5,"task.pattern":null})");
+  const std::vector<std::string> tune = {"evaluation.tune"};
+  EXPECT_EQ(canonical(config, tune), "{}") << "an empty list of numbers is no setting";
+  config.evaluation.tune = {0.25, 1e-5};
+  EXPECT_EQ(canonical(config, tune), R"({"evaluation.tune":[0.25,1e-05]})");
   EXPECT_THROW(canonical(config, std::vector<std::string>{"task.q"}), Error);
   EXPECT_THROW(canonical(config, std::vector<std::string>{""}), Error);
 }
