@@ -11,6 +11,7 @@
 
 #include "adapters/merges.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/stop.h"
@@ -23,7 +24,7 @@
 namespace rocket {
 namespace {
 
-constexpr double kLargestWeight = 1.5, kPenalty = 0.05;
+constexpr double kLargestWeight = 1.5, kPenalty = 0.05, kStart = 0.5;
 const std::string kOutput = "rivals/lorahub/weights.h5";
 
 struct Trials {
@@ -87,13 +88,14 @@ class Objective {
     const double nll = mean_nll(decoder_, system, shots_, config_.scoring.batch_tokens);
     if (!std::isfinite(nll))
       fail_data("the nll of the shots is {} at the weights {}", nll, fmt::join(weights, ", "));
-    return nll + kPenalty * size;
+    return nll + kPenalty * size / static_cast<double>(weights.size());
   }
 
   void keep() const {
     std::vector<std::string> names;
     for (const LoraAdapter& expert : experts_) names.push_back(expert.name);
     const auto trials = std::ssize(trials_.objective), count = std::ssize(names);
+    make_folders(file_.parent_path());
     H5Writer out(file_);
     out.write_strings("expert", names, {count});
     out.write("weight", trials_.weights, {trials, count});
@@ -130,16 +132,19 @@ double call(unsigned count, const double* weights, double* /*gradient*/, void* d
   return value;
 }
 
+/// The base goes first. It is no place to start from: the merge is a product of two weighted sums, so there
+/// its gradient is zero, and the penalty makes it a local minimum.
 void minimise(Objective& objective, std::size_t count) {
+  objective.at(std::vector<double>(count, 0.0));
   const std::unique_ptr<nlopt_opt_s, decltype(&nlopt_destroy)> search(
       nlopt_create(NLOPT_LN_COBYLA, static_cast<unsigned>(count)), nlopt_destroy);
   Call data{&objective, search.get(), {}};
   nlopt_set_min_objective(search.get(), call, &data);
   nlopt_set_lower_bounds1(search.get(), -kLargestWeight);
   nlopt_set_upper_bounds1(search.get(), kLargestWeight);
-  nlopt_set_initial_step1(search.get(), 0.5);
-  nlopt_set_maxeval(search.get(), kLoraHubTrials);
-  std::vector<double> weights(count, 0.0);
+  nlopt_set_initial_step1(search.get(), kStart / 2);
+  nlopt_set_maxeval(search.get(), kLoraHubTrials - 1);
+  std::vector<double> weights(count, kStart);
   double least = 0;
   const nlopt_result result = nlopt_optimize(search.get(), weights.data(), &least);
   if (data.error) std::rethrow_exception(data.error);

@@ -381,7 +381,7 @@ class LoraHub(unittest.TestCase):
         scored = self.folder / "scored"
         rocket("score", self.config, "--set", f"run={scored}", "--set", f"bank.adapters=[{self.merged(chosen)}]", "--set", "experts.count=1",
                "--set", "experts.candidates=1")
-        self.assertAlmostEqual(objective[best], self.nll_of(scored, "hub") + 0.05 * sum(map(abs, chosen)), places=5)
+        self.assertAlmostEqual(objective[best], self.nll_of(scored, "hub") + 0.05 * sum(map(abs, chosen)) / count, places=5)
 
     def test_kills_and_ranks_do_not_matter(self):
         expected = self.numbers(self.run_directory, "weight")
