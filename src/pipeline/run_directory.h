@@ -1,4 +1,4 @@
-// Where things are in a run directory: INTERFACE section 4.
+// Where things are in a run directory: docs/interface.md section 3.
 #pragma once
 
 #include <filesystem>

@@ -25,7 +25,7 @@ void cut(TrainingSet& set, const RunConfig& config, const BaseText& text);
 
 struct TrainingFiles {
   std::filesystem::path checkpoints;  // folder
-  std::filesystem::path record;       // training.h5 of INTERFACE section 4
+  std::filesystem::path record;       // training.h5: docs/interface.md section 4
 };
 
 /// Collective. Trains `mixture` in place from its newest checkpoint, if there is one; one line of log and one
