@@ -21,7 +21,8 @@ TEST(BuildInfo, TheVersionIsSemantic) {
 TEST(BuildInfo, SaysWhatTheProgramWasMadeFrom) {
   const auto& info = build_info();
   EXPECT_EQ(info["version"], version());
-  const std::string commit = info["commit"].is_null() ? std::string(40, '0') : info["commit"];
+  const std::string commit =
+      info["commit"].is_null() ? std::string(40, '0') : info["commit"].get<std::string>();
   EXPECT_TRUE(std::regex_match(commit, std::regex("[0-9a-f]{40}")));
   EXPECT_EQ(info["commit"].is_null(), info["dirty"].is_null());
   for (const char* key : {"compiler", "build_type"}) EXPECT_NE(info[key], "") << key;
