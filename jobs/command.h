@@ -43,6 +43,7 @@ struct Command {
   std::string one_job;                   // check: this job only
   std::string form = "mixture", folder;  // export; sweep snapshot: the folder
   bool plain = false, decode = false;    // tokenize
+  bool json = false;                     // --version
   std::string action;                    // sweep: list, run, table, comparison, snapshot
   DedupRequest dedup;
   ExtractRequest extract;

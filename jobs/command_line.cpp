@@ -14,10 +14,10 @@ namespace rocket {
 
 namespace {
 
-std::string version_text() {
+std::string version_text(bool as_json) {
   void* library = dlopen("librocket_version.so", RTLD_NOW | RTLD_LOCAL);
   void* text = library != nullptr ? dlsym(library, "rocket_version_text") : nullptr;
-  return text != nullptr ? reinterpret_cast<const char* (*)()>(text)() : dlerror();
+  return text != nullptr ? reinterpret_cast<const char* (*)(bool)>(text)(as_json) : dlerror();
 }
 
 struct JobHelp {
@@ -252,15 +252,16 @@ std::optional<std::string> unknown_flag(const CLI::App& app) {
 
 }  // namespace
 
-ParsedLine parse_command_line(int argc, char** argv) {
-  Command command;
-  CLI::App app{
+std::unique_ptr<CLI::App> command_line_of(Command& command) {
+  auto whole = std::make_unique<CLI::App>(
       "rocket turns a handful of verified examples into a task expert: it scores a bank of LoRA adapters, "
       "picks\n"
-      "experts and training records, joins the experts in a token-routed mixture and fine-tunes them."};
+      "experts and training records, joins the experts in a token-routed mixture and fine-tunes them.");
+  CLI::App& app = *whole;
   app.name("rocket");
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text);
+  auto* json = app.add_flag("--json", command.json, "--version as JSON");  // read by --version: stands first
+  json->needs(app.set_version_flag("--version", [&command] { return version_text(command.json); }));
   app.footer(
       "The same command again resumes. Exit codes: 0 done, 64 usage, 65 data, 70 internal, 74 storage, 75 "
       "stopped\n"
@@ -272,6 +273,13 @@ ParsedLine parse_command_line(int argc, char** argv) {
   add_extract(app, command);
   add_chat(app, command);
   add_dedup(app, command);
+  return whole;
+}
+
+ParsedLine parse_command_line(int argc, char** argv) {
+  Command command;
+  const std::unique_ptr<CLI::App> whole = command_line_of(command);
+  CLI::App& app = *whole;
   const auto refuse = [](const std::string& message) {
     std::cerr << message << '\n';
     return ParsedLine{std::nullopt, static_cast<int>(ExitCode::usage)};

@@ -1,4 +1,4 @@
-// The expert for others: INTERFACE sections 7 and 8.
+// The expert for others: docs/interface.md section 7.
 #include "evaluation/export.h"
 
 #include "base/error.h"

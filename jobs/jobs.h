@@ -1,5 +1,5 @@
-// The jobs of a run, one file each. A body is called when the job is not done; what it leaves is in INTERFACE
-// section 4.
+// The jobs of a run, one file each. A body is called when the job is not done; what it leaves is in
+// docs/interface.md section 3.
 #pragma once
 
 #include "comm/placement.h"
@@ -70,8 +70,8 @@ void sweep(Comm& comm, const Command& command, const Placement& placement);
 /// Root only. Writes report.html from what there is.
 void report(const Session& session);
 
-/// One of mixture, experts, merged_lora, merged_model; `folder` empty = the place that INTERFACE section 8
-/// names.
+/// One of mixture, experts, merged_lora, merged_model; `folder` empty = the place that docs/interface.md
+/// section 7 names.
 struct ExportRequest {
   std::string form = "mixture";
   std::string folder;

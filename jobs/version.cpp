@@ -1,18 +1,11 @@
-// The text of `rocket --version`: a shared library of its own, so that `rocket` itself loads no MPI and no
+// The texts of `rocket --version`: a shared library of its own, so that `rocket` itself loads no MPI and no
 // HDF5 and is ready for signals at once.
-#include "base/version.h"
-
+#include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/error.h"
-#include "comm/mpi_comm.h"
-#include "comm/reducer.h"
-#include "store/hdf5.h"
+#include "buildinfo/build_info.h"
 
-extern "C" const char* rocket_version_text() {
-  using namespace rocket;
-  static const std::string text =
-      fmt::format("rocket {}\nLibTorch {}\nCUDA {}\nNCCL {}\n{}\nHDF5 {}", version(), libtorch_version(),
-                  cuda_version(), nccl_version(), mpi_version(), hdf5_version());
-  return text.c_str();
+extern "C" const char* rocket_version_text(bool as_json) {
+  static const std::string text = rocket::build_text(), json = rocket::build_info().dump(1);
+  return as_json ? json.c_str() : text.c_str();
 }

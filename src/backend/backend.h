@@ -111,7 +111,7 @@ class Backend {
                             const ServedRows& served, std::span<at::Tensor> outputs_TO,
                             std::unique_ptr<LowRankKept>& kept) const = 0;
 
-  // A mixture on the modules that read one input: METHOD section 5. x and outputs without gradients.
+  // A mixture on the modules that read one input: docs/method.md section 7. x and outputs without gradients.
   /// Replaces each output by itself plus the mixture; may use its memory.
   virtual MixtureState add_mixture(const MixtureView& layer, const at::Tensor& x_TI,
                                    const InputDropout& dropout, std::span<at::Tensor> outputs_TO) const = 0;

@@ -36,7 +36,7 @@ struct Setting {
   std::string_view name() const;
 };
 
-/// In the order of INTERFACE's configuration; the keys of a section stand together.
+/// In the order of configs/defaults.yaml; the keys of a section stand together.
 const std::vector<Setting>& settings();
 
 /// nullptr if there is no such key.

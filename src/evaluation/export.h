@@ -1,4 +1,4 @@
-// What comes out for others: INTERFACE sections 7 and 8.
+// What comes out for others: docs/interface.md section 7.
 #pragma once
 
 #include <cstdint>

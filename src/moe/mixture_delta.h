@@ -1,4 +1,4 @@
-// The mixture on the rows of a batch: METHOD section 5 as two matrix products for all experts of a layer.
+// The mixture on the rows of a batch: docs/method.md section 7, two matrix products for all experts.
 #pragma once
 
 #include <cstdint>

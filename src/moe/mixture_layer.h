@@ -1,5 +1,5 @@
 // The adapted weights that read one input, as one step of the graph whose backward pass is written by hand:
-// METHOD section 5 with two matrix products for all experts of all these weights.
+// docs/method.md section 7 with two matrix products for all experts of all these weights.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
-#include "base/version.h"
+#include "buildinfo/build_info.h"
 
 namespace rocket {
 
@@ -34,7 +34,7 @@ json to_json(const JobRecord& r) {
           {"configuration", r.configuration},
           {"upstream", r.upstream},
           {"seed", r.seed},
-          {"build", r.build},
+          {"build", json::parse(r.build)},
           {"ranks", r.ranks},
           {"started", r.started},
           {"ended", r.ended},
@@ -57,7 +57,7 @@ JobRecord from_json(const json& j) {
   r.configuration = j.value("configuration", r.configuration);  // absent in records of earlier versions
   r.upstream = j.at("upstream").get<std::map<std::string, std::string>>();
   r.seed = j.at("seed");
-  r.build = j.at("build");
+  r.build = j.at("build").dump();
   r.ranks = j.at("ranks");
   r.started = j.at("started");
   r.ended = j.at("ended");
@@ -189,7 +189,7 @@ JobRecord describe(const JobSpec& spec, const RunConfig& config, const RunDirect
   now.job = spec.name;
   now.settings = canonical(config, spec.settings);
   now.seed = config.seed;
-  now.build = build_description();
+  now.build = build_info().dump();
   for (const InputFile& file : input_files(spec, config)) {
     const InputRecord* known = nullptr;
     if (before && before->inputs.contains(file.label)) known = &before->inputs.at(file.label);
@@ -218,11 +218,8 @@ std::optional<Change> change_between(const JobRecord& was, const JobRecord& now)
     if (before == was.upstream.end() || before->second != fingerprint)
       return Change{ExitCode::data, fmt::format("it stands on an earlier result of `{}`", job)};
   }
-  return Change{ExitCode::data, "it was computed by another version of the job (" + was.build + ")"};
-}
-
-std::string build_description() {
-  return fmt::format("{}, LibTorch {}", version(), libtorch_version());
+  return Change{ExitCode::data, fmt::format("it was computed by another version of the job ({})",
+                                            build_phrase(json::parse(was.build)))};
 }
 
 std::string utc_now() {

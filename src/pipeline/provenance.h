@@ -31,7 +31,7 @@ struct JobRecord {
   std::map<std::string, std::string> configuration;  // the files that the settings come from: path -> hash
   std::map<std::string, std::string> upstream;       // job -> fingerprint
   std::uint64_t seed = 0;
-  std::string build;
+  std::string build = "null";  // JSON: build_info(); a phrase in records of versions before 0.1
   int ranks = 0;
   std::string started, ended;  // UTC, ISO 8601
   double seconds = 0;          // over all attempts
@@ -64,9 +64,6 @@ struct Change {
   std::string what;
 };
 std::optional<Change> change_between(const JobRecord& was, const JobRecord& now);
-
-/// "0.1.0, LibTorch 2.11.0": what computed a result.
-std::string build_description();
 
 std::string utc_now();
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "base/version.h"
+#include "buildinfo/build_info.h"
 #include "pipeline/proof.h"
 #include "pipeline/report_selection.h"
 #include "pipeline/results.h"

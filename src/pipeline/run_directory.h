@@ -1,4 +1,4 @@
-// Where things are in a run directory: INTERFACE section 4.
+// Where things are in a run directory: docs/interface.md section 3.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 /// What a job that trains leaves.
 struct TrainingFiles {
   fs::path checkpoints;   // folder
-  fs::path record;        // training.h5 of INTERFACE section 4
+  fs::path record;        // training.h5: docs/interface.md section 4
   fs::path rates;         // what evaluation.tune found
   fs::path rates_folder;  // while the rates are tried
 };

@@ -1,4 +1,4 @@
-// The tables of INTERFACE section 5, made from what a run directory holds.
+// The tables of docs/interface.md section 5, made from what a run directory holds.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -34,8 +34,8 @@ struct JobContext {
 
 using JobBody = std::function<JobEnd(JobContext&)>;
 
-/// Collective. Runs the body unless the job is done. Throws what INTERFACE section 9 demands for jobs that
-/// have not run (65), changed settings (78) and inputs (65), and `stopped` (75) if the body was asked to
+/// Collective. Runs the body unless the job is done. Throws what docs/interface.md section 10 says for jobs
+/// that have not run (65), changed settings (78) and inputs (65), and `stopped` (75) if the body was asked to
 /// stop.
 void run_job(Session& session, const JobSpec& spec, Stale stale, const JobBody& body);
 

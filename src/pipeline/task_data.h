@@ -114,7 +114,7 @@ class BaseText {
   std::shared_ptr<const ChatTemplate> chat_;
 };
 
-/// As METHOD section 4: prefix + "instruction:" + ... ; what is embedded of a record.
+/// As docs/method.md section 6: prefix + "instruction:" + ... ; what is embedded of a record.
 std::string embedded_text(const std::string& prefix, const Record& record);
 
 /// The encoder of the configuration, on this rank's device.

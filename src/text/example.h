@@ -39,7 +39,7 @@ std::string prompt_text(const Record& record, const PromptTemplate& prompt);
 /// the template writes; EOS follows only where that end holds no special token.
 class ExampleMaker {
  public:
-  /// `eos` as METHOD says: eos_token of tokenizer_config.json, else the first eos_token_id of config.json.
+  /// `eos`: docs/method.md section 2, eos_token of tokenizer_config.json, else the first of config.json.
   ExampleMaker(const Tokenizer& tokenizer, PromptTemplate prompt, TokenId eos);
 
   /// Prompt + record.target() + EOS. A token is a target iff its last byte lies behind the boundary. Throws

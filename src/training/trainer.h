@@ -56,7 +56,7 @@ struct TrainingHooks {
   std::function<std::string()> last_checkpoint;  // what a stopped run goes on from; may be empty
 };
 
-/// The learning rate of update `step` (from 1) of `steps`. INTERFACE section 9.
+/// The learning rate of update `step` (from 1) of `steps`. docs/method.md section 8.
 double learning_rate_at(const TrainingOptions& options, std::int64_t step, std::int64_t steps);
 
 /// Examples of each update: a function of (seed, epoch) alone. batches[step][i] = index of an example.

@@ -33,7 +33,7 @@ def fewest(order, values, top_p):
 
 
 def gates(logits, top_k, top_p=1.0):
-    """Row by row in plain Python: METHOD section 5. Also which experts were chosen: a gate may underflow to zero."""
+    """Row by row in plain Python: docs/method.md section 7. Also which experts were chosen: a gate may underflow to zero."""
     p = torch.softmax(logits, -1)
     rows, chosen = [], []
     for row in p:

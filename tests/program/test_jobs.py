@@ -378,6 +378,27 @@ class Jobs(unittest.TestCase):
         version = rocket("--version").stdout
         for word in ("rocket", "LibTorch 2.11", "CUDA", "NCCL", "MPI", "HDF5"):
             self.assertIn(word, version)
+        about = json.loads(rocket("--version", "--json").stdout)
+        self.assertEqual(json.loads(rocket("--json", "--version").stdout), about)
+        self.assertEqual(version.splitlines()[0], f"rocket {about['version']}")
+        for name, found in about["libraries"].items():
+            self.assertIn(f"{name} {found}\n", version + "\n")
+        self.assertEqual(rocket("--json", check=False).returncode, 64)
+
+    def test_another_build_does_not_make_a_result_stale(self):
+        records = {path: path.read_text() for path in (self.run_directory / "parts").glob("*/job.json")}
+        self.assertGreater(len(records), 6)
+        other = json.loads(rocket("--version", "--json").stdout)
+        other.update(version="9.9.9", commit="0" * 40, compiler="another", libraries={"LibTorch": "9.9.9"})
+        try:
+            for build in (other, "0.1.0, LibTorch 2.11.0"):  # the phrase: as the first versions wrote it
+                for path, text in records.items():
+                    path.write_text(json.dumps({**json.loads(text), "build": build}))
+                for job in ("score", "experts", "embed", "select", "finetune", "evaluate", "export"):
+                    self.assertIn("done before", rocket(job, self.config).stderr)
+        finally:
+            for path, text in records.items():
+                path.write_text(text)
 
     def test_check_writes_nothing(self):
         with tempfile.TemporaryDirectory() as folder:

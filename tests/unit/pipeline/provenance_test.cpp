@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/files.h"
@@ -41,6 +42,33 @@ class ProvenanceTest : public testing::Test {
 TEST_F(ProvenanceTest, TheSameInputsAndSettingsHaveTheSameFingerprint) {
   EXPECT_EQ(now().fingerprint, now().fingerprint);
   EXPECT_EQ(change_between(now(), now()), std::nullopt);
+}
+
+TEST_F(ProvenanceTest, AnotherBuildIsNoChange) {
+  upstream("a");
+  const JobRecord was = now();
+  JobRecord other = was;
+  other.build = R"({"version": "9.9.9", "libraries": {"LibTorch": "3.0.0"}})";
+  EXPECT_EQ(change_between(other, was), std::nullopt);
+  write_record(run(), other);
+  const auto read = read_record(run(), "select");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->build, nlohmann::json::parse(other.build).dump());
+  EXPECT_EQ(change_between(*read, now(read)), std::nullopt);
+}
+
+TEST_F(ProvenanceTest, ARecordWithTheBuildAsAPhraseIsRead) {
+  JobRecord was = now();
+  was.build = R"("0.1.0, LibTorch 2.11.0")";  // as versions before the build was an object wrote it
+  write_record(run(), was);
+  const auto read = read_record(run(), "select");
+  ASSERT_TRUE(read);
+  EXPECT_EQ(change_between(*read, now(read)), std::nullopt);
+  JobRecord another_version = now();
+  another_version.fingerprint = "0";
+  const auto change = change_between(*read, another_version);
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->what, "it was computed by another version of the job (0.1.0, LibTorch 2.11.0)");
 }
 
 TEST_F(ProvenanceTest, AChangedSettingIsNamedWithBothValues) {

@@ -1,0 +1,40 @@
+# Writes the commit of the sources into OUTPUT, from TEMPLATE, only where it says something else now:
+#   cmake -DSOURCE=... -DTEMPLATE=... -DOUTPUT=... -DVERSION=0.1.0 [-DGIT=git] -P commit.cmake
+# Each build runs it. Sources without a git repository of their own, such as a tarball, have the commit that `git
+# archive` writes into archive_commit.txt (.gitattributes), or none.
+cmake_minimum_required(VERSION 3.25)
+set(hash "")
+set(dirty false)
+set(released false)
+
+function(run_git output)
+  execute_process(COMMAND ${GIT} -C ${SOURCE} ${ARGN} OUTPUT_VARIABLE text RESULT_VARIABLE failed ERROR_QUIET
+    OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(${output} "${text}" PARENT_SCOPE)
+  set(failed "${failed}" PARENT_SCOPE)
+endfunction()
+
+set(failed none)
+if(GIT AND EXISTS ${SOURCE}/.git)
+  run_git(hash rev-parse HEAD)
+endif()
+if(failed STREQUAL "0")
+  run_git(changed status --porcelain --untracked-files=no)
+  if(changed)
+    set(dirty true)
+  endif()
+  run_git(refs tag --points-at HEAD)
+  string(REPLACE "\n" ";" refs "${refs}")
+else()
+  set(hash "")
+  file(READ ${SOURCE}/tools/cmake/archive_commit.txt text)
+  if(text MATCHES "commit: ([0-9a-f]+)\nrefs: ([^\n]*)")
+    set(hash ${CMAKE_MATCH_1})
+    string(REPLACE ", " ";" refs "${CMAKE_MATCH_2}")
+    list(TRANSFORM refs REPLACE "^tag: " "")
+  endif()
+endif()
+if(hash AND NOT dirty AND "v${VERSION}" IN_LIST refs)
+  set(released true)
+endif()
+configure_file(${TEMPLATE} ${OUTPUT} @ONLY)
