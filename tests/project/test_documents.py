@@ -146,6 +146,9 @@ class Runs(Pages):
         cls.holder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(cls.holder.name)
         config = make_world(folder / "generated", shots=4, records=300, items=6, retrieve=30, training={"epochs": 1})
+        settings = json.loads(config.read_text())
+        settings["evaluation"] = {"rivals": ["base", "task_lora", "lorahub"], "tune": [1.0e-4, 1.0e-3]}
+        config.write_text(json.dumps(settings))
         rocket("run", config)
         cls.run_directory = folder / "generated" / "run"
         adapter = {"adapter.records": f"[{folder}/generated/shots.jsonl]", "training.epochs": 1}
@@ -179,7 +182,7 @@ class Runs(Pages):
     def test_every_file_of_a_run(self):
         there = {path.name for run in (self.run_directory, self.choices) for path in run.iterdir()}
         self.same("docs/interface.md section 3, table of files", set(rows("file", 1)) - self.files_of_json(),
-                  there | {"skipped.jsonl", ".claims"})  # these two come and go
+                  there | {"skipped.jsonl", ".claims", "rates"})  # these come and go
 
     def files_of_json(self):
         return {"expert/mixture.json"}
@@ -235,7 +238,7 @@ class Runs(Pages):
         with_choices = rows("table with choices", 1)
         for name, columns in with_choices.items():
             self.assert_columns(name, columns, self.choices)
-        for name in known - set(with_choices) - {"adapter_training"}:
+        for name in known - set(with_choices) - {"adapter_training", "rates"}:
             self.assert_columns(name, documented[name], self.choices)
 
     def assert_columns(self, name, columns, run):
@@ -261,7 +264,7 @@ class Runs(Pages):
         seen, problems = set(), []
         for run in (self.run_directory, self.choices):
             sizes = {}
-            for path in sorted(run.glob("*.h5"), reverse=True):
+            for path in [*run.glob("rivals/lorahub/*.h5"), *sorted(run.glob("*.h5"), reverse=True)]:
                 file = path.name.removeprefix("adapter_")
                 if file != path.name:
                     sizes = {}  # another number of updates and experts
