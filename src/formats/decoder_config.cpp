@@ -316,13 +316,20 @@ bool names_headless(const Family& family, std::string_view name) {
          (std::string_view(family.name) == "gemma3_text" && name == "Gemma3TextModel");
 }
 
+/// EmbeddingGemma's.
+bool read_look_ahead(const JsonObject& config, const Family& family, LookAhead look_ahead) {
+  if (look_ahead == LookAhead::allowed && std::string_view(family.name) == "gemma3_text")
+    return config.boolean("use_bidirectional_attention", false);
+  refuse_if_set(config, "use_bidirectional_attention", "a decoder's rows see what stands before them");
+  return false;
+}
+
 void check_family(const JsonObject& config, const Family& family) {
   const auto architectures = config.texts("architectures");
   if (!architectures.empty() && architectures.front() != family.architecture &&
       !names_headless(family, architectures.front()))
     config.refuse("architectures", fmt::format("'{}' is not supported (known: {})", architectures.front(),
                                                family.architecture));
-  refuse_if_set(config, "use_bidirectional_attention", "a decoder's rows see what stands before them");
   refuse_quantized(config);
 }
 
@@ -435,7 +442,8 @@ void read_windows(const JsonObject& config, const Family& family, DecoderConfig&
   };
   for (std::int64_t i = 0; i < d.layers; ++i) {
     const bool slides = types.empty() ? usually(i) : types[static_cast<std::size_t>(i)] == kSliding;
-    d.windows.push_back(slides ? window : 0);
+    // transformers counts the rows of both sides together.
+    d.windows.push_back(!slides ? 0 : d.looks_ahead ? window / 2 + 1 : window);
   }
 }
 
@@ -701,7 +709,7 @@ bool DecoderConfig::turns_by_length() const {
   return rope.turns_by_length() || (window_rope && window_rope->turns_by_length());
 }
 
-DecoderConfig read_decoder_config(const fs::path& folder) {
+DecoderConfig read_decoder_config(const fs::path& folder, LookAhead look_ahead) {
   require_model_folder(folder);
   const fs::path file = folder / "config.json";
   const auto json = JsonObject::read(file);
@@ -710,6 +718,7 @@ DecoderConfig read_decoder_config(const fs::path& folder) {
   d.family = family_of(config);
   const Family& family = family_named(config, d.family);
   check_family(config, family);
+  d.looks_ahead = read_look_ahead(config, family, look_ahead);
   d.names = family.names;
   d.joined = family.joined;
   d.norm = family.norm;

@@ -132,9 +132,8 @@ void read_shape(const JsonObject& config, const Family& family, EncoderConfig& e
 }
 
 /// What a decoder has in common with encoders; Decoder reads the rest for itself.
-void read_decoder(const fs::path& folder, const JsonObject& config, EncoderConfig& e) {
-  refuse_if_set(config, "use_bidirectional_attention", "a decoder whose rows look ahead");
-  const DecoderConfig d = read_decoder_config(folder);
+void read_decoder(const fs::path& folder, EncoderConfig& e) {
+  const DecoderConfig d = read_decoder_config(folder, LookAhead::allowed);
   e.decoder = true;
   e.hidden = d.hidden;
   e.layers = d.layers;
@@ -176,7 +175,7 @@ EncoderConfig read_encoder_config(const fs::path& folder) {
   EncoderConfig e;
   e.family = family_of(config);
   if (is_decoder_family(e.family)) {
-    read_decoder(folder, config, e);
+    read_decoder(folder, e);
   } else {
     read_encoder(config, e);
   }

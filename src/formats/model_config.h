@@ -84,6 +84,7 @@ struct DecoderConfig {
   bool qk_norm = false;               // a norm on each head of q and k
   bool qk_norm_of_all_heads = false;  // then of all heads together
   std::vector<std::int64_t> windows;  // by layer: a row attends to so many rows, its own included; 0: to all
+  bool looks_ahead = false;  // a row attends to those behind it, too, within the window on either side
   // What embeddings, the outputs of a layer's two parts, and logits are multiplied with.
   double embedding_scale = 1, residual_scale = 1, logit_scale = 1;
   double attention_scale = 0;               // of scores; 0: 1 / sqrt(head_dim)
@@ -103,8 +104,11 @@ struct DecoderConfig {
 };
 
 /// Reads old and new forms (rope_theta and rope_scaling or rope_parameters, type or rope_type). Throws data
-/// (65) for a family or a setting that rocket cannot compute exactly, saying why and which are known.
-DecoderConfig read_decoder_config(const std::filesystem::path& folder);
+/// (65) for a family or a setting that rocket cannot compute exactly, saying why and which are known. A model
+/// whose rows look ahead cannot continue a text: it is read where it is `allowed`, as an encoder.
+enum class LookAhead { refused, allowed };
+DecoderConfig read_decoder_config(const std::filesystem::path& folder,
+                                  LookAhead look_ahead = LookAhead::refused);
 
 /// Whether read_decoder_config() takes models of this model_type.
 bool is_decoder_family(std::string_view name);

@@ -17,6 +17,13 @@ struct ScoreBlock {
                step = 0;  // of row 0 among all positions; 1 if rows are positions, 0 if heads
 };
 
+/// One past the last key that the row at `position` of `positions` sees. `a`: HeadAttention or HeadGradient.
+template <class Attention>
+std::int64_t seen_until(const Attention& a, std::int64_t position, std::int64_t positions) {
+  if (a.causal) return position + 1;
+  return a.window > 0 ? least(positions, position + a.window) : positions;
+}
+
 /// scores -> softmax(scale * scores) of one row, unnormalised; zero outside [from, until). Returns 1 / sum.
 /// A key's lane depends on its position alone, so that the sum's order does too.
 float softmax_row(float* scores, std::int64_t begin, std::int64_t end, std::int64_t from, std::int64_t until,
@@ -51,7 +58,7 @@ float cap_scores(float* products, std::int64_t count, const Squash& by) {
 void attend_block(const HeadAttention& a, const ScoreBlock& block) {
   const std::int64_t positions = a.cached + a.fresh;
   const auto until = [&](std::int64_t row) {
-    return a.causal ? block.first_position + row * block.step + 1 : positions;
+    return seen_until(a, block.first_position + row * block.step, positions);
   };
   const auto from = [&](std::int64_t row) {
     return a.window > 0 ? most(0, block.first_position + row * block.step + 1 - a.window) : 0;

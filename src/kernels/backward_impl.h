@@ -91,7 +91,7 @@ void recompute_weights(const HeadGradient& a, const GradientBlock& b, const Grad
     for (std::int64_t m = b.begin; m < b.end; ++m) slopes[m] = 1;
     squash_backward(row + b.begin, b.end - b.begin, a.scores, slopes + b.begin);
     const float norm =
-        softmax_row(row, b.begin, round_up(b.end, kLanes), from, a.causal ? position + 1 : a.length, scale);
+        softmax_row(row, b.begin, round_up(b.end, kLanes), from, seen_until(a, position, a.length), scale);
     for (std::int64_t m = b.begin; m < b.end; ++m) row[m] *= norm;
   }
 }
@@ -140,7 +140,7 @@ void attend_backward(const HeadGradient& a) {
       const std::int64_t rows = least(kAttentionRows, a.length - first);
       const std::int64_t seen_from = a.window > 0 ? most(0, first + 1 - a.window) : 0;
       attend_block_backward(
-          a, {h, first, rows, seen_from / kPanel * kPanel, a.causal ? first + rows : a.length});
+          a, {h, first, rows, seen_from / kPanel * kPanel, seen_until(a, first + rows - 1, a.length)});
     }
   }
 }

@@ -79,7 +79,7 @@ struct Squash {
 /// positions.
 struct HeadAttention {
   std::int64_t fresh = 0, cached = 0, heads = 0, dim = 0;
-  std::int64_t window = 0;  // keys that a row sees, itself included; 0 = all
+  std::int64_t window = 0;  // a row sees the keys that are less than this away; 0 = all
   bool causal = true;
   Squash scores;             // of the products of queries and keys
   const float* q = nullptr;  // row l, head h at q + l * row_stride + h * dim

@@ -250,7 +250,7 @@ const Rotation* rotation_of(const DecoderConfig& c, std::int64_t layer, const Fo
 }
 
 AttentionRule rule_of(const DecoderConfig& c, std::int64_t layer) {
-  return {.causal = true,
+  return {.causal = !c.looks_ahead,
           .window = c.windows[static_cast<std::size_t>(layer)],
           .scale = c.attention_scale,
           .cap = c.attention_cap};
@@ -336,11 +336,12 @@ std::array<at::Tensor, 2> Decoder::Weights::sum_and_norm(const at::Tensor& x_TD,
   return {sum_TD, normed(backend, sum_TD, norm)};
 }
 
-Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device) {
+Decoder Decoder::load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device,
+                      LookAhead look_ahead) {
   return in_context("base model", [&] {
     const c10::NoGradGuard no_grad;
     const WeightPlace place{compute, device};
-    DecoderConfig config = read_decoder_config(folder);
+    DecoderConfig config = read_decoder_config(folder, look_ahead);
     for (const std::string& note : config.notes) log::warn("{}", note);
     const auto files = std::make_shared<const ModelWeights>(folder);
     if (config.qkv_bias_may_lack)

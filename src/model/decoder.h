@@ -23,7 +23,8 @@ class Decoder {
   /// Maps the weights of a Hugging Face folder; float32 or bfloat16 compute. Frozen: no weight requires a
   /// gradient. Throws data (65) naming the tensor that is absent or misshapen, or file and tensor of a value
   /// that is not finite: all values are read once, on the meta device too.
-  static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device);
+  static Decoder load(const std::filesystem::path& folder, at::ScalarType compute, at::Device device,
+                      LookAhead look_ahead = LookAhead::refused);
   /// A model of this shape that has learned nothing, made on the device: normal weights of deviation 0.02,
   /// norms of 1. For measurements at sizes that no file is at hand for.
   static Decoder fresh(const DecoderConfig& config, at::ScalarType compute, at::Device device);

@@ -242,7 +242,7 @@ struct Encoder::Weights {
       fail_config("encoder.truncate_dim: {}, but the vectors of {} have {} components", dimension,
                   folder.string(), config.dimension());
     if (config.decoder) {
-      decoder.emplace(Decoder::load(folder, where.dtype, where.device));
+      decoder.emplace(Decoder::load(folder, where.dtype, where.device, LookAhead::allowed));
       return;
     }
     const Loader loader(files.emplace(folder), config, place);

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer, models
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, DistilBertConfig,
-                          DistilBertModel, MPNetConfig, MPNetModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
+                          DistilBertModel, Gemma3TextConfig, Gemma3TextModel, MPNetConfig, MPNetModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
                           XLMRobertaConfig, XLMRobertaModel)
 
 OUT = Path("tests/data/encoders")
@@ -27,8 +27,8 @@ TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "a", "instruction:A
 FAMILIES = {"bert": (BertConfig, BertModel), "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
             "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel),
             "mpnet": (MPNetConfig, MPNetModel), "distilbert": (DistilBertConfig, DistilBertModel),
-            "qwen3": (Qwen3Config, Qwen3Model)}
-UNPADDED = ("bert", "distilbert", "qwen3")
+            "qwen3": (Qwen3Config, Qwen3Model), "gemma3": (Gemma3TextConfig, Gemma3TextModel)}
+UNPADDED = ("bert", "distilbert", "qwen3", "gemma3")
 PADDING = {"bert": "[PAD]", "distilbert": "[PAD]", "qwen3": "<|endoftext|>"}
 
 
@@ -43,6 +43,11 @@ def random_model(family, vocabulary, longest, seed):
     elif family == "qwen3":
         model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
                                          intermediate_size=25, tie_word_embeddings=True, **(shape | {"pad_token_id": None})))
+    elif family == "gemma3":  # EmbeddingGemma: rows look ahead, in two of three layers by five rows
+        model = model_class(config_class(hidden_size=18, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
+                                         intermediate_size=25, query_pre_attn_scalar=6, use_bidirectional_attention=True, sliding_window=10,
+                                         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                                         **(shape | {"pad_token_id": None})))
     else:
         types = {} if family == "mpnet" else {"type_vocab_size": 1 if padded else 2}
         model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=25,
@@ -121,6 +126,8 @@ def main():
     make("distilbert_weightedmean", "distilbert", "bert_like", "weightedmean", prefix="distilbert.")
     make("distilbert_mean_sqrt_len", "distilbert", "bert_like", "mean_sqrt_len_tokens", dense=[(18, 9, True, tanh)])
     make("qwen3_lasttoken", "qwen3", "qwen2_like", "lasttoken", prompts={"query": "Instruct: Find.\nQuery:"})
+    make("gemma3_dense", "gemma3", "xlmr_like", "mean", dense=[(18, 24, False, none), (24, 18, False, none)],
+         prompts={"query": "task: search result | query: ", "document": "title: none | text: "})
     make("xlmr_lasttoken", "xlm-roberta", "xlmr_like", "lasttoken")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")

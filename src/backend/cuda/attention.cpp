@@ -63,8 +63,8 @@ bool flash_knows(at::ScalarType type, std::int64_t head_dim) {
 
 at::Tensor flash_attention(const FlashSequences& sequences, const at::Tensor& q_THK, const at::Tensor& k_PGK,
                            const at::Tensor& v_PGK, const AttentionRule& rule) {
-  const bool windowed = rule.causal && rule.window > 0;
-  const std::optional<c10::SymInt> before = windowed ? rule.window - 1 : -1, behind = rule.causal ? 0 : -1;
+  const std::int64_t near = rule.window > 0 ? rule.window - 1 : -1;
+  const std::optional<c10::SymInt> before = near, behind = rule.causal ? 0 : near;
   const std::optional<double> scale = rule.scale > 0 ? std::optional(rule.scale) : std::nullopt;
   const std::optional<at::Tensor> used =
       sequences.used_S.defined() ? std::optional(sequences.used_S) : std::nullopt;

@@ -19,9 +19,10 @@ at::Tensor repeated_heads(const at::Tensor& x_nGMK, std::int64_t heads) {
 /// Which of `keys` keys each of the last `rows` positions sees; nothing where SDPA's own rule says the same.
 std::optional<at::Tensor> allowed_keys(const AttentionRule& rule, std::int64_t rows, std::int64_t keys,
                                        const at::TensorOptions& options) {
-  const bool windowed = rule.causal && rule.window > 0 && rule.window < keys;
-  if (!rule.causal || (!windowed && keys == rows)) return std::nullopt;
-  at::Tensor allowed = at::ones({rows, keys}, options.dtype(at::kBool)).tril(keys - rows);
+  const bool windowed = rule.window > 0 && rule.window < keys;
+  if (!windowed && (!rule.causal || keys == rows)) return std::nullopt;
+  const std::int64_t ahead = rule.causal ? 0 : rule.window - 1;
+  at::Tensor allowed = at::ones({rows, keys}, options.dtype(at::kBool)).tril(keys - rows + ahead);
   if (windowed) allowed = allowed.triu(keys - rows - rule.window + 1);
   return allowed;
 }

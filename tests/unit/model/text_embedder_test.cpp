@@ -82,7 +82,8 @@ INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                                          "xlmr_cls_like_bge_m3", "xlmr_dense_pickled", "roberta_mean",
                                          "roberta_lower_cased", "camembert_mean", "mpnet_mean",
                                          "mpnet_max_prefixed", "distilbert_weightedmean",
-                                         "distilbert_mean_sqrt_len", "xlmr_lasttoken", "qwen3_lasttoken"),
+                                         "distilbert_mean_sqrt_len", "xlmr_lasttoken", "qwen3_lasttoken",
+                                         "gemma3_dense"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// sentence-transformers' truncate_dim: the first components of the vectors, which are normalised then.
