@@ -17,12 +17,26 @@ namespace fs = std::filesystem;
 /// What config.json calls the shape, and transformers' default of the number of layers.
 struct ShapeKeys {
   const char *hidden, *layers, *heads, *intermediate, *activation;
-  std::int64_t default_layers;
+  const char *positions = "max_position_embeddings", *norm_eps = "layer_norm_eps";
 };
 
-constexpr ShapeKeys kUsualKeys{"hidden_size",       "num_hidden_layers", "num_attention_heads",
-                               "intermediate_size", "hidden_act",        12};
-constexpr ShapeKeys kDistilKeys{"dim", "n_layers", "n_heads", "hidden_dim", "activation", 6};
+constexpr ShapeKeys kUsualKeys{"hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                               "hidden_act"};
+constexpr ShapeKeys kDistilKeys{"dim", "n_layers", "n_heads", "hidden_dim", "activation"};
+constexpr ShapeKeys kModernKeys{.hidden = "hidden_size",
+                                .layers = "num_hidden_layers",
+                                .heads = "num_attention_heads",
+                                .intermediate = "intermediate_size",
+                                .activation = "hidden_activation",
+                                .norm_eps = "norm_eps"};
+/// Of nomic-bert as its authors published it.
+constexpr ShapeKeys kNomicKeys{.hidden = "n_embd",
+                               .layers = "n_layer",
+                               .heads = "n_head",
+                               .intermediate = "n_inner",
+                               .activation = "activation_function",
+                               .positions = "n_positions",
+                               .norm_eps = "layer_norm_epsilon"};
 
 /// What the encoders of one model_type have in common, with transformers' defaults.
 struct Family {
@@ -31,10 +45,14 @@ struct Family {
   bool padded_positions = false;  // they begin behind pad_token_id
   bool token_types = true;
   bool distances = false;  // attention looks at the distance of two tokens
+  bool rotary = false;     // queries and keys are turned in place of learned positions
   const ShapeKeys& keys = kUsualKeys;
+  std::int64_t layers = 12, intermediate = 3072, positions = 512;
+  const char* activation = "gelu";
+  double norm_eps = 1e-12;
 };
 
-constexpr std::array<Family, 6> kFamilies{
+constexpr std::array<Family, 8> kFamilies{
     {{.name = "bert", .vocabulary = 30522},
      {.name = "xlm-roberta", .vocabulary = 30522, .padded_positions = true},
      {.name = "roberta", .vocabulary = 50265, .padded_positions = true},
@@ -44,16 +62,24 @@ constexpr std::array<Family, 6> kFamilies{
       .padded_positions = true,
       .token_types = false,
       .distances = true},
-     {.name = "distilbert", .vocabulary = 30522, .token_types = false, .keys = kDistilKeys}}};
+     {.name = "distilbert", .vocabulary = 30522, .token_types = false, .keys = kDistilKeys, .layers = 6},
+     {.name = "modernbert",
+      .vocabulary = 50368,
+      .token_types = false,
+      .rotary = true,
+      .keys = kModernKeys,
+      .layers = 22,
+      .intermediate = 1152,
+      .positions = 8192,
+      .norm_eps = 1e-5},
+     {.name = "nomic_bert", .vocabulary = 30528, .rotary = true, .positions = 2048, .activation = "silu"}}};
 
 /// Why some well-known families are refused.
-constexpr std::array<std::array<const char*, 2>, 7> kReasons{{
+constexpr std::array<std::array<const char*, 2>, 5> kReasons{{
     {"albert", "its layers share their weights, and its embeddings are narrower than they"},
     {"deberta", "its attention takes contents and positions apart"},
     {"deberta-v2", "its attention takes contents and positions apart"},
     {"new", "its positions are rotary embeddings, and its feed-forward layers are gated"},
-    {"nomic_bert", "its positions are rotary embeddings, and its feed-forward layers are gated"},
-    {"modernbert", "its positions are rotary embeddings, and its feed-forward layers are gated"},
     {"t5", "its attention has a bias by distance"},
 }};
 
@@ -96,28 +122,36 @@ void read_text_settings(const fs::path& folder, EncoderConfig& e) {
                      : tokenizer_bound(folder, positions);
 }
 
-void check_architecture(const JsonObject& config, const ShapeKeys& keys) {
+/// Of the feed-forward layer; "swiglu" is nomic-bert's word for a gate of silu.
+Activation read_activation(const JsonObject& config, const Family& family, const ShapeKeys& keys) {
+  const std::string word = config.text(keys.activation, family.activation);
+  if (word == "gelu") return Activation::gelu;
+  if (word == "gelu_new" || word == "gelu_pytorch_tanh") return Activation::gelu_tanh;
+  const bool silu = family.rotary && (word == "silu" || word == "swiglu");
+  if (silu) return Activation::silu;
+  config.refuse(keys.activation,
+                fmt::format("'{}' is not supported (known: gelu, gelu_new, gelu_pytorch_tanh{})", word,
+                            family.rotary ? ", silu" : ""));
+}
+
+void check_architecture(const JsonObject& config) {
   const auto position = config.text("position_embedding_type", "absolute");
   if (position != "absolute")
     config.refuse("position_embedding_type",
                   fmt::format("'{}' is not supported (known: absolute)", position));
-  const auto act = config.text(keys.activation, "gelu");
-  if (act != "gelu" && act != "gelu_new" && act != "gelu_pytorch_tanh")
-    config.refuse(keys.activation,
-                  fmt::format("'{}' is not supported (known: gelu, gelu_new, gelu_pytorch_tanh)", act));
   refuse_if_set(config, "is_decoder", "an encoder is needed");
   refuse_if_set(config, "add_cross_attention", "an encoder is needed");
   refuse_quantized(config);
 }
 
-void read_shape(const JsonObject& config, const Family& family, EncoderConfig& e) {
-  e.hidden = config.integer(family.keys.hidden, 1, kMaxWidth, 768);
-  e.layers = config.integer(family.keys.layers, 1, kMaxLayers, family.keys.default_layers);
-  e.heads = config.integer(family.keys.heads, 1, kMaxWidth, 12);
+void read_shape(const JsonObject& config, const Family& family, const ShapeKeys& keys, EncoderConfig& e) {
+  e.hidden = config.integer(keys.hidden, 1, kMaxWidth, 768);
+  e.layers = config.integer(keys.layers, 1, kMaxLayers, family.layers);
+  e.heads = config.integer(keys.heads, 1, kMaxWidth, 12);
   check_heads(config, e.hidden, e.heads);
-  e.intermediate = config.integer(family.keys.intermediate, 1, kMaxWidth, 3072);
+  e.intermediate = config.integer(keys.intermediate, 1, kMaxWidth, family.intermediate);
   e.vocabulary = config.integer("vocab_size", 1, kMaxVocabulary, family.vocabulary);
-  e.max_positions = config.integer("max_position_embeddings", 1, kMaxPositions, 512);
+  e.max_positions = config.integer(keys.positions, 1, kMaxPositions, family.positions);
   if (family.token_types) e.type_vocabulary = config.integer("type_vocab_size", 1, kMaxWidth, 2);
   if (family.distances) {
     // transformers counts 32, whatever is said here.
@@ -143,12 +177,76 @@ void read_decoder(const fs::path& folder, EncoderConfig& e) {
   e.max_positions = d.max_positions;
 }
 
+/// Of one type of layer, or of all: an object of rope_parameters.
+RopeConfig read_rotation(const JsonObject& rope, double theta) {
+  const auto kind = rope.text("rope_type", "default");
+  if (kind != "default")
+    rope.refuse("rope_type", fmt::format("'{}' is not supported in an encoder (known: default)", kind));
+  return {.theta = rope.number("rope_theta", 0, theta)};
+}
+
+constexpr const char *kFull = "full_attention", *kSliding = "sliding_attention";
+
+/// Layers with a window between those that see all: layer_types, or each third without one.
+std::vector<std::int64_t> read_windows(const JsonObject& config, std::int64_t layers) {
+  // transformers: a row sees those at most half of it away.
+  const std::int64_t window = config.integer("local_attention", 1, kMaxPositions, 128) / 2 + 1;
+  std::vector<std::string> types = config.texts("layer_types");
+  const std::int64_t every = config.integer("global_attn_every_n_layers", 1, kMaxLayers, 3);
+  for (std::int64_t i = 0; types.empty() || std::ssize(types) < layers; ++i) {
+    if (i > 0 && config.has("layer_types"))
+      config.refuse("layer_types", fmt::format("{} types for {} layers", i, layers));
+    types.emplace_back(i % every == 0 ? kFull : kSliding);
+  }
+  std::vector<std::int64_t> windows;
+  for (const std::string& type : types) {
+    if (type != kFull && type != kSliding)
+      config.refuse("layer_types",
+                    fmt::format("'{}' is not supported (known: {}, {})", type, kFull, kSliding));
+    windows.push_back(type == kFull ? 0 : window);
+  }
+  return windows;
+}
+
+void read_modernbert(const JsonObject& config, EncoderConfig& e) {
+  e.norms_in_front = e.gated = true;
+  e.norm_bias = config.boolean("norm_bias", false);
+  e.linear_bias = config.boolean("attention_bias", false);
+  if (config.boolean("mlp_bias", false) != e.linear_bias)
+    config.refuse("mlp_bias",
+                  "biases of attention and of the feed-forward layers, or neither, are supported");
+  e.windows = read_windows(config, e.layers);
+  if (config.has("rope_scaling"))
+    config.refuse("rope_scaling", "positions as they were trained are supported");
+  const JsonObject by_type = config.object("rope_parameters");
+  e.rope = read_rotation(by_type.object(kFull), config.number("global_rope_theta", 0, 160000.0));
+  e.window_rope = read_rotation(by_type.object(kSliding), config.number("local_rope_theta", 0, 10000.0));
+}
+
+/// In the form of transformers, or of its authors, whose program has biases where nothing is said.
+void read_nomic(const JsonObject& config, bool by_its_authors, EncoderConfig& e) {
+  e.gated = true;
+  e.linear_bias = false;
+  for (const char* key : {"qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"})
+    if (config.boolean(key, by_its_authors)) config.wrong(key, "false");
+  for (const char* key : {"prenorm", "parallel_block", "use_rms_norm", "causal", "rotary_emb_interleaved"})
+    refuse_if_set(config, key, "the published models of this family have it not");
+  for (const char* key : {"rotary_scaling_factor", "rotary_emb_scale_base"})
+    if (config.has(key)) config.refuse(key, "positions as they were trained are supported");
+  if (config.number("rotary_emb_fraction", 0, 1.0) != 1.0) config.wrong("rotary_emb_fraction", "1");
+  e.rope = read_rotation(config.object("rope_parameters"), config.number("rotary_emb_base", 0, 1000.0));
+}
+
 void read_encoder(const JsonObject& config, EncoderConfig& e) {
   const Family& family = family_named(config, e.family);
-  check_architecture(config, family.keys);
-  read_shape(config, family, e);
-  e.norm_eps = config.number("layer_norm_eps", 0, 1e-12);
-  e.activation = config.text(family.keys.activation, "gelu");
+  const bool by_its_authors = e.family == "nomic_bert" && config.has("n_embd");
+  const ShapeKeys& keys = by_its_authors ? kNomicKeys : family.keys;
+  check_architecture(config);
+  read_shape(config, family, keys, e);
+  e.activation = read_activation(config, family, keys);
+  e.norm_eps = config.number(keys.norm_eps, 0, family.norm_eps);
+  if (e.family == "modernbert") read_modernbert(config, e);
+  if (e.family == "nomic_bert") read_nomic(config, by_its_authors, e);
 }
 
 void check_dense(const EncoderConfig& e) {

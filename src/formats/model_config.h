@@ -134,7 +134,7 @@ struct DenseConfig {
 /// A sentence encoder of the BERT architecture, or of a family that differs from it by what stands here; or a
 /// decoder whose rows behind the last norm are pooled (Qwen3-Embedding).
 struct EncoderConfig {
-  std::string family;    // "bert", "xlm-roberta", "roberta", "camembert", "mpnet", "distilbert"
+  std::string family;    // "bert", "modernbert", ...: formats/encoder_config.cpp holds the table
   bool decoder = false;  // a family of read_decoder_config(): what stands up to `vocabulary` is its own
   std::int64_t hidden = 0, layers = 0, heads = 0, intermediate = 0;
   std::int64_t vocabulary = 0, max_positions = 0;
@@ -145,8 +145,16 @@ struct EncoderConfig {
   /// RoBERTa and its kin: positions begin behind this id, and a token of this id has it for its position. -1:
   /// none is special, and positions begin at 0.
   std::int64_t padding_id = -1;
+  /// Norms stand in front of a layer's two parts, and one behind the last layer, as in decoders; else behind
+  /// what each part adds.
+  bool norms_in_front = false;
+  bool gated = false;  // of the feed-forward layer: activation(gate) * up
+  bool linear_bias = true, norm_bias = true;
+  std::optional<RopeConfig> rope;         // in place of learned positions
+  std::optional<RopeConfig> window_rope;  // of layers with a window, where they have another one
+  std::vector<std::int64_t> windows;      // by layer: a row attends to those less than this away; 0: to all
   double norm_eps = 0;
-  std::string activation;          // "gelu" (exact) or "gelu_new"/"gelu_pytorch_tanh"
+  Activation activation = Activation::gelu;
   std::int64_t max_tokens = 0;     // min(usable positions, max_seq_length), specials included
   bool lower_case = false;         // texts are lower-cased in front of the tokenizer
   std::vector<DenseConfig> dense;  // between pooling and normalisation, in order

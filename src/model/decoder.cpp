@@ -92,8 +92,9 @@ struct Decoder::Weights {
         place(where),
         backend(backend_for(where.device, where.dtype)),
         load(std::move(load_weight)),
-        rope(config, config.rope, where, backend) {
-    if (config.window_rope) window_rope.emplace(config, *config.window_rope, where, backend);
+        rope(config.head_dim, config.max_positions, config.rope, where, backend) {
+    if (config.window_rope)
+      window_rope.emplace(config.head_dim, config.max_positions, *config.window_rope, where, backend);
     const std::string model(config.names.model), head_name = fmt::format("{}.weight", config.names.head);
     const std::vector<std::int64_t> words{config.vocabulary, config.hidden};
     embedding_VD = load(fmt::format("{}{}.weight", model, config.names.embedding), words, place.dtype);

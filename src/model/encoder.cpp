@@ -16,14 +16,21 @@
 #include "model/batches.h"
 #include "model/decoder.h"
 #include "model/encoder_names.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 namespace rocket {
 namespace {
 
 struct EncoderLayer {
-  AffineWeights query, key, value, attention_output, intermediate, output;
-  NormWeights attention_norm, output_norm;
+  AffineWeights query, key, value, attention_output, gate, intermediate, output;  // gate: of gated families
+  NormWeights attention_norm, output_norm;  // without weights where the rows are normed already
+};
+
+/// What the layers of one forward share.
+struct EncoderRows {
+  AttentionRows attention;
+  Rotation rotation, window_rotation;  // the second of layers with a window, where they have another one
 };
 
 struct DenseLayer {
@@ -37,41 +44,46 @@ at::Tensor read_weight(const EncoderWeights& files, const WeightPlace& place, co
   return in_context(files.path_of(name).string(), [&] { return load_weight(stored, place); });
 }
 
-AffineWeights affine_weights(const EncoderWeights& files, const WeightPlace& place, const std::string& name,
-                             std::int64_t outputs, std::int64_t inputs) {
-  return backend_for(place.device, place.dtype)
-      .prepare_affine(read_weight(files, place, name + ".weight", {outputs, inputs}),
-                      read_weight(files, place, name + ".bias", {outputs}));
-}
-
 /// Finds the tensors under the names that the files of ten years have given them.
 class Loader {
  public:
   Loader(const EncoderWeights& files, const EncoderConfig& config, const WeightPlace& place)
-      : files_(files), config_(config), names_(encoder_names(config.family)), place_(place) {
-    for (const std::string& prefix : names_.prefixes)
-      if (files.find(prefix + "embeddings.word_embeddings.weight")) prefix_ = prefix;
+      : files_(files), config_(config), names_(encoder_names(config.family).front()), place_(place) {
+    for (const EncoderNames& names : encoder_names(config.family)) {
+      const std::vector<std::string> nothing = {""};
+      for (const auto& prefixes : {nothing, names.prefixes})
+        for (const std::string& prefix : prefixes)
+          if (files.find(fmt::format("{}{}0.{}.weight", prefix, names.layers, names.attention_output)))
+            names_ = names, prefix_ = prefix;
+    }
   }
 
   EmbeddingWeights embedding() const {
-    const std::string name = "embeddings.";
-    return {
-        .words_VD = tensor(name + "word_embeddings.weight", {config_.vocabulary, config_.hidden}),
-        .positions_PD = tensor(name + "position_embeddings.weight", {config_.max_positions, config_.hidden}),
-        .type_D = type_of_first_segment(),
-        .norm = norm(name + "LayerNorm")};
+    return {.words_VD = tensor(names_.words + ".weight", {config_.vocabulary, config_.hidden}),
+            .positions_PD = positions(),
+            .type_D = type_of_first_segment(),
+            .norm = norm(names_.embedding_norm)};
   }
   EncoderLayer layer(std::int64_t index) const {
     const std::string name = fmt::format("{}{}.", names_.layers, index);
     const std::int64_t d = config_.hidden, wide = config_.intermediate;
-    return {.query = affine(name + names_.query, d, d),
-            .key = affine(name + names_.key, d, d),
-            .value = affine(name + names_.value, d, d),
-            .attention_output = affine(name + names_.attention_output, d, d),
-            .intermediate = affine(name + names_.intermediate, wide, d),
-            .output = affine(name + names_.output, d, wide),
-            .attention_norm = norm(name + names_.attention_norm),
+    const auto qkv = affines(name, names_.qkv, 3, d, d);
+    const auto inner = affines(name, names_.intermediate, config_.gated ? 2 : 1, wide, d);
+    // ModernBERT: the embedding's norm is that of the first layer, too.
+    const bool normed = config_.norms_in_front && index == 0;
+    return {.query = qkv[0],
+            .key = qkv[1],
+            .value = qkv[2],
+            .attention_output = affines(name, {names_.attention_output}, 1, d, d)[0],
+            .gate = config_.gated ? inner[0] : AffineWeights(),
+            .intermediate = inner.back(),
+            .output = affines(name, {names_.output}, 1, d, wide)[0],
+            .attention_norm = normed ? NormWeights() : norm(name + names_.attention_norm),
             .output_norm = norm(name + names_.output_norm)};
+  }
+  /// Behind the last layer; without weights where the family has none.
+  NormWeights final_norm() const {
+    return names_.final_norm.empty() ? NormWeights() : norm(names_.final_norm);
   }
   /// What distance_scores() takes; undefined where attention does not look at distances.
   at::Tensor distance_classes() const {
@@ -82,26 +94,48 @@ class Loader {
  private:
   /// [D]; zeros of a family without token types.
   at::Tensor type_of_first_segment() const {
-    if (config_.type_vocabulary == 0)
-      return at::zeros({config_.hidden}, at::TensorOptions(place_.device).dtype(place_.dtype));
+    if (config_.type_vocabulary == 0) return zeros({config_.hidden});
     return tensor("embeddings.token_type_embeddings.weight", {config_.type_vocabulary, config_.hidden})
         .select(0, 0);
+  }
+  /// [P, D]; of a family that turns queries and keys instead a single row of zeros.
+  at::Tensor positions() const {
+    if (config_.rope) return zeros({1, config_.hidden});
+    return tensor("embeddings.position_embeddings.weight", {config_.max_positions, config_.hidden});
+  }
+  at::Tensor zeros(std::vector<std::int64_t> shape) const {
+    return at::zeros(shape, at::TensorOptions(place_.device).dtype(place_.dtype));
   }
   at::Tensor tensor(const std::string& name, std::vector<std::int64_t> shape) const {
     return read_weight(files_, place_, prefix_ + name, shape);
   }
-  AffineWeights affine(const std::string& name, std::int64_t outputs, std::int64_t inputs) const {
-    return affine_weights(files_, place_, prefix_ + name, outputs, inputs);
+  /// `count` layers of one size, each with its own tensor or all in one.
+  std::vector<AffineWeights> affines(const std::string& layer, const std::vector<std::string>& names,
+                                     std::int64_t count, std::int64_t outputs, std::int64_t inputs) const {
+    const std::int64_t of_each = count / static_cast<std::int64_t>(names.size());
+    std::vector<AffineWeights> weights;
+    for (const std::string& name : names) {
+      const at::Tensor all_OI = tensor(layer + name + ".weight", {of_each * outputs, inputs});
+      const at::Tensor bias_O = config_.linear_bias ? tensor(layer + name + ".bias", {of_each * outputs})
+                                                    : zeros({of_each * outputs});
+      for (std::int64_t i = 0; i < of_each; ++i)
+        weights.push_back(backend_for(place_.device, place_.dtype)
+                              .prepare_affine(all_OI.narrow(0, i * outputs, outputs),
+                                              bias_O.narrow(0, i * outputs, outputs)));
+    }
+    return weights;
   }
   NormWeights norm(const std::string& name) const {
     const bool old_names = files_.find(prefix_ + name + ".gamma") != nullptr;
     return {tensor(name + (old_names ? ".gamma" : ".weight"), {config_.hidden}),
-            tensor(name + (old_names ? ".beta" : ".bias"), {config_.hidden}), config_.norm_eps};
+            config_.norm_bias ? tensor(name + (old_names ? ".beta" : ".bias"), {config_.hidden})
+                              : zeros({config_.hidden}),
+            config_.norm_eps};
   }
 
   const EncoderWeights& files_;
   const EncoderConfig& config_;
-  const EncoderNames& names_;
+  EncoderNames names_;
   WeightPlace place_;
   std::string prefix_;
 };
@@ -250,29 +284,65 @@ struct Encoder::Weights {
     if (const at::Tensor classes_CH = loader.distance_classes(); classes_CH.defined())
       distances_HN = distance_scores(classes_CH, config.max_tokens);
     for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.layer(i));
+    final_norm = loader.final_norm();
+    const auto table = [&](const RopeConfig& how) {
+      return RopeTable(config.hidden / config.heads, config.max_positions, how, place, backend);
+    };
+    if (config.rope) rope.emplace(table(*config.rope));
+    if (config.window_rope) window_rope.emplace(table(*config.window_rope));
   }
 
-  at::Tensor attend(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows) const {
+  std::int64_t window_of(std::size_t layer) const {
+    return config.windows.empty() ? 0 : config.windows[layer];
+  }
+
+  at::Tensor attend(std::size_t index, const at::Tensor& x_TD, const EncoderRows& rows) const {
+    const EncoderLayer& layer = layers[index];
+    const std::int64_t window = window_of(index);
     const auto heads = [&](const AffineWeights& weights) {
       return backend.affine(weights, x_TD).view({-1, config.heads, config.hidden / config.heads});
     };
-    const at::Tensor q = heads(layer.query), k = heads(layer.key), v = heads(layer.value);
-    if (distances_HN.defined()) return backend.attend_by_distance(rows, q, k, v, distances_HN);
-    return backend.attend(rows, q, k, v, {.causal = false});
+    at::Tensor q = heads(layer.query), k = heads(layer.key);
+    const at::Tensor v = heads(layer.value);
+    if (rope) {
+      const Rotation& rotation = window > 0 && window_rope ? rows.window_rotation : rows.rotation;
+      q = backend.rotate(q, rotation);
+      k = backend.rotate(k, rotation);
+    }
+    if (distances_HN.defined()) return backend.attend_by_distance(rows.attention, q, k, v, distances_HN);
+    return backend.attend(rows.attention, q, k, v, {.causal = false, .window = window});
+  }
+
+  /// What the output layer of the feed-forward part reads.
+  at::Tensor inner(const EncoderLayer& layer, const at::Tensor& x_TD) const {
+    if (config.gated)
+      return backend.activate(config.activation, backend.affine(layer.gate, x_TD),
+                              backend.affine(layer.intermediate, x_TD));
+    return backend.affine_gelu(layer.intermediate, x_TD, config.activation == Activation::gelu);
+  }
+
+  at::Tensor normed(const at::Tensor& x_TD, const NormWeights& norm) const {
+    return norm.weight_D.defined() ? backend.layer_norm(x_TD, norm) : x_TD;
   }
 
   /// `wanted`: these rows alone, [S, D]; undefined: all.
-  at::Tensor layer_forward(const EncoderLayer& layer, const at::Tensor& x_TD, const AttentionRows& rows,
+  at::Tensor layer_forward(std::size_t index, const at::Tensor& x_TD, const EncoderRows& rows,
                            const at::Tensor& wanted) const {
-    at::Tensor mixed = attend(layer, x_TD, rows), residual = x_TD;
+    const EncoderLayer& layer = layers[index];
+    const bool in_front = config.norms_in_front;
+    at::Tensor mixed = attend(index, in_front ? normed(x_TD, layer.attention_norm) : x_TD, rows),
+               residual = x_TD;
     if (wanted.defined()) {
       mixed = mixed.index_select(0, wanted);
       residual = residual.index_select(0, wanted);
     }
+    if (in_front) {
+      const at::Tensor y_TD = residual + backend.affine(layer.attention_output, mixed);
+      return y_TD + backend.affine(layer.output, inner(layer, normed(y_TD, layer.output_norm)));
+    }
     const at::Tensor y_TD =
         backend.affine_norm(layer.attention_output, mixed, residual, layer.attention_norm);
-    const at::Tensor inner = backend.affine_gelu(layer.intermediate, y_TD, config.activation == "gelu");
-    return backend.affine_norm(layer.output, inner, y_TD, layer.output_norm);
+    return backend.affine_norm(layer.output, inner(layer, y_TD), y_TD, layer.output_norm);
   }
 
   /// The one row of each sequence that the pooling takes; nullopt: it takes all.
@@ -289,13 +359,15 @@ struct Encoder::Weights {
     const auto index = pooled_rows(rows);
     if (decoder) return decoder->hidden(rows, nullptr, nullptr, index ? &*index : nullptr);
     const at::Tensor wanted = index ? upload(*index, place.device) : at::Tensor();
-    at::Tensor x_TD = backend.embedded(embedding, rows.ids_T, rows.positions_T);
-    const AttentionRows attention_rows(rows);
-    for (const EncoderLayer& layer : layers) {
-      const MarkedWork mark(&layer - layers.data());
-      x_TD = layer_forward(layer, x_TD, attention_rows, &layer == &layers.back() ? wanted : at::Tensor());
+    const at::Tensor positions_T = rope ? at::zeros_like(rows.positions_T) : rows.positions_T;
+    at::Tensor x_TD = backend.embedded(embedding, rows.ids_T, positions_T);
+    const EncoderRows of_layers{AttentionRows(rows), rope ? rope->rows(rows) : Rotation(),
+                                window_rope ? window_rope->rows(rows) : Rotation()};
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const MarkedWork mark(static_cast<std::int64_t>(i));
+      x_TD = layer_forward(i, x_TD, of_layers, i + 1 == layers.size() ? wanted : at::Tensor());
     }
-    return x_TD;
+    return normed(x_TD, final_norm);
   }
 
   /// [S, dimension] float32, unit length.
@@ -320,7 +392,9 @@ struct Encoder::Weights {
   std::int64_t dimension = 0;
   EmbeddingWeights embedding;
   at::Tensor distances_HN;  // as Backend::attend_by_distance takes them
+  std::optional<RopeTable> rope, window_rope;
   std::vector<EncoderLayer> layers;
+  NormWeights final_norm;
   std::vector<DenseLayer> dense;
 };
 

@@ -1,41 +1,75 @@
 #include "model/encoder_names.h"
 
-namespace rocket {
+#include <map>
 
-const EncoderNames& encoder_names(std::string_view family) {
-  static const EncoderNames bert = {.prefixes = {"bert.", "roberta."},
-                                    .layers = "encoder.layer.",
-                                    .query = "attention.self.query",
-                                    .key = "attention.self.key",
-                                    .value = "attention.self.value",
-                                    .attention_output = "attention.output.dense",
-                                    .attention_norm = "attention.output.LayerNorm",
-                                    .intermediate = "intermediate.dense",
-                                    .output = "output.dense",
-                                    .output_norm = "output.LayerNorm"};
-  static const EncoderNames mpnet = {.prefixes = {"mpnet."},
-                                     .layers = "encoder.layer.",
-                                     .query = "attention.attn.q",
-                                     .key = "attention.attn.k",
-                                     .value = "attention.attn.v",
-                                     .attention_output = "attention.attn.o",
-                                     .attention_norm = "attention.LayerNorm",
-                                     .intermediate = "intermediate.dense",
-                                     .output = "output.dense",
-                                     .output_norm = "output.LayerNorm"};
-  static const EncoderNames distilbert = {.prefixes = {"distilbert."},
-                                          .layers = "transformer.layer.",
-                                          .query = "attention.q_lin",
-                                          .key = "attention.k_lin",
-                                          .value = "attention.v_lin",
-                                          .attention_output = "attention.out_lin",
-                                          .attention_norm = "sa_layer_norm",
-                                          .intermediate = "ffn.lin1",
-                                          .output = "ffn.lin2",
-                                          .output_norm = "output_layer_norm"};
-  if (family == "mpnet") return mpnet;
-  if (family == "distilbert") return distilbert;
-  return bert;
+namespace rocket {
+namespace {
+
+const std::vector<EncoderNames> kBert = {
+    {.prefixes = {"bert.", "roberta."},
+     .layers = "encoder.layer.",
+     .qkv = {"attention.self.query", "attention.self.key", "attention.self.value"},
+     .attention_output = "attention.output.dense",
+     .attention_norm = "attention.output.LayerNorm",
+     .intermediate = {"intermediate.dense"},
+     .output = "output.dense",
+     .output_norm = "output.LayerNorm"}};
+
+const std::map<std::string, std::vector<EncoderNames>, std::less<>> kOthers = {
+    {"mpnet",
+     {{.prefixes = {"mpnet."},
+       .layers = "encoder.layer.",
+       .qkv = {"attention.attn.q", "attention.attn.k", "attention.attn.v"},
+       .attention_output = "attention.attn.o",
+       .attention_norm = "attention.LayerNorm",
+       .intermediate = {"intermediate.dense"},
+       .output = "output.dense",
+       .output_norm = "output.LayerNorm"}}},
+    {"distilbert",
+     {{.prefixes = {"distilbert."},
+       .layers = "transformer.layer.",
+       .qkv = {"attention.q_lin", "attention.k_lin", "attention.v_lin"},
+       .attention_output = "attention.out_lin",
+       .attention_norm = "sa_layer_norm",
+       .intermediate = {"ffn.lin1"},
+       .output = "ffn.lin2",
+       .output_norm = "output_layer_norm"}}},
+    {"modernbert",
+     {{.prefixes = {"model."},
+       .words = "embeddings.tok_embeddings",
+       .embedding_norm = "embeddings.norm",
+       .final_norm = "final_norm",
+       .layers = "layers.",
+       .qkv = {"attn.Wqkv"},
+       .attention_output = "attn.Wo",
+       .attention_norm = "attn_norm",
+       .intermediate = {"mlp.Wi"},
+       .output = "mlp.Wo",
+       .output_norm = "mlp_norm"}}},
+    {"nomic_bert",  // as transformers saves it, then as its authors did
+     {{.prefixes = {"nomic_bert."},
+       .layers = "layers.",
+       .qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+       .attention_output = "self_attn.o_proj",
+       .attention_norm = "post_attention_layernorm",
+       .intermediate = {"mlp.gate_proj", "mlp.up_proj"},
+       .output = "mlp.down_proj",
+       .output_norm = "post_mlp_layernorm"},
+      {.prefixes = {"bert."},
+       .embedding_norm = "emb_ln",
+       .layers = "encoder.layers.",
+       .qkv = {"attn.Wqkv"},
+       .attention_output = "attn.out_proj",
+       .attention_norm = "norm1",
+       .intermediate = {"mlp.fc12", "mlp.fc11"},
+       .output = "mlp.fc2",
+       .output_norm = "norm2"}}}};
+
+}  // namespace
+
+const std::vector<EncoderNames>& encoder_names(std::string_view family) {
+  const auto found = kOthers.find(family);
+  return found == kOthers.end() ? kBert : found->second;
 }
 
 }  // namespace rocket

@@ -99,12 +99,11 @@ class Turns {
 
 }  // namespace
 
-RopeTable::RopeTable(const DecoderConfig& config, const RopeConfig& rope, const WeightPlace& place,
-                     const Backend& backend)
-    : rope_(rope), width_(rope.width > 0 ? rope.width : config.head_dim), place_(place), backend_(backend) {
-  const std::int64_t positions = rope_.turns_by_length()
-                                     ? std::min(rope_.original_positions, config.max_positions)
-                                     : config.max_positions;
+RopeTable::RopeTable(std::int64_t head_dim, std::int64_t max_positions, const RopeConfig& rope,
+                     const WeightPlace& place, const Backend& backend)
+    : rope_(rope), width_(rope.width > 0 ? rope.width : head_dim), place_(place), backend_(backend) {
+  const std::int64_t positions =
+      rope_.turns_by_length() ? std::min(rope_.original_positions, max_positions) : max_positions;
   const at::Tensor frequencies_K = frequencies(rope_, width_, positions);
   Turns turns(positions, width_ / 2, rope_.attention_factor);
   for (std::int64_t p = 0; p < positions; ++p) turns.fill(p, p, frequencies_K);

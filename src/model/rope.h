@@ -15,9 +15,9 @@ namespace rocket {
 /// the length that it ends.
 class RopeTable {
  public:
-  /// `rope` is one of the model's.
-  RopeTable(const DecoderConfig& config, const RopeConfig& rope, const WeightPlace& place,
-            const Backend& backend);
+  /// For heads of this width and texts of at most so many positions.
+  RopeTable(std::int64_t head_dim, std::int64_t max_positions, const RopeConfig& rope,
+            const WeightPlace& place, const Backend& backend);
   Rotation rows(const PackedRows& rows) const;
 
  private:

@@ -15,7 +15,8 @@ from sentence_transformers import SentenceTransformer, models
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, DistilBertConfig,
-                          DistilBertModel, Gemma3TextConfig, Gemma3TextModel, MPNetConfig, MPNetModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
+                          DistilBertModel, Gemma3TextConfig, Gemma3TextModel, ModernBertConfig, ModernBertModel,
+                          MPNetConfig, MPNetModel, NomicBertConfig, NomicBertModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
                           XLMRobertaConfig, XLMRobertaModel)
 
 OUT = Path("tests/data/encoders")
@@ -27,9 +28,10 @@ TEXTS = ["", "The quick brown fox jumps over the lazy dog.", "a", "instruction:A
 FAMILIES = {"bert": (BertConfig, BertModel), "xlm-roberta": (XLMRobertaConfig, XLMRobertaModel),
             "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel),
             "mpnet": (MPNetConfig, MPNetModel), "distilbert": (DistilBertConfig, DistilBertModel),
-            "qwen3": (Qwen3Config, Qwen3Model), "gemma3": (Gemma3TextConfig, Gemma3TextModel)}
-UNPADDED = ("bert", "distilbert", "qwen3", "gemma3")
-PADDING = {"bert": "[PAD]", "distilbert": "[PAD]", "qwen3": "<|endoftext|>"}
+            "qwen3": (Qwen3Config, Qwen3Model), "gemma3": (Gemma3TextConfig, Gemma3TextModel),
+            "modernbert": (ModernBertConfig, ModernBertModel), "nomic_bert": (NomicBertConfig, NomicBertModel)}
+UNPADDED = ("bert", "distilbert", "qwen3", "gemma3", "modernbert", "nomic_bert")
+PADDING = {"bert": "[PAD]", "distilbert": "[PAD]", "nomic_bert": "[PAD]", "qwen3": "<|endoftext|>"}
 
 
 def random_model(family, vocabulary, longest, seed):
@@ -43,6 +45,11 @@ def random_model(family, vocabulary, longest, seed):
     elif family == "qwen3":
         model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
                                          intermediate_size=25, tie_word_embeddings=True, **(shape | {"pad_token_id": None})))
+    elif family in ("modernbert", "nomic_bert"):
+        # In two of five layers a row sees the four rows on either side.
+        more = {"local_attention": 9, "global_attn_every_n_layers": 2} if family == "modernbert" else {}
+        model = model_class(config_class(hidden_size=18, num_hidden_layers=5 if more else 2, num_attention_heads=3, intermediate_size=25,
+                                         **more, **shape))
     elif family == "gemma3":  # EmbeddingGemma: rows look ahead, in two of three layers by five rows
         model = model_class(config_class(hidden_size=18, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
                                          intermediate_size=25, query_pre_attn_scalar=6, use_bidirectional_attention=True, sliding_window=10,
@@ -71,6 +78,32 @@ def pickle(folder):
         path.unlink()
 
 
+NOMIC_NAMES = {"embeddings.LayerNorm": "emb_ln", "self_attn.o_proj": "attn.out_proj", "mlp.up_proj": "mlp.fc11", "mlp.gate_proj": "mlp.fc12",
+               "mlp.down_proj": "mlp.fc2", "post_attention_layernorm": "norm1", "post_mlp_layernorm": "norm2"}
+NOMIC_KEYS = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "intermediate_size": "n_inner",
+              "max_position_embeddings": "n_positions", "layer_norm_eps": "layer_norm_epsilon"}
+
+
+def as_nomic_published_it(folder):
+    """Names of tensors and settings as in nomic-embed-text-v1.5."""
+    tensors, found = load_file(folder / "model.safetensors"), {}
+    for key, tensor in tensors.items():
+        if ".q_proj" in key:
+            rows = [tensors[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            key, tensor = key.replace("self_attn.q_proj", "attn.Wqkv"), torch.cat(rows)
+        elif ".k_proj" in key or ".v_proj" in key:
+            continue
+        for ours, theirs in NOMIC_NAMES.items():
+            key = key.replace(ours, theirs)
+        found[key.replace("layers.", "encoder.layers.")] = tensor.contiguous()
+    save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config = {NOMIC_KEYS.get(key, key): value for key, value in config.items() if key not in ("rope_parameters", "head_dim", "hidden_act")}
+    config.update(activation_function="swiglu", rotary_emb_base=1000, rotary_emb_fraction=1.0, rotary_emb_interleaved=False, prenorm=False,
+                  qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, rotary_scaling_factor=None)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def say_lower_case(folder, work):
     """As versions before 6 saved it: a word in a file, and the tokenizer as it was."""
     shutil.copy(work / "tokenizer.json", folder)
@@ -81,7 +114,7 @@ def dense_modules(layers):
     return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
 
 
-def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False, longest=LONGEST):
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False, longest=LONGEST, published=None):
     folder, work = OUT / name, OUT / "work"
     work.mkdir(parents=True)
     tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
@@ -101,6 +134,8 @@ def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", 
         rename(folder, prefix)
     if pickled:
         pickle(folder)
+    if published:
+        published(folder)
     if lower_case:
         say_lower_case(folder, work)
     reference = {"texts": TEXTS, "ids": [encoder.tokenize([text])["input_ids"][0].tolist() for text in TEXTS],
@@ -128,6 +163,10 @@ def main():
     make("qwen3_lasttoken", "qwen3", "qwen2_like", "lasttoken", prompts={"query": "Instruct: Find.\nQuery:"})
     make("gemma3_dense", "gemma3", "xlmr_like", "mean", dense=[(18, 24, False, none), (24, 18, False, none)],
          prompts={"query": "task: search result | query: ", "document": "title: none | text: "})
+    make("modernbert_mean", "modernbert", "xlmr_like", "mean")
+    make("modernbert_cls_prefixed", "modernbert", "roberta_like", "cls", prefix="model.")
+    make("nomic_mean", "nomic_bert", "bert_like", "mean", prompts={"search_query": "search_query: "})
+    make("nomic_as_published", "nomic_bert", "bert_like", "mean", published=as_nomic_published_it)
     make("xlmr_lasttoken", "xlm-roberta", "xlmr_like", "lasttoken")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")
