@@ -15,7 +15,8 @@ set(ROCKET_LIBRARY_VERSIONS "")
 foreach(pair "LibTorch=${ROCKET_TORCH_VERSION}" "CUDA=${ROCKET_CUDA_VERSION}" "Arrow=${ROCKET_ARROW_VERSION}"
     "yaml-cpp=${yaml-cpp_VERSION}" "fmt=${fmt_VERSION}" "nlohmann-json=${nlohmann_json_VERSION}" "CLI11=${CLI11_VERSION}"
     "PCRE2=${PCRE2_VERSION}" "utf8proc=${UTF8PROC_VERSION}" "xxHash=${XXHASH_VERSION}" "zstd=${ZSTD_VERSION}"
-    "zlib=${ZLIB_VERSION}" "liblzma=${LZMA_VERSION}" "bzip2=${BZIP2_VERSION_STRING}" "libseccomp=${SECCOMP_VERSION}")
+    "zlib=${ZLIB_VERSION}" "liblzma=${LZMA_VERSION}" "bzip2=${BZIP2_VERSION_STRING}" "libseccomp=${SECCOMP_VERSION}"
+    "NLopt=${NLOPT_VERSION}")
   string(REGEX MATCH "^([^=]+)=(.*)$" pair "${pair}")
   string(APPEND ROCKET_LIBRARY_VERSIONS "    {\"${CMAKE_MATCH_1}\", \"${CMAKE_MATCH_2}\"},\n")
 endforeach()

@@ -35,7 +35,7 @@ TEST(BuildInfo, SaysWhatTheProgramWasMadeFrom) {
 TEST(BuildInfo, NamesEveryLibraryWithItsVersion) {
   const auto& libraries = build_info()["libraries"];
   for (const char* name : {"LibTorch", "yaml-cpp", "fmt", "nlohmann-json", "CLI11", "PCRE2", "utf8proc",
-                           "xxHash", "zstd", "zlib", "liblzma", "bzip2", "libseccomp", "HDF5"})
+                           "xxHash", "zstd", "zlib", "liblzma", "bzip2", "libseccomp", "NLopt", "HDF5"})
     EXPECT_TRUE(std::regex_search(libraries[name].get<std::string>(), std::regex(R"(^\d+\.\d+)"))) << name;
   for (const char* name : {"CUDA", "NCCL", "Arrow", "MPI"}) EXPECT_NE(libraries[name], "") << name;
 }

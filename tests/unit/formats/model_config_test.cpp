@@ -418,7 +418,7 @@ TEST_F(EncoderConfigTest, ReadsABertAsTransformersDoes) {
     EXPECT_EQ(e.max_positions, expected["max_positions"]);
     EXPECT_EQ(e.type_vocabulary, expected["type_vocabulary"]);
     EXPECT_EQ(e.norm_eps, expected["norm_eps"]);
-    EXPECT_EQ(e.activation, expected["activation"]);
+    EXPECT_EQ(e.activation == Activation::gelu, expected["activation"] == "gelu");
     EXPECT_EQ(e.max_tokens, e.max_positions);
   }
 }
@@ -482,8 +482,9 @@ TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
       expect_bad(read_encoder_config, kBert, key, value, {"expected a whole number in ["});
   expect_bad(read_encoder_config, kBert, "hidden_size", 25, {"no multiple"});
   expect_bad(read_encoder_config, kBert, "layer_norm_eps", 0, {"above 0"});
-  expect_bad(read_encoder_config, kBert, "model_type", "modernbert",
-             {"'modernbert'", "rotary", "known: bert, xlm-roberta, roberta, camembert, mpnet, distilbert"});
+  expect_bad(read_encoder_config, kBert, "model_type", "new",
+             {"'new'", "rotary",
+              "known: bert, xlm-roberta, roberta, camembert, mpnet, distilbert, modernbert, nomic_bert"});
   expect_bad(read_encoder_config, kBert, "position_embedding_type", "relative_key", {"known: absolute"});
   expect_bad(read_encoder_config, kBert, "hidden_act", "silu", {"'silu'", "gelu_pytorch_tanh"});
   expect_bad(read_encoder_config, kBert, "is_decoder", true, {"encoder"});
@@ -534,6 +535,71 @@ TEST_F(EncoderConfigTest, FamiliesWithoutTokenTypes) {
   EXPECT_EQ(std::vector({e.type_vocabulary, e.distance_classes, e.max_tokens}),
             (std::vector<std::int64_t>{0, 32, 38}));
   expect_bad(read_encoder_config, mpnet, "relative_attention_num_buckets", 16, {"expected 32", "16"});
+}
+
+const json kModernBert = {{"model_type", "modernbert"},    {"hidden_size", 24},
+                          {"intermediate_size", 32},       {"num_hidden_layers", 5},
+                          {"num_attention_heads", 2},      {"vocab_size", 50},
+                          {"max_position_embeddings", 40}, {"norm_eps", 1e-5}};
+
+TEST_F(EncoderConfigTest, WindowsAndRotationsOfModernBert) {
+  save(kModernBert);
+  const EncoderConfig usual = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(usual.windows, (std::vector<std::int64_t>{0, 65, 65, 0, 65}));
+  EXPECT_EQ(usual.rope->theta, 160000);
+  EXPECT_EQ(usual.window_rope->theta, 10000);
+  EXPECT_TRUE(usual.norms_in_front && usual.gated && !usual.linear_bias && !usual.norm_bias);
+  json said = kModernBert;
+  const std::vector<std::string> types = {"sliding_attention", "full_attention", "full_attention",
+                                          "sliding_attention", "full_attention"};
+  said.update({{"layer_types", types},
+               {"local_attention", 8},
+               {"rope_parameters",
+                {{"full_attention", {{"rope_type", "default"}, {"rope_theta", 7.0}}},
+                 {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 5.0}}}}}});
+  save(said);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(e.windows, (std::vector<std::int64_t>{5, 0, 0, 5, 0}));
+  EXPECT_EQ(e.rope->theta, 7);
+  EXPECT_EQ(e.window_rope->theta, 5);
+  expect_bad(read_encoder_config, kModernBert, "layer_types", json{"full_attention"}, {"types for 5 layers"});
+  expect_bad(read_encoder_config, kModernBert, "layer_types", json(5, "chunked_attention"),
+             {"'chunked_attention'", "known: full_attention"});
+  expect_bad(read_encoder_config, kModernBert, "mlp_bias", true, {"or neither"});
+  expect_bad(read_encoder_config, kModernBert, "rope_scaling", json{{"type", "linear"}},
+             {"as they were trained"});
+  expect_bad(read_encoder_config, kModernBert, "rope_parameters",
+             json{{"full_attention", {{"rope_type", "yarn"}}}}, {"'yarn'"});
+}
+
+/// Both forms of nomic-bert; biases are the default of its authors' program.
+TEST_F(EncoderConfigTest, NomicBertInBothForms) {
+  const json published = {{"model_type", "nomic_bert"},
+                          {"n_embd", 24},
+                          {"n_layer", 3},
+                          {"n_head", 4},
+                          {"n_inner", 40},
+                          {"n_positions", 60},
+                          {"vocab_size", 50},
+                          {"activation_function", "swiglu"},
+                          {"rotary_emb_base", 1000},
+                          {"qkv_proj_bias", false},
+                          {"mlp_fc1_bias", false},
+                          {"mlp_fc2_bias", false}};
+  save(published);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(std::vector({e.hidden, e.layers, e.heads, e.intermediate, e.max_tokens}),
+            (std::vector<std::int64_t>{24, 3, 4, 40, 60}));
+  EXPECT_EQ(e.rope->theta, 1000);
+  EXPECT_TRUE(e.gated && e.norm_bias && !e.linear_bias && e.activation == Activation::silu);
+  for (const char* key : {"qkv_proj_bias", "prenorm", "causal", "rotary_emb_interleaved"})
+    expect_bad(read_encoder_config, published, key, true, {key});
+  json silent = published;
+  silent.erase("qkv_proj_bias");
+  save(silent);
+  expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"qkv_proj_bias"});
+  expect_bad(read_encoder_config, published, "rotary_scaling_factor", 2, {"as they were trained"});
+  expect_bad(read_encoder_config, published, "rotary_emb_fraction", 0.5, {"expected 1"});
 }
 
 class DenseTest : public EncoderConfigTest {
