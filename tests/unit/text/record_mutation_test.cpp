@@ -16,11 +16,12 @@ TEST(RecordMutationTest, Records) {
                   R"({"role":"assistant","content":"a"}]})"
                   "\n"
                   R"({"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]})");
-  seeds.push_back(R"({"system":"s","history":[["a","b"],["c","d"]],"instruction":"q","output":"a"})"
-                  "\n"
-                  R"({"messages":[{"role":"user","content":[{"type":"text","text":"q"}]},)"
-                  R"({"role":"assistant","content":"a","weight":0,"train":true},{"role":"user","content":"r"},)"
-                  R"({"role":"assistant","content":"b","loss":true}]})");
+  seeds.push_back(
+      R"({"system":"s","history":[["a","b"],["c","d"]],"instruction":"q","output":"a"})"
+      "\n"
+      R"({"messages":[{"role":"user","content":[{"type":"text","text":"q"}]},)"
+      R"({"role":"assistant","content":"a","weight":0,"train":true},{"role":"user","content":"r"},)"
+      R"({"role":"assistant","content":"b","loss":true}]})");
   fuzz::Mutator mutator(seeds);
   for (int i = 0; i < 2'000; ++i) {
     const std::string bytes = mutator.next();
