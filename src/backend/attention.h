@@ -12,8 +12,8 @@
 namespace rocket {
 
 /// What a row attends to: all of its sequence, or itself and what stands before it; where `window` is not 0,
-/// only what is less than `window` rows away. And what softmax takes of the products of queries and keys: scale times
-/// them, of that cap * tanh(score / cap) where there is a cap.
+/// only what is less than `window` rows away. And what softmax takes of the products of queries and keys:
+/// scale times them, of that cap * tanh(score / cap) where there is a cap.
 struct AttentionRule {
   bool causal = true;
   std::int64_t window = 0;

@@ -24,7 +24,8 @@ endfunction()
 # All targets with LibTorch share the precompiled header of one tiny library.
 function(rocket_use_torch_pch target)
   if(NOT TARGET rocket_torch_pch)
-    file(WRITE ${PROJECT_BINARY_DIR}/torch_pch.cpp "")
+    # Written where it is absent: a new time would make everything that uses the header anew.
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/torch_pch.cpp CONTENT "")
     add_library(rocket_torch_pch STATIC ${PROJECT_BINARY_DIR}/torch_pch.cpp)
     target_link_libraries(rocket_torch_pch PUBLIC rocket_torch fmt::fmt nlohmann_json::nlohmann_json)
     target_precompile_headers(rocket_torch_pch PRIVATE <ATen/ATen.h> <fmt/format.h> <nlohmann/json.hpp> <vector> <string>)
