@@ -18,6 +18,11 @@ json parsed(const std::string& name) {
   return json::parse(read_file("tests/data/formats/" + name));
 }
 
+/// As a base.
+DecoderConfig read_decoder(const std::filesystem::path& folder) {
+  return read_decoder_config(folder);
+}
+
 class ModelConfigTest : public ::testing::Test {
  protected:
   void save(const json& content, const std::string& name = "config.json") {
@@ -119,16 +124,16 @@ TEST_F(ModelConfigTest, ReadsTheModelsInTheRepository) {
 
 TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
   for (const char* family : {"gemma", "mixtral", "bert", "gpt2", "Llama"})
-    expect_bad(read_decoder_config, kLlama, "model_type", family,
+    expect_bad(read_decoder, kLlama, "model_type", family,
                {std::string("'") + family + "'", "known: llama, mistral, ministral, qwen2, qwen3, gemma2"});
   for (const char* family : {"mixtral", "qwen3_moe", "olmoe", "gpt_oss"})
-    expect_bad(read_decoder_config, kLlama, "model_type", family, {"mixtures of experts themselves"});
-  expect_bad(read_decoder_config, kLlama, "model_type", "bert", {"it is an encoder"});
-  expect_bad(read_decoder_config, kLlama, "model_type", 3, {"expected a string"});
-  expect_bad(read_decoder_config, json::object(), "model_type", nullptr);
-  expect_bad(read_decoder_config, kLlama, "architectures", json{"LlamaForSequenceClassification"},
+    expect_bad(read_decoder, kLlama, "model_type", family, {"mixtures of experts themselves"});
+  expect_bad(read_decoder, kLlama, "model_type", "bert", {"it is an encoder"});
+  expect_bad(read_decoder, kLlama, "model_type", 3, {"expected a string"});
+  expect_bad(read_decoder, json::object(), "model_type", nullptr);
+  expect_bad(read_decoder, kLlama, "architectures", json{"LlamaForSequenceClassification"},
              {"LlamaForSequenceClassification"});
-  expect_bad(read_decoder_config, kLlama, "architectures", "LlamaForCausalLM", {"a list of strings"});
+  expect_bad(read_decoder, kLlama, "architectures", "LlamaForCausalLM", {"a list of strings"});
 }
 
 TEST_F(ModelConfigTest, RefusesEveryNumberThatIsNone) {
@@ -136,36 +141,36 @@ TEST_F(ModelConfigTest, RefusesEveryNumberThatIsNone) {
                           "num_key_value_heads", "vocab_size", "head_dim", "max_position_embeddings"}) {
     for (const json& value : {json(0), json(-8), json("8"), json(8.0), json(true), json::array({8}),
                               json::object(), json(INT64_MAX), json(UINT64_MAX), json(1e300)})
-      expect_bad(read_decoder_config, kLlama, key, value, {"expected a whole number in ["});
+      expect_bad(read_decoder, kLlama, key, value, {"expected a whole number in ["});
   }
   for (const char* key : {"rms_norm_eps", "rope_theta"})
     for (const json& value : {json(0), json(-1.5), json("1"), json(false), json::array()})
-      expect_bad(read_decoder_config, kLlama, key, value, {"expected a number above 0"});
+      expect_bad(read_decoder, kLlama, key, value, {"expected a number above 0"});
 }
 
 TEST_F(ModelConfigTest, RefusesShapesThatDoNotFit) {
-  expect_bad(read_decoder_config, kLlama, "hidden_size", 65, {"no multiple"});
-  expect_bad(read_decoder_config, kLlama, "num_key_value_heads", 3, {"no multiple of 3"});
-  expect_bad(read_decoder_config, kLlama, "head_dim", 7, {"even"});
-  expect_bad(read_decoder_config, kLlama, "head_dim", 1 << 20, {"wider"});
+  expect_bad(read_decoder, kLlama, "hidden_size", 65, {"no multiple"});
+  expect_bad(read_decoder, kLlama, "num_key_value_heads", 3, {"no multiple of 3"});
+  expect_bad(read_decoder, kLlama, "head_dim", 7, {"even"});
+  expect_bad(read_decoder, kLlama, "head_dim", 1 << 20, {"wider"});
 }
 
 TEST_F(ModelConfigTest, RefusesWhatIsNotComputed) {
-  expect_bad(read_decoder_config, kLlama, "hidden_act", "relu", {"'relu'", "known: silu, gelu"});
-  expect_bad(read_decoder_config, kLlama, "mlp_bias", "no", {"true or false"});
-  expect_bad(read_decoder_config, kLlama, "attention_bias", 1, {"true or false"});
-  expect_bad(read_decoder_config, kLlama, "tie_word_embeddings", "yes", {"true or false"});
-  expect_bad(read_decoder_config, kLlama, "quantization_config", json{{"bits", 4}}, {"quantized"});
-  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_type", "su",
+  expect_bad(read_decoder, kLlama, "hidden_act", "relu", {"'relu'", "known: silu, gelu"});
+  expect_bad(read_decoder, kLlama, "mlp_bias", "no", {"true or false"});
+  expect_bad(read_decoder, kLlama, "attention_bias", 1, {"true or false"});
+  expect_bad(read_decoder, kLlama, "tie_word_embeddings", "yes", {"true or false"});
+  expect_bad(read_decoder, kLlama, "quantization_config", json{{"bits", 4}}, {"quantized"});
+  expect_bad(read_decoder, kLlama, "rope_parameters/rope_type", "su",
              {"'su'", "known: default, linear, dynamic, llama3, yarn, longrope"});
-  expect_bad(read_decoder_config, kLlama, "rope_parameters/rope_theta", "x", {"rope_parameters.rope_theta"});
-  expect_bad(read_decoder_config, kLlama, "rope_parameters", "x", {"expected an object"});
+  expect_bad(read_decoder, kLlama, "rope_parameters/rope_theta", "x", {"rope_parameters.rope_theta"});
+  expect_bad(read_decoder, kLlama, "rope_parameters", "x", {"expected an object"});
 }
 
 TEST_F(ModelConfigTest, NamesTheRopeTypeOfTheOldForm) {
-  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", "su"}, {"factor", 2}},
+  expect_bad(read_decoder, kLlama, "rope_scaling", json{{"type", "su"}, {"factor", 2}},
              {"rope_scaling.type", "'su'"});
-  expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"rope_type", "mrope"}},
+  expect_bad(read_decoder, kLlama, "rope_scaling", json{{"rope_type", "mrope"}},
              {"rope_scaling.rope_type", "'mrope'"});
 }
 
@@ -201,42 +206,41 @@ TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfEveryRope) {
     for (const auto& [key, value] : rope.items()) {
       const std::string place = "rope_parameters/" + key;
       for (const json& broken : {json("x"), json::array({1}), json::object({{"a", 1}}), json(-1)})
-        expect_bad(read_decoder_config, with_rope(rope), place, broken, {"rope_parameters." + key});
+        expect_bad(read_decoder, with_rope(rope), place, broken, {"rope_parameters." + key});
       if (value.is_number())
         for (const json& broken : {json(0), json(true)})
           if (broken != 0 || std::ranges::find(zero_is_absent, key) == zero_is_absent.end())
-            expect_bad(read_decoder_config, with_rope(rope), place, broken);
+            expect_bad(read_decoder, with_rope(rope), place, broken);
     }
   }
 }
 
 TEST_F(ModelConfigTest, RefusesARopeThatLacksAField) {
   for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"})
-    expect_bad(read_decoder_config, with_rope(kLlama3), std::string("rope_parameters/") + key, nullptr,
-               {"nothing"});
+    expect_bad(read_decoder, with_rope(kLlama3), std::string("rope_parameters/") + key, nullptr, {"nothing"});
   for (const char* key : {"short_factor", "long_factor"})
     for (const json& value :
          {json(nullptr), json::array({1, 2, 3}), json::array({1, 2, 3, 0}), json::array({1, 2, 3, "4"})})
-      expect_bad(read_decoder_config, with_rope(kLongRope), std::string("rope_parameters/") + key, value);
+      expect_bad(read_decoder, with_rope(kLongRope), std::string("rope_parameters/") + key, value);
   for (const char* type : {"linear", "dynamic", "yarn"})
-    expect_bad(read_decoder_config, kLlama, "rope_scaling", json{{"type", type}},
+    expect_bad(read_decoder, kLlama, "rope_scaling", json{{"type", type}},
                {"rope_scaling.factor", "nothing"});
 }
 
 TEST_F(ModelConfigTest, RefusesARopeThatIsNotDefined) {
-  expect_bad(read_decoder_config, with_rope(kLlama3), "rope_parameters/high_freq_factor", 1.0,
+  expect_bad(read_decoder, with_rope(kLlama3), "rope_parameters/high_freq_factor", 1.0,
              {"above low_freq_factor"});
-  expect_bad(read_decoder_config, with_rope(kYarn), "rope_parameters/rope_theta", 1.0, {"above 1"});
-  expect_bad(read_decoder_config, with_rope({{"rope_type", "dynamic"}, {"factor", 2}}), "head_dim", 2,
+  expect_bad(read_decoder, with_rope(kYarn), "rope_parameters/rope_theta", 1.0, {"above 1"});
+  expect_bad(read_decoder, with_rope({{"rope_type", "dynamic"}, {"factor", 2}}), "head_dim", 2,
              {"more than 2"});
-  expect_bad(read_decoder_config, with_rope(kYarn), "original_max_position_embeddings", 0, {"[1, "});
-  expect_bad(read_decoder_config, with_rope(kLongRope), "original_max_position_embeddings", 1, {"2 or more"});
+  expect_bad(read_decoder, with_rope(kYarn), "original_max_position_embeddings", 0, {"[1, "});
+  expect_bad(read_decoder, with_rope(kLongRope), "original_max_position_embeddings", 1, {"2 or more"});
   for (const json& rope : {kLlama3, kYarn, kLongRope})
-    expect_bad(read_decoder_config, with_rope(rope), "rope_parameters/partial_rotary_factor", 0.5,
+    expect_bad(read_decoder, with_rope(rope), "rope_parameters/partial_rotary_factor", 0.5,
                {"only 1 is supported with rotary embedding", rope["rope_type"]});
   for (const char* type : {"full_attention", "sliding_attention"})
-    expect_bad(read_decoder_config, kLlama, std::string("rope_parameters/") + type,
-               json{{"rope_type", "default"}}, {"not one by type"});
+    expect_bad(read_decoder, kLlama, std::string("rope_parameters/") + type, json{{"rope_type", "default"}},
+               {"not one by type"});
 }
 
 json family(const std::string& name, const std::string& architecture) {
@@ -252,13 +256,13 @@ TEST_F(ModelConfigTest, RefusesWhatContradictsTheFamily) {
   for (const json& config : {kMistral, kQwen2, kQwen3}) {
     save(config);
     EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << config;
-    expect_bad(read_decoder_config, config, "architectures", json{"LlamaForCausalLM"},
+    expect_bad(read_decoder, config, "architectures", json{"LlamaForCausalLM"},
                {"LlamaForCausalLM", "known: "});
-    expect_bad(read_decoder_config, config, "mlp_bias", true, {"feed-forward", config["model_type"]});
-    expect_bad(read_decoder_config, config, "num_key_value_heads", 3, {"no multiple of 3"});
-    expect_bad(read_decoder_config, config, "attention_bias", "x", {"true or false"});
+    expect_bad(read_decoder, config, "mlp_bias", true, {"feed-forward", config["model_type"]});
+    expect_bad(read_decoder, config, "num_key_value_heads", 3, {"no multiple of 3"});
+    expect_bad(read_decoder, config, "attention_bias", "x", {"true or false"});
   }
-  expect_bad(read_decoder_config, kMistral, "attention_bias", true, {"'mistral'", "have not a bias"});
+  expect_bad(read_decoder, kMistral, "attention_bias", true, {"'mistral'", "have not a bias"});
 }
 
 /// Of every form: what the families beside Llama's nearest differ in.
@@ -302,7 +306,7 @@ TEST_F(ModelConfigTest, ReadsWhatSetsAFamilyApartAsTransformersDoes) {
 TEST_F(ModelConfigTest, ChecksTheWidthOfHeadsWhereItDecides) {
   json without = kMistral;
   without.erase("head_dim");
-  expect_bad(read_decoder_config, without, "hidden_size", 65, {"no multiple"});
+  expect_bad(read_decoder, without, "hidden_size", 65, {"no multiple"});
   for (json config : {kMistral, kQwen2, kQwen3}) {
     config["hidden_size"] = 65;
     save(config);
@@ -314,16 +318,15 @@ TEST_F(ModelConfigTest, RefusesEveryBrokenFieldOfWindows) {
   json qwen = kQwen2;
   qwen.update({{"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 1}});
   for (const json& value : {json(0), json(-1), json("5"), json(5.0), json(UINT64_MAX)}) {
-    expect_bad(read_decoder_config, kMistral, "sliding_window", value, {"whole number in [1, "});
-    expect_bad(read_decoder_config, qwen, "sliding_window", value, {"whole number in [1, "});
+    expect_bad(read_decoder, kMistral, "sliding_window", value, {"whole number in [1, "});
+    expect_bad(read_decoder, qwen, "sliding_window", value, {"whole number in [1, "});
   }
   for (const json& value : {json(-1), json("5"), json(5.0)})
-    expect_bad(read_decoder_config, qwen, "max_window_layers", value, {"whole number in [0, "});
-  expect_bad(read_decoder_config, qwen, "use_sliding_window", 1, {"true or false"});
-  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention"}), {"1 entries", "= 2"});
-  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention", 1}),
-             {"list of strings"});
-  expect_bad(read_decoder_config, qwen, "layer_types", json::array({"full_attention", "chunked_attention"}),
+    expect_bad(read_decoder, qwen, "max_window_layers", value, {"whole number in [0, "});
+  expect_bad(read_decoder, qwen, "use_sliding_window", 1, {"true or false"});
+  expect_bad(read_decoder, qwen, "layer_types", json::array({"full_attention"}), {"1 entries", "= 2"});
+  expect_bad(read_decoder, qwen, "layer_types", json::array({"full_attention", 1}), {"list of strings"});
+  expect_bad(read_decoder, qwen, "layer_types", json::array({"full_attention", "chunked_attention"}),
              {"'chunked_attention'", "known: full_attention, sliding_attention"});
 }
 
@@ -332,7 +335,7 @@ TEST_F(ModelConfigTest, RefusesLayerTypesThatContradictTheWindow) {
   json no_window = kMistral;
   no_window["sliding_window"] = nullptr;
   for (const json& config : {kLlama, kQwen2, kQwen3, no_window})
-    expect_bad(read_decoder_config, config, "layer_types", sliding, {"there is no window"});
+    expect_bad(read_decoder, config, "layer_types", sliding, {"there is no window"});
 }
 
 TEST_F(ModelConfigTest, NotesWhatTheFilesSayInVain) {
@@ -362,12 +365,12 @@ TEST_F(ModelConfigTest, TakesAModelWithoutItsHead) {
     save(config);
     EXPECT_NO_THROW(read_decoder_config(scratch_.folder())) << family;
   }
-  expect_bad(read_decoder_config, kLlama, "architectures", json{"MistralModel"}, {"'MistralModel'"});
+  expect_bad(read_decoder, kLlama, "architectures", json{"MistralModel"}, {"'MistralModel'"});
 }
 
 TEST_F(ModelConfigTest, ReadsEosOfBothFiles) {
   for (const json& value : {json("2"), json::array({1, "2"}), json(2.0), json::object(), json(UINT64_MAX)})
-    expect_bad(read_decoder_config, kLlama, "eos_token_id", value, {"a whole number in ["});
+    expect_bad(read_decoder, kLlama, "eos_token_id", value, {"a whole number in ["});
   save(kLlama);
   save({{"eos_token_id", {7, 8}}}, "generation_config.json");
   const auto d = read_decoder_config(scratch_.folder());
@@ -397,6 +400,32 @@ TEST_F(ModelConfigTest, SaysWhichFileIsMissing) {
 }
 
 class EncoderConfigTest : public ModelConfigTest {};
+
+/// EmbeddingGemma: an encoder, no base.
+TEST_F(EncoderConfigTest, RowsThatLookAhead) {
+  const json gemma = {{"model_type", "gemma3_text"},
+                      {"hidden_size", 24},
+                      {"intermediate_size", 32},
+                      {"num_hidden_layers", 3},
+                      {"num_attention_heads", 2},
+                      {"num_key_value_heads", 1},
+                      {"head_dim", 12},
+                      {"vocab_size", 50},
+                      {"sliding_window", 512},
+                      {"max_position_embeddings", 40},
+                      {"sliding_window_pattern", 2}};
+  save(gemma);
+  EXPECT_FALSE(read_decoder(scratch_.folder()).looks_ahead);
+  EXPECT_EQ(read_decoder(scratch_.folder()).windows, (std::vector<std::int64_t>{512, 0, 512}));
+  expect_bad(read_decoder, gemma, "use_bidirectional_attention", true, {"see what stands before them"});
+  json ahead = gemma;
+  ahead["use_bidirectional_attention"] = true;
+  save(ahead);
+  const DecoderConfig d = read_decoder_config(scratch_.folder(), LookAhead::allowed);
+  EXPECT_TRUE(d.looks_ahead);
+  EXPECT_EQ(d.windows, (std::vector<std::int64_t>{257, 0, 257})) << "half of it on either side";
+  EXPECT_TRUE(read_encoder_config(scratch_.folder()).decoder);
+}
 
 const json kBert = {{"model_type", "bert"},          {"hidden_size", 24},        {"intermediate_size", 32},
                     {"num_hidden_layers", 3},        {"num_attention_heads", 2}, {"vocab_size", 50},
