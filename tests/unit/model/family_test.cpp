@@ -181,7 +181,9 @@ TEST(Rope, LatePositionsOfPublishedModels) {
     PackedRows rows;
     rows.positions_T = at::tensor(one["positions"].get<std::vector<std::int64_t>>(), at::kLong);
     const DecoderConfig config = read_decoder_config(folder);
-    const Rotation found = RopeTable(config, config.rope, {at::kFloat, at::kCPU}, cpu_backend()).rows(rows);
+    const RopeTable table(config.head_dim, config.max_positions, config.rope, {at::kFloat, at::kCPU},
+                          cpu_backend());
+    const Rotation found = table.rows(rows);
     const auto expected = [&](const char* name) { return at::tensor(one[name].get<std::vector<float>>()); };
     EXPECT_LT(test::largest_difference(found.cos.flatten(), expected("cos")), 1e-6) << one["name"];
     EXPECT_LT(test::largest_difference(found.sin.flatten(), expected("sin")), 1e-6) << one["name"];
