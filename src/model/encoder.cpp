@@ -48,14 +48,9 @@ at::Tensor read_weight(const EncoderWeights& files, const WeightPlace& place, co
 class Loader {
  public:
   Loader(const EncoderWeights& files, const EncoderConfig& config, const WeightPlace& place)
-      : files_(files), config_(config), names_(encoder_names(config.family).front()), place_(place) {
-    for (const EncoderNames& names : encoder_names(config.family)) {
-      const std::vector<std::string> nothing = {""};
-      for (const auto& prefixes : {nothing, names.prefixes})
-        for (const std::string& prefix : prefixes)
-          if (files.find(fmt::format("{}{}0.{}.weight", prefix, names.layers, names.attention_output)))
-            names_ = names, prefix_ = prefix;
-    }
+      : files_(files), config_(config), names_(encoder_names(config.family)), place_(place) {
+    for (const std::string& prefix : names_.prefixes)
+      if (files.find(fmt::format("{}{}.weight", prefix, names_.words))) prefix_ = prefix;
   }
 
   EmbeddingWeights embedding() const {
@@ -135,7 +130,7 @@ class Loader {
 
   const EncoderWeights& files_;
   const EncoderConfig& config_;
-  EncoderNames names_;
+  const EncoderNames& names_;
   WeightPlace place_;
   std::string prefix_;
 };

@@ -21,7 +21,7 @@ struct EncoderNames {
   std::string output, output_norm;
 };
 
-/// The names that a family has had, the usual ones first. Of a family that read_encoder_config() takes.
-const std::vector<EncoderNames>& encoder_names(std::string_view family);
+/// Of a family that read_encoder_config() takes.
+const EncoderNames& encoder_names(std::string_view family);
 
 }  // namespace rocket

@@ -78,25 +78,12 @@ def pickle(folder):
         path.unlink()
 
 
-NOMIC_NAMES = {"embeddings.LayerNorm": "emb_ln", "self_attn.o_proj": "attn.out_proj", "mlp.up_proj": "mlp.fc11", "mlp.gate_proj": "mlp.fc12",
-               "mlp.down_proj": "mlp.fc2", "post_attention_layernorm": "norm1", "post_mlp_layernorm": "norm2"}
 NOMIC_KEYS = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "intermediate_size": "n_inner",
               "max_position_embeddings": "n_positions", "layer_norm_eps": "layer_norm_epsilon"}
 
 
 def as_nomic_published_it(folder):
-    """Names of tensors and settings as in nomic-embed-text-v1.5."""
-    tensors, found = load_file(folder / "model.safetensors"), {}
-    for key, tensor in tensors.items():
-        if ".q_proj" in key:
-            rows = [tensors[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
-            key, tensor = key.replace("self_attn.q_proj", "attn.Wqkv"), torch.cat(rows)
-        elif ".k_proj" in key or ".v_proj" in key:
-            continue
-        for ours, theirs in NOMIC_NAMES.items():
-            key = key.replace(ours, theirs)
-        found[key.replace("layers.", "encoder.layers.")] = tensor.contiguous()
-    save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
+    """Settings as in nomic-embed-text-v1.5. transformers saves the tensors under its authors' names."""
     config = json.loads((folder / "config.json").read_text())
     config = {NOMIC_KEYS.get(key, key): value for key, value in config.items() if key not in ("rope_parameters", "head_dim", "hidden_act")}
     config.update(activation_function="swiglu", rotary_emb_base=1000, rotary_emb_fraction=1.0, rotary_emb_interleaved=False, prenorm=False,
