@@ -21,20 +21,29 @@ function(rocket_module name)
   endif()
 endfunction()
 
-# All targets with LibTorch share the precompiled header of one tiny library.
-function(rocket_use_torch_pch target)
-  if(NOT TARGET rocket_torch_pch)
-    # Written where it is absent: a new time would make everything that uses the header anew.
-    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/torch_pch.cpp CONTENT "")
-    add_library(rocket_torch_pch STATIC ${PROJECT_BINARY_DIR}/torch_pch.cpp)
-    target_link_libraries(rocket_torch_pch PUBLIC rocket_torch fmt::fmt nlohmann_json::nlohmann_json)
-    target_precompile_headers(rocket_torch_pch PRIVATE <ATen/ATen.h> <fmt/format.h> <nlohmann/json.hpp> <vector> <string>)
-    target_compile_options(rocket_torch_pch PRIVATE -fpch-preprocess)
-  endif()
+# A precompiled header that many targets share: that of one tiny library. ARGN: headers.
+function(rocket_shared_pch name)
+  # Written where it is absent: a new time would make everything that uses the header anew.
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/empty_pch.cpp CONTENT "")
+  add_library(${name} STATIC ${PROJECT_BINARY_DIR}/empty_pch.cpp)
+  target_link_libraries(${name} PUBLIC rocket_torch fmt::fmt nlohmann_json::nlohmann_json)
+  target_precompile_headers(${name} PRIVATE <ATen/ATen.h> <fmt/format.h> <nlohmann/json.hpp> <vector> <string> ${ARGN})
+  target_compile_options(${name} PRIVATE -fpch-preprocess)
+endfunction()
+
+function(rocket_use_pch target name)
   # A program's own -fPIE would not fit the header, which was compiled with a library's -fPIC.
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(${target} PRIVATE -fPIC -fpch-preprocess)
-  target_precompile_headers(${target} REUSE_FROM rocket_torch_pch)
+  target_precompile_headers(${target} REUSE_FROM ${name})
+endfunction()
+
+# All targets with LibTorch share one precompiled header.
+function(rocket_use_torch_pch target)
+  if(NOT TARGET rocket_torch_pch)
+    rocket_shared_pch(rocket_torch_pch)
+  endif()
+  rocket_use_pch(${target} rocket_torch_pch)
 endfunction()
 
 # A text file that travels inside the program: `#include "<module>/<file>.inc"` is its text as a string literal.
