@@ -39,7 +39,7 @@ bool holds(const std::vector<std::string>& jobs, const std::string& job) {
 /// What was found, in the order of the plan; every figure is measured from the files.
 struct Findings {
   std::int64_t adapters = 0, shots = 0, shot_tokens = 0, prompt_tokens = 0, items = 0, item_tokens = 0,
-               in_context_tokens = 0, records = 0, skipped = 0;
+               in_context_tokens = 0, records = 0, skipped = 0, prompts = 0;
   std::vector<std::string> notes;
   std::string sandbox;  // of a code task
   std::int64_t base_parameters = 0, encoder_parameters = 0;
@@ -250,7 +250,8 @@ Table plan(const RunConfig& config, const std::vector<std::string>& jobs, const 
                    limited("task.limit", config.task.limit, f.items)),
        fmt::format("{:.2e} flop", evaluate_flops)},
       {"export", "the mixture as PEFT folders", ""},
-      {"rationalize", fmt::format("{} shots", f.shots), ""}};
+      {"rationalize", fmt::format("{} shots", f.shots), ""},
+      {"generate", fmt::format("{} prompts by {}", f.prompts, config.generate.system), ""}};
   std::vector<std::vector<nlohmann::json>> trained;
   for (const std::string rival : tuned_rivals)
     trained.push_back(
@@ -331,6 +332,10 @@ Findings look_through(const RunConfig& config, const std::vector<std::string>& j
     for_each_task_record(config, config.task.evaluation, [](const Record&, const JsonValue&) {});
   }
   if (reads(Input::encoder)) check_corpus_and_encoder(config, found);
+  if (holds(jobs, "generate")) {
+    input_files(job_spec("generate"), config);  // is there such a system?
+    found.prompts = count_prompts(config);
+  }
   return found;
 }
 

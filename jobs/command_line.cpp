@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "base/device_names.h"
 #include "base/error.h"
@@ -38,6 +39,7 @@ constexpr JobHelp config_jobs[] = {
     {"evaluate", "Evaluate the expert and its rivals (over ranks)"},
     {"export", "Write the expert in forms that others can load"},
     {"report", "Write report.html from what there is"},
+    {"generate", "Answer files of prompts by the expert or any other system (over ranks)"},
     {"rationalize",
      "Write rationales for shots that lack them, kept only if their answer is right (over ranks)"},
     {"train-adapter", "Train one LoRA on adapter.records, as a PEFT folder for a bank (over ranks)"},
@@ -57,6 +59,52 @@ void add_voice(CLI::App& app, Command& command) {
   app.add_flag("--verbose", command.verbose, "More on stderr")->excludes(quiet);
 }
 
+/// A flag that is short for `--set key=VALUE`.
+template <class T>
+CLI::Option* add_short_setting(CLI::App& app, Command& command, const char* flag, const char* key,
+                               const char* help) {
+  return app.add_option_function<T>(
+      flag,
+      [&command, key](const T& value) {
+        command.set.push_back(fmt::format("{}={}", key, nlohmann::json(value).dump()));
+      },
+      fmt::format("{} ({})", help, key));
+}
+
+void add_generate(CLI::App& app, Command& command) {
+  add_short_setting<std::vector<std::string>>(app, command, "--input", "generate.input",
+                                              "Prompts: records, chats, or {\"prompt\": TEXT}; globs")
+      ->type_name("FILE");
+  add_short_setting<std::string>(app, command, "--output", "generate.output",
+                                 "The prompts with their answers, as JSONL")
+      ->type_name("FILE");
+  add_short_setting<std::string>(
+      app, command, "--system", "generate.system",
+      "What answers: expert, a name of evaluation.rivals, or an adapter of the bank")
+      ->type_name("NAME");
+  add_short_setting<double>(app, command, "--temperature", "generate.temperature",
+                            "Above 0: tokens are drawn, as a function of seed, prompt and position")
+      ->type_name("T");
+  add_short_setting<double>(app, command, "--top-p", "generate.top_p",
+                            "Drawn from the likeliest tokens whose probabilities sum to this")
+      ->type_name("P");
+  add_short_setting<std::uint64_t>(app, command, "--seed", "generate.seed",
+                                   "Of the draws; default: the setting seed")
+      ->type_name("N");
+  add_short_setting<std::int64_t>(app, command, "--max-new-tokens", "generate.max_new_tokens",
+                                  "Bound on an answer; default: scoring.max_new_tokens")
+      ->type_name("N");
+  add_short_setting<std::vector<std::string>>(
+      app, command, "--stop", "generate.stop",
+      "A string that ends an answer; may be given again; default: task.stop")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_flag_callback(
+      "--logprobs", [&command] { command.set.push_back("generate.logprobs=true"); },
+      "Add the log-probability of each new token (generate.logprobs)");
+}
+
 void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
   CLI::App* sub = app.add_subcommand(job.name, job.help);
   add_config_options(*sub, command);
@@ -74,6 +122,7 @@ void add_config_job(CLI::App& app, Command& command, const JobHelp& job) {
     sub->add_option("--to", command.folder, "Folder to write to (default: RUN/expert, RUN/expert/<form>)")
         ->type_name("DIR");
   }
+  if (name == "generate") add_generate(*sub, command);
   if (name == "plan")
     sub->add_option("--format", command.format, "text, json or csv")
         ->check(CLI::IsMember({"text", "json", "csv"}))

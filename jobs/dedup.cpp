@@ -3,8 +3,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <fstream>
-#include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -14,6 +12,7 @@
 #include "base/control_group.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/line_file.h"
 #include "base/log.h"
 #include "base/one_ahead.h"
 #include "base/progress.h"
@@ -189,38 +188,6 @@ std::vector<std::int64_t> compare(Comm& comm, const SharedRows& rows, std::span<
   return dropped_by;
 }
 
-/// Lines to a file that is committed at the end, or to stdout.
-class Lines {
- public:
-  /// Opens at once, so that a path that cannot be written is known before the work.
-  explicit Lines(std::string path) : path_(std::move(path)) {
-    if (path_.empty()) return;
-    pending_.emplace(path_);
-    file_.open(pending_->temporary(), std::ios::binary);
-    check();
-  }
-
-  void write(std::string_view line) { out() << line << '\n'; }
-
-  void commit() {
-    out().flush();
-    check();
-    if (!pending_) return;
-    file_.close();
-    pending_->commit();
-  }
-
- private:
-  std::ostream& out() { return pending_ ? file_ : std::cout; }
-  void check() {
-    if (!out()) fail_storage("{}: cannot be written", path_.empty() ? "stdout" : path_);
-  }
-
-  std::string path_;
-  std::optional<PendingFile> pending_;
-  std::ofstream file_;
-};
-
 /// Calls use(text, line) for each record of a file, as it stands there, on one line; a row of columns as an
 /// object of all its columns.
 template <class F>
@@ -252,8 +219,8 @@ void check_columns(const std::vector<fs::path>& files) {
 }
 
 /// Root only. The files once more.
-void write_results(const std::vector<fs::path>& files, std::span<const std::int64_t> dropped_by, Lines& kept,
-                   std::optional<Lines>& dropped) {
+void write_results(const std::vector<fs::path>& files, std::span<const std::int64_t> dropped_by,
+                   LineFile& kept, std::optional<LineFile>& dropped) {
   std::size_t index = 0;
   for (const fs::path& file : files) {
     for_each_text(file, [&](const std::string& text, std::int64_t line) {
@@ -313,7 +280,7 @@ void dedup(Comm& comm, const DedupRequest& request, const Placement& placement) 
     files = std::move(named.files);
     embedder.emplace(open_embedder(request, defaults, placement.rank_on_node));
   });
-  std::optional<Lines> kept, dropped;
+  std::optional<LineFile> kept, dropped;
   on_root(comm, [&] {
     kept.emplace(request.output);
     if (!request.dropped.empty()) dropped.emplace(request.dropped);

@@ -66,7 +66,7 @@ Session open_session(Comm& comm, const Command& command, const Placement& placem
     config = load_config(command.target, command.set,
                          [&](const RunConfig& c) { return inputs_of_command(command, c); });
   });
-  const RunDirectory run(config.run);
+  const RunDirectory run(config.run, command.job == "generate" ? generation_of(config) : "");
   return {comm,          command.target,         std::move(config), run,
           command.fresh, placement.rank_on_node, placement.summary};
 }
@@ -77,6 +77,7 @@ void run_one_job(Session& session, const Command& command) {
   if (command.job == "plan") return on_root(session.comm, [&] { plan(session, command.format); });
   if (command.job == "report") return on_root(session.comm, [&] { report(session); });
   if (command.job == "rivals") return rivals(session, session.fresh ? Stale::discard_all : Stale::refuse);
+  if (command.job == "generate") return generate(session, session.fresh ? Stale::discard_all : Stale::refuse);
   const bool mixture_in_place = command.form == "mixture" && command.folder.empty();
   if (command.job == "export" && !mixture_in_place) {
     const JobLock lock(session, job_spec("export"));

@@ -34,9 +34,7 @@ class Contest {
         decoder_(configured_base(config_, session.rank_on_node)),
         contestants_(configured_rivals(session, decoder_)),
         generate_(text_.generate_options(config_)) {
-    contestants_.push_back(
-        {"expert", nullptr,
-         std::make_shared<const Mixture>(trained_mixture(session, decoder_.modules(), decoder_.device()))});
+    contestants_.push_back(expert_system(session, decoder_));
     for (const Rival& rival : contestants_) names_.push_back(rival.name);
     if (any_in_context(config_)) items_in_context_ = read_evaluation(behind_examples(config_), reader_);
     units_together_ = units_together();

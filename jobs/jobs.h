@@ -35,6 +35,13 @@ void rivals(Session& session, Stale stale);
 /// train-adapter too where adapter.records is set, and only that where neither a bank nor a task is.
 std::vector<std::string> checked_jobs(const RunConfig& config, const std::string& one_job);
 
+/// Collective. Answers generate.input in generate.output.
+void generate(Session& session, Stale stale);
+/// Reads all prompts once. Throws data (65) for what is broken, and where there is none.
+std::int64_t count_prompts(const RunConfig& config);
+/// Which of the generations of a run this is: a name made from the path of generate.output.
+std::string generation_of(const RunConfig& config);
+
 /// Collective. Validates everything that these jobs will read and prints the plan; writes nothing.
 void check(Session& session, std::vector<std::string> jobs);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <regex>
 
 #include "base/hub_cache.h"
@@ -75,6 +76,11 @@ class Checker {
         return;
       case Input::adapter_records:
         return patterns("adapter.records", config_.adapter.records);
+      case Input::prompts:
+        if (config_.generate.output.empty()) add_unset("generate.output");
+        return patterns("generate.input", config_.generate.input);
+      case Input::system:
+        return system();
     }
   }
 
@@ -97,6 +103,15 @@ class Checker {
     const OneOrList& source = config_.bank.adapters;
     if (source.list.empty()) return one("bank.adapters", source.one, folder_problem);
     for (const std::string& folder : source.list) add("bank.adapters", folder_problem(folder));
+  }
+
+  /// An adapter is one of the bank; examples in front of a prompt come from the shots.
+  void system() {
+    const std::string& name = config_.generate.system;
+    const auto& rivals = rival_names();
+    const bool adapter = name != "expert" && std::find(rivals.begin(), rivals.end(), name) == rivals.end();
+    if (adapter) adapters();
+    if (config_.task.fewshot > 0 || name.ends_with("in_context")) check(Input::shots);
   }
 
   void patterns(const std::string& key, const std::vector<std::string>& patterns) {

@@ -196,6 +196,20 @@ struct RunConfig {
     std::vector<double> tune;
   } evaluation;
 
+  struct Generate {
+    std::vector<std::string> input;
+    std::string output;
+    std::string system = "expert";
+    FieldMap fields;
+    std::optional<std::int64_t> max_new_tokens;
+    std::vector<std::string> stop;
+    double temperature = 0;
+    double top_p = 1.0;
+    std::optional<std::int64_t> seed;
+    bool logprobs = false;
+    std::string on_error = "stop";
+  } generate;
+
   std::string file;  // as given, for messages
   /// Where the keys and sections that are not defaults were set: "lab.yaml:12" or "--set task.k=5".
   std::map<std::string, std::string> locations;
@@ -208,8 +222,22 @@ inline constexpr std::array tuned_rivals = {
     "best_single_tuned",    "task_lora", "merge_tuned", "random_experts_tuned",
     "random_weights_tuned", "mixlora",   "router_only", "lorahub"};
 
-/// The inputs that a job may read.
-enum class Input { base, bank, shots, evaluation, corpus, encoder, adapter_records, rationalizer };
+/// All names that evaluation.rivals may hold.
+const std::vector<std::string>& rival_names();
+
+/// The inputs that a job may read. `system`: what generate.system is made of, beside results of jobs.
+enum class Input {
+  base,
+  bank,
+  shots,
+  evaluation,
+  corpus,
+  encoder,
+  adapter_records,
+  rationalizer,
+  prompts,
+  system
+};
 /// Those of the whole chain.
 inline constexpr std::array all_inputs = {Input::base,       Input::bank,   Input::shots,
                                           Input::evaluation, Input::corpus, Input::encoder};

@@ -23,15 +23,6 @@ Rule path() {
   return {.path = true};
 }
 
-/// Of evaluation.rivals.
-std::vector<std::string> rival_names() {
-  std::vector<std::string> names = {
-      "base", "in_context", "best_single",    "best_single_in_context", "each_expert", "uniform_merge",
-      "ties", "dare",       "random_experts", "random_weights",         "untrained",   "arrow"};
-  names.insert(names.end(), tuned_rivals.begin(), tuned_rivals.end());
-  return names;
-}
-
 // A pointer to the member of a given RunConfig, whatever its type.
 #define AT(member) [](RunConfig& c) -> Slot { return &c.member; }
 
@@ -302,6 +293,32 @@ std::vector<Setting> training_settings() {
        {.min = 0, .above_min = true},
        "learning rates to try on held-out shots, of the expert and of all rivals that are trained; none: "
        "training.learning_rate"},
+
+      {"generate.input", AT(generate.input), path(),
+       "for generate: a list of files of prompts, of the kinds of corpus.records; globs"},
+      {"generate.output", AT(generate.output), path(), "a JSONL file: the prompts with their answers"},
+      {"generate.system",
+       AT(generate.system),
+       {},
+       "what answers: expert, a name of evaluation.rivals, or an adapter of the bank"},
+      {"generate.fields", AT(generate.fields), {}, "ours: theirs, of the prompts; {}: task.fields"},
+      {"generate.max_new_tokens", AT(generate.max_new_tokens), at_least(1),
+       "bound on an answer; null: scoring.max_new_tokens"},
+      {"generate.stop", AT(generate.stop), {}, "strings that end an answer; []: task.stop"},
+      {"generate.temperature", AT(generate.temperature), at_least(0),
+       "of the probabilities that tokens are drawn from; 0: the likeliest token"},
+      {"generate.top_p",
+       AT(generate.top_p),
+       {.min = 0, .max = 1, .above_min = true},
+       "tokens are drawn from the fewest likeliest ones whose probabilities sum to this; 1: from all"},
+      {"generate.seed", AT(generate.seed), at_least(0), "of the draws; null: seed"},
+      {"generate.logprobs",
+       AT(generate.logprobs),
+       {},
+       "adds the log-probability of each token that was generated"},
+      {"generate.on_error", AT(generate.on_error), one_of({"stop", "skip"}),
+       "at a prompt that cannot be asked, e.g. one that is too long; skip: it gets no answer, but the "
+       "reason"},
   };
 }
 
@@ -318,6 +335,17 @@ std::string bounds(const Rule& rule) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& rival_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = {
+        "base", "in_context", "best_single",    "best_single_in_context", "each_expert", "uniform_merge",
+        "ties", "dare",       "random_experts", "random_weights",         "untrained",   "arrow"};
+    all.insert(all.end(), tuned_rivals.begin(), tuned_rivals.end());
+    return all;
+  }();
+  return names;
+}
 
 std::string_view Setting::section() const {
   const std::size_t dot = key.find('.');

@@ -1,4 +1,4 @@
-// Greedy generation for many prompts at once.
+// Generation for many prompts at once.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,10 @@ struct GenerateOptions {
   std::vector<TokenId> stop_ids;
   std::int64_t batch_tokens = 8192;  // see ServeOptions
   EndsWith ends = nullptr;
+  Sampling sampling = {};  // see ServeOptions
+  bool logprobs = false;
 
-  ServeOptions serving() const { return {stop_ids, batch_tokens, ends}; }
+  ServeOptions serving() const { return {stop_ids, batch_tokens, ends, sampling, logprobs}; }
 };
 
 /// The new ids of each prompt without the stopping one (but with those that `ends` saw); lowest id on a tie.

@@ -68,6 +68,8 @@ class Worker {
         delta_(delta),
         stop_ids_(options.stop_ids.begin(), options.stop_ids.end()),
         ends_(options.ends),
+        sampling_(options.sampling),
+        logprobs_(options.logprobs),
         rows_per_forward_(decoder.backend().rows_of_batch(options.batch_tokens, side_by_side)),
         least_positions_(options.batch_tokens),
         requests_(requests),
@@ -78,7 +80,8 @@ class Worker {
     line_up(begin, end);
     positions_left_ = positions_of_cache();
     cache_ = decoder_.make_cache(positions_left_);
-    if (has_step_graphs(decoder_, *cache_)) {
+    // A recorded step leaves the likeliest ids, and nothing else.
+    if (sampling_.is_greedy() && !logprobs_ && has_step_graphs(decoder_, *cache_)) {
       steps_.emplace(decoder_, delta_, *cache_);
       positions_left_ -= StepGraphs::positions;
     }
@@ -219,14 +222,37 @@ class Worker {
     const auto chosen = [&](const std::vector<std::int64_t>& index) {
       return hidden_TD.index_select(0, upload(index, decoder_.device()));
     };
-    // Both as float64, which holds either exactly: the host waits for the device once.
+    // All as float64, which holds each exactly: the host waits for the device once.
     std::vector<at::Tensor> answers;
     if (!questions.scored.empty())
       answers.push_back(decoder_.nll(chosen(questions.scored), upload(questions.targets, decoder_.device()))
                             .to(at::kDouble));
-    if (!questions.continued.empty())
-      answers.push_back(decoder_.best(chosen(questions.continued)).to(at::kDouble));
+    if (!questions.continued.empty()) {
+      const at::Tensor continued_SD = chosen(questions.continued);
+      const at::Tensor next_S = next_ids(continued_SD);
+      answers.push_back(next_S.to(at::kDouble));
+      if (logprobs_) answers.push_back(decoder_.nll(continued_SD, next_S).neg().to(at::kDouble));
+    }
     take(at::cat(answers).cpu(), questions.scored.size());
+  }
+
+  /// The next id of each text that goes on, int64.
+  at::Tensor next_ids(const at::Tensor& hidden_SD) const {
+    if (sampling_.is_greedy()) return decoder_.best(hidden_SD);
+    const at::Tensor logits_SV = decoder_.logits(hidden_SD).cpu().contiguous();
+    const auto vocabulary = static_cast<std::size_t>(logits_SV.size(1));
+    std::vector<const Sequence*> going;
+    for (const Sequence& s : active_)
+      if (s.limit > 0) going.push_back(&s);
+    std::vector<std::int64_t> ids(going.size());
+    const auto draw = [&](std::int64_t i) {
+      const auto at = static_cast<std::size_t>(i);
+      const std::int64_t r = going[at]->request;
+      ids[at] = draw_token({logits_SV.const_data_ptr<float>() + at * vocabulary, vocabulary}, sampling_,
+                           request(r).text, std::ssize(answers_[static_cast<std::size_t>(r)].generated));
+    };
+    on_threads(std::ssize(ids), draw);
+    return upload(ids, decoder_.device());
   }
 
   PackedRows fresh_rows_of_all() const {
@@ -273,10 +299,13 @@ class Worker {
     return questions;
   }
 
-  /// What a forward has told each sequence: the nll of the `scored` ids, then the ids that go on.
+  /// What a forward has told each sequence: the nll of the `scored` ids, the ids that go on, and the
+  /// log-probabilities of these where they are asked for.
   void take(const at::Tensor& answers_N, std::size_t scored) {
     const auto* nll = answers_N.const_data_ptr<double>();
     const double* next = nll + scored;
+    const double* logprob =
+        next + std::ranges::count_if(active_, [](const Sequence& s) { return s.limit > 0; });
     for (Sequence& s : active_) {
       const Request& text = request(s.request);
       Answer& answer = answers_[static_cast<std::size_t>(s.request)];
@@ -291,9 +320,11 @@ class Worker {
       }
       if (s.limit == 0) continue;
       s.next = static_cast<std::int64_t>(*next++);
+      const double logprob_of_next = logprobs_ ? *logprob++ : 0;
       bool stopped = stop_ids_.contains(static_cast<TokenId>(s.next));
       if (!stopped) {
         answer.generated.push_back(static_cast<TokenId>(s.next));
+        if (logprobs_) answer.logprobs.push_back(logprob_of_next);
         stopped = ends_ && ends_(answer.generated);
       }
       if (stopped || static_cast<std::int64_t>(answer.generated.size()) == s.limit) s.limit = 0;
@@ -315,6 +346,8 @@ class Worker {
   LinearDelta* delta_;
   std::unordered_set<TokenId> stop_ids_;
   EndsWith ends_;
+  Sampling sampling_;
+  bool logprobs_;
   std::int64_t rows_per_forward_, least_positions_, positions_left_ = 0;
   std::span<const Request> requests_;
   std::vector<Answer>& answers_;

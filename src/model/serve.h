@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/decoder.h"
+#include "model/sampling.h"
 
 namespace rocket {
 
@@ -18,12 +19,16 @@ struct Request {
   std::int64_t prompt = 0;          // the first ids, which the generation continues; none of them is scored
   std::int64_t max_new_tokens = 0;  // 0: no generation
   std::int64_t group = -1;  // requests of one group have the same delta: what some begin with is read once
+  std::int64_t text = 0;    // its number where tokens are drawn: see draw_token()
 };
 
 struct Answer {
   double nll = 0;                  // mean over the scored ids, natural log
   std::vector<TokenId> generated;  // without the stopping id; lowest id on a tie
-  double seconds = 0;              // its rows' share of the time of all forwards; these add up to that time
+  /// Where they are asked for: of each generated id its log-probability under the model, natural log, as it
+  /// is without temperature and nucleus.
+  std::vector<double> logprobs;
+  double seconds = 0;  // its rows' share of the time of all forwards; these add up to that time
 };
 
 /// Whether a generation is over with these ids, which stay in it. Called from several threads at once.
@@ -34,6 +39,8 @@ struct ServeOptions {
   std::int64_t batch_tokens = 8192;  // bound on the rows of one forward, and on the positions in the cache
                                      // unless the device has memory for more (Decoder::cache_positions)
   EndsWith ends = nullptr;           // beside the stop ids
+  Sampling sampling = {};            // how the next token is found; greedy
+  bool logprobs = false;             // of generated ids
 };
 
 /// How many texts of so many positions should be continued together; 1: any number is as good. Where a step
@@ -44,10 +51,10 @@ std::int64_t texts_together(const Decoder& decoder, std::int64_t positions_of_te
 /// Makes the delta of one worker; it serves sequences numbered as the requests. Null = base alone.
 using MakeDelta = std::function<std::unique_ptr<LinearDelta>()>;
 
-/// An answer a request; in float32 on the CPU its bits (but for the seconds) are a function of the request
-/// and its delta alone. A text that reaches the model's max_positions ends there. Requests of one delta
-/// should follow each other. The workers of a small model run side by side on the threads. Throws data (65)
-/// for a request without ids.
+/// An answer a request; in float32 on the CPU its bits (but for the seconds) are a function of the request,
+/// its delta and the sampling alone. A text that reaches the model's max_positions ends there. Requests of
+/// one delta should follow each other. The workers of a small model run side by side on the threads. Throws
+/// data (65) for a request without ids.
 std::vector<Answer> serve(const Decoder& decoder, std::span<const Request> requests,
                           const MakeDelta& make_delta, const ServeOptions& options);
 

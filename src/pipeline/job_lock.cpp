@@ -49,7 +49,7 @@ JobLock::JobLock(const Session& session, const JobSpec& spec) {
     if (!fs::exists(session.run.root())) {
       for (const std::string& job : upstream_of(spec, session.config)) require_done(session, job, spec.name);
     }
-    claim_.emplace(session.run.claims(), spec.name, related(spec, session.config));
+    claim_.emplace(session.run.claims(), session.run.claim(spec.name), related(spec, session.config));
   });
   wait(session,
        fmt::format("{}: waits for what others compute in {}", spec.name, session.run.root().string()));

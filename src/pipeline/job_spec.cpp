@@ -107,6 +107,17 @@ std::vector<JobSpec> make_job_specs() {
        .inputs = {Input::base, Input::shots, Input::rationalizer},
        .outputs = {"rationalized.jsonl"},
        .in_chain = false},
+      {.name = "generate",
+       .settings =
+           with({"base.dtype", "prompt", "scoring.max_new_tokens", "scoring.batch_tokens", "task.description",
+                 "task.fields", "task.stop", "task.fewshot", "task.fewshot_draw", "generate.system",
+                 "generate.fields", "generate.max_new_tokens", "generate.stop", "generate.temperature",
+                 "generate.top_p", "generate.seed", "generate.logprobs", "seed"},
+                form),
+       .inputs = {Input::base, Input::prompts, Input::system},
+       .in_chain = false,
+       .reads_system = true,
+       .in_manifest = false},
   };
   const auto rival_spec = [&](const std::string& rival) {
     const std::string folder = "rivals/" + rival + "/";
@@ -159,8 +170,26 @@ bool is_in_chain(const JobSpec& spec, const RunConfig& config) {
   return spec.rival.empty() ? spec.in_chain : std::ranges::count(config.evaluation.rivals, spec.rival) > 0;
 }
 
+namespace {
+
+bool is_rival(const std::string& system) {
+  return std::ranges::count(rival_names(), system) > 0;
+}
+
+/// The jobs whose results make what answers in `generate`.
+std::vector<std::string> jobs_of_system(const std::string& system) {
+  if (system == "expert") return {"finetune"};
+  if (std::ranges::count(tuned_rivals, system) > 0) return {job_of_rival(system)};
+  if (system == "best_single" || system == "best_single_in_context") return {"score"};
+  if (system == "base" || system == "in_context" || !is_rival(system)) return {};
+  return {"experts"};
+}
+
+}  // namespace
+
 std::vector<std::string> upstream_of(const JobSpec& spec, const RunConfig& config) {
   std::vector<std::string> jobs = spec.upstream;
+  if (spec.reads_system) return jobs_of_system(config.generate.system);
   if (!spec.reads_rivals) return jobs;
   for (const JobSpec& other : job_specs())
     if (!other.rival.empty() && is_in_chain(other, config)) jobs.push_back(other.name);
@@ -241,6 +270,15 @@ void add_records(const std::string& key, const std::vector<std::string>& pattern
   for (std::size_t i = 0; i < paths.size(); ++i) files.push_back({fmt::format("{}/{}", key, i), paths[i]});
 }
 
+/// An adapter of the bank, and the shots where examples stand in front of the prompts.
+void add_system(const RunConfig& config, std::vector<InputFile>& files) {
+  const std::string& name = config.generate.system;
+  if (name != "expert" && !is_rival(name))
+    add_adapter("generate.system", system_of_bank(config).folder, files);
+  if (config.task.fewshot > 0 || name.ends_with("in_context"))
+    files.push_back({"task.shots", config.task.shots});
+}
+
 void add_input(Input input, const RunConfig& config, std::vector<InputFile>& files) {
   switch (input) {
     case Input::base:
@@ -263,6 +301,10 @@ void add_input(Input input, const RunConfig& config, std::vector<InputFile>& fil
       return;
     case Input::adapter_records:
       return add_records("adapter.records", config.adapter.records, files);
+    case Input::prompts:
+      return add_records("generate.input", config.generate.input, files);
+    case Input::system:
+      return add_system(config, files);
   }
 }
 

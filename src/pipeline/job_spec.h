@@ -30,6 +30,8 @@ struct JobSpec {
       {};                  // the output in which files of others may lie: the job clears its own part of it
   std::string rival = {};  // of the job that trains one: its name in evaluation.rivals
   bool reads_rivals = false;  // the jobs of evaluation.rivals are upstream, too
+  bool reads_system = false;  // the jobs that make generate.system are upstream, too
+  bool in_manifest = true;    // manifest.json has its record; not of a job that a run may have several of
 
   bool on_device = true;        // computes where `device` says; else on the CPU
   bool sums_gradients = false;  // over its ranks

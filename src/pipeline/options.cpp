@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "text/chat_template.h"
 
 namespace rocket {
@@ -36,6 +37,18 @@ std::vector<BankEntry> configured_bank(const RunConfig& config) {
   std::vector<fs::path> folders(config.bank.adapters.list.begin(), config.bank.adapters.list.end());
   if (!config.bank.adapters.one.empty()) folders.emplace_back(config.bank.adapters.one);
   return list_bank(folders, config.bank.exclude);
+}
+
+BankEntry system_of_bank(const RunConfig& config) {
+  const std::vector<BankEntry> bank = configured_bank(config);
+  const std::string& name = config.generate.system;
+  if (const BankEntry* entry = find_entry(bank, name)) return *entry;
+  std::vector<std::string> known = rival_names();
+  known.push_back("expert");
+  for (const BankEntry& entry : bank) known.push_back(entry.name);
+  fail_config(
+      "{}: generate.system: neither a system nor an adapter of the bank is called '{}': did you mean '{}'?",
+      config.location("generate.system"), name, nearest(name, known));
 }
 
 std::tm day_in(std::string_view setting, const std::string& text) {

@@ -21,6 +21,8 @@ namespace rocket {
 
 at::ScalarType compute_type(const RunConfig& config);
 std::vector<BankEntry> configured_bank(const RunConfig& config);
+/// The adapter that generate.system names. Throws config (78), with the nearest name, if there is none.
+BankEntry system_of_bank(const RunConfig& config);
 PromptTemplate prompt_template(const RunConfig& config);
 /// "2024-07-26" as the begin of that day. Throws config (78) naming the setting.
 std::tm day_in(std::string_view setting, const std::string& text);

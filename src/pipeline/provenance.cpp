@@ -110,6 +110,7 @@ void rewrite_manifest(const RunDirectory& run, const std::string& without) {
   for (Patience patience; !claim.try_hold().empty() && steady_clock::now() < latest;) patience.sleep();
   json jobs = manifest_jobs(run);
   for (const JobSpec& spec : job_specs()) {
+    if (!spec.in_manifest) continue;
     if (const Found found = record_file(run, spec.name); found.record)
       jobs[spec.name] = to_json(*found.record);
   }
@@ -162,7 +163,8 @@ std::optional<std::string> changed_input(const JobRecord& was, const JobRecord& 
 std::optional<JobRecord> read_record(const RunDirectory& run, const std::string& job) {
   const Found found = record_file(run, job);
   if (found.record) return found.record;
-  if (auto kept = manifest_record(run, job)) return kept;
+  if (job_spec(job).in_manifest)
+    if (auto kept = manifest_record(run, job)) return kept;
   if (found.broken.empty()) return std::nullopt;
   fail_data("{}: not a job record of rocket ({}); `rocket {} CONFIG --fresh` computes the job anew",
             run.record(job).string(), found.broken, job_spec(job).command());

@@ -95,6 +95,24 @@ class RivalMaker {
 
 }  // namespace
 
+Rival expert_system(const Session& session, const Decoder& decoder) {
+  return {"expert", nullptr,
+          std::make_shared<const Mixture>(trained_mixture(session, decoder.modules(), decoder.device()))};
+}
+
+Rival configured_system(const Session& session, const Decoder& decoder) {
+  const RunConfig& config = session.config;
+  const std::string& name = config.generate.system;
+  if (name == "expert") return expert_system(session, decoder);
+  if (name == "each_expert")
+    fail_config("{}: generate.system: each_expert is several systems: name the adapter that should answer",
+                config.location("generate.system"));
+  if (std::ranges::count(rival_names(), name) > 0) return RivalMaker(session, decoder).make(name).at(0);
+  const std::string adapter = system_of_bank(config).name;
+  return {adapter, std::make_shared<const LoraAdapter>(adapter_of_bank(
+                       config, adapter, decoder.modules(), compute_type(config), decoder.device()))};
+}
+
 bool any_in_context(const RunConfig& config) {
   return std::ranges::any_of(config.evaluation.rivals, is_in_context);
 }

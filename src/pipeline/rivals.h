@@ -37,4 +37,11 @@ RivalCount count_rivals(const RunConfig& config);
 /// experts.json as they are in the bank. Throws data (65) for an adapter that is not in the bank any more.
 std::vector<Rival> configured_rivals(const Session& session, const Decoder& decoder);
 
+/// The mixture that `finetune` left.
+Rival expert_system(const Session& session, const Decoder& decoder);
+
+/// What generate.system names: the expert, a rival whether evaluation.rivals has it or not, or an adapter of
+/// the bank. Throws config (78) for each_expert, which is several, and as system_of_bank().
+Rival configured_system(const Session& session, const Decoder& decoder);
+
 }  // namespace rocket

@@ -18,7 +18,9 @@ struct TrainingFiles {
 
 class RunDirectory {
  public:
-  explicit RunDirectory(fs::path root) : root_(std::move(root)) {}
+  /// `generation`: which of the generations of this run `generate` means; they have folders of their own.
+  explicit RunDirectory(fs::path root, std::string generation = "")
+      : root_(std::move(root)), generation_(std::move(generation)) {}
 
   const fs::path& root() const { return root_; }
   fs::path file(const std::string& name) const { return root_ / name; }
@@ -28,7 +30,13 @@ class RunDirectory {
   }
   fs::path manifest() const { return root_ / "manifest.json"; }
   /// What a job leaves while it is under way, and its own record job.json.
-  fs::path parts(const std::string& job) const { return root_ / "parts" / job; }
+  fs::path parts(const std::string& job) const {
+    return job == "generate" ? root_ / "parts" / job / generation_ : root_ / "parts" / job;
+  }
+  /// The name under which a process says that it computes the job: base/claim.h.
+  std::string claim(const std::string& job) const {
+    return job == "generate" ? job + "-" + generation_ : job;
+  }
   /// Parts of an earlier computation of the job, set aside until the present one is finished.
   fs::path parts_before(const std::string& job) const { return parts(job) / "before"; }
   fs::path record(const std::string& job) const { return parts(job) / "job.json"; }
@@ -48,6 +56,7 @@ class RunDirectory {
 
  private:
   fs::path root_;
+  std::string generation_;
 };
 
 }  // namespace rocket

@@ -1,28 +1,20 @@
 #include "pipeline/task_data.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "evaluation/sandbox.h"
 #include "model/device.h"
+#include "pipeline/lead.h"
 #include "pipeline/long_texts.h"
 #include "pipeline/options.h"
-#include "text/chat_prompt.h"
 #include "text/chat_template.h"
 #include "text/unicode.h"
 
 namespace rocket {
 
 namespace {
-
-/// A shot that a model can be scored on.
-void check_target(const Record& shot) {
-  if (is_white_space_only(shot.target()))
-    fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot));
-}
 
 Question checked_question(Record record, const AnswerReader& reader) {
   if (!record.answer)
@@ -48,50 +40,6 @@ void read_and_warn(const RunConfig& config, const std::string& file, const Unuse
   for (const std::string& note : notes.warnings(setting, unused)) log::warn("{}", note);
 }
 
-/// The first K shots that stand in front of each item, in order.
-using Examples = std::vector<Record>;
-
-/// An example of a prompt: the question of a shot with its answer.
-std::string example_text(const Record& shot, const PromptTemplate& prompt) {
-  const std::string answer =
-      shot.right_choice ? shot.delimiter + shot.choices[*shot.right_choice] : shot.target();
-  return prompt_text(shot, prompt) + answer + "\n\n";
-}
-
-/// What stands in front of the questions of a task: task.description and examples. In a chat the description
-/// belongs to the system text, and each example is two earlier turns.
-class Lead {
- public:
-  explicit Lead(const RunConfig& config, Examples examples = {})
-      : form_(task_form(config)), template_(prompt_template(config)), examples_(std::move(examples)) {
-    if (template_.chat) return;
-    for (const Record& example : examples_) text_ += example_text(example, template_);
-  }
-
-  void put_before(Record& record, const JsonValue& object) const {
-    const std::string description = form_.description(object, place(record));
-    if (template_.chat) return put_turns_before(record, description);
-    const std::string text = description + text_;
-    if (!text.empty()) record.prompt = text + prompt_text(record, template_);
-  }
-
- private:
-  void put_turns_before(Record& record, const std::string& description) const {
-    if (!description.empty()) record.system += (record.system.empty() ? "" : "\n\n") + description;
-    std::vector<Turn> turns;
-    for (const Record& example : examples_) {
-      turns.push_back({Role::user, asked(example)});
-      turns.push_back({Role::assistant, answered(example)});
-    }
-    record.before.insert(record.before.begin(), turns.begin(), turns.end());
-  }
-
-  TaskForm form_;
-  PromptTemplate template_;
-  Examples examples_;
-  std::string text_;  // of the examples
-};
-
 std::vector<Question> read_questions(const std::string& file, const RunConfig& config,
                                      const AnswerReader& reader, const Lead& lead,
                                      std::optional<std::int64_t> at_most, const Unused& unused = {}) {
@@ -109,28 +57,6 @@ std::vector<Question> read_questions(const std::string& file, const RunConfig& c
   return questions;
 }
 
-/// The places of the task.fewshot examples among the first K shots.
-std::vector<std::int64_t> example_places(const RunConfig::Task& task) {
-  std::vector<std::int64_t> places(static_cast<std::size_t>(task.k));
-  std::iota(places.begin(), places.end(), 0);
-  if (task.fewshot_draw.seed) places = permutation(task.k, *task.fewshot_draw.seed, stream("task.fewshot"));
-  places.resize(static_cast<std::size_t>(task.fewshot));
-  return places;
-}
-
-/// task.fewshot of the shots, in front of every item.
-Examples examples(const RunConfig& config) {
-  if (config.task.fewshot == 0) return {};
-  const std::vector<Record> shots = read_shot_records(config);
-  check_shot_count(config, shots.size());
-  Examples chosen;
-  for (const std::int64_t i : example_places(config.task)) {
-    chosen.push_back(shots[static_cast<std::size_t>(i)]);
-    check_target(chosen.back());
-  }
-  return chosen;
-}
-
 TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, const std::string& folder) {
   if (tokenizer.eos()) return *tokenizer.eos();
   if (!model.eos_ids.empty()) return static_cast<TokenId>(model.eos_ids.front());
@@ -142,6 +68,11 @@ TokenId end_of_sequence(const Tokenizer& tokenizer, const DecoderConfig& model, 
 }
 
 }  // namespace
+
+void check_target(const Record& shot) {
+  if (is_white_space_only(shot.target()))
+    fail_data("{}: neither 'rationale' nor 'output': a shot needs what the model is scored on", place(shot));
+}
 
 std::string place(const Record& record) {
   return fmt::format("{}:{}", record.file, record.line);
@@ -211,7 +142,7 @@ std::vector<OpenShot> read_open_shots(const RunConfig& config, const AnswerReade
 }
 
 std::vector<Question> read_evaluation(const RunConfig& config, const AnswerReader& reader) {
-  return read_questions(config.task.evaluation, config, reader, Lead(config, examples(config)),
+  return read_questions(config.task.evaluation, config, reader, Lead::of_evaluation(config),
                         config.task.limit, {"output", "rationale"});
 }
 
@@ -279,7 +210,17 @@ Example BaseText::example(const Record& record) const {
 }
 
 std::vector<TokenId> BaseText::prompt(const Record& record) const {
-  std::vector<TokenId> ids = maker_->prompt(record);
+  return checked_prompt(maker_->prompt(record), record);
+}
+
+std::vector<TokenId> BaseText::bare_prompt(const std::string& text, const Record& record) const {
+  std::vector<TokenId> ids = tokenizer_->leading_specials();
+  for (const Token& token : tokenizer_->encode(text)) ids.push_back(token.id);
+  return checked_prompt(std::move(ids), record);
+}
+
+std::vector<TokenId> BaseText::checked_prompt(std::vector<TokenId> ids, const Record& record) const {
+  if (ids.empty()) fail_data("{}: the prompt is empty: there is nothing to continue", place(record));
   check_ids(ids, record);
   if (static_cast<std::int64_t>(ids.size()) >= model_.max_positions)
     fail_data("{}: the prompt has {} tokens, which leaves nothing of the base's {} positions", place(record),

@@ -32,6 +32,9 @@ void for_each_task_record(const RunConfig& config, const std::string& file,
                           const std::function<void(Record&&, JsonValue&&)>& use,
                           ReadingNotes* notes = nullptr);
 
+/// Throws data (65) naming the shot where a model has nothing to be scored on.
+void check_target(const Record& shot);
+
 /// A record with the gold value of its answer in canonical form.
 struct Question {
   Record record;
@@ -95,6 +98,9 @@ class BaseText {
   /// becomes U+FFFD, so that HDF5 can hold it.
   std::string generation(const std::vector<TokenId>& ids) const;
   std::vector<TokenId> prompt(const Record& record) const;
+  /// The tokens of a text as it is, behind the specials that the tokenizer begins with. `record` says where
+  /// it is, for messages. Throws as prompt(), and data (65) for a text without tokens.
+  std::vector<TokenId> bare_prompt(const std::string& text, const Record& record) const;
   /// Throws data (65) naming the record if it does not fit the model's positions, or where nothing of a
   /// choice or of the prompt is left to score.
   ChoiceTokens choices(const Record& record) const;
@@ -106,6 +112,7 @@ class BaseText {
   /// Tokenizers often know a few tokens more than the base has rows: that matters only where a text uses
   /// them.
   void check_ids(const std::vector<TokenId>& ids, const Record& record) const;
+  std::vector<TokenId> checked_prompt(std::vector<TokenId> ids, const Record& record) const;
 
   DecoderConfig model_;
   std::unique_ptr<Tokenizer> tokenizer_;

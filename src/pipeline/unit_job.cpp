@@ -126,12 +126,13 @@ JobEnd run_unit_job(JobContext& context, const UnitJob& job) {
                 {.work = [&](std::int64_t group) { compute_group(context, job, groups.at(group)); },
                  .committed =
                      [&](std::int64_t group, int) {
-                       const auto units = static_cast<std::int64_t>(groups.at(group).size());
+                       const std::vector<std::int64_t>& done = groups.at(group);
+                       const auto units = std::ssize(done);
                        // The record learns of the first part at once: from then on it is worth keeping.
                        const bool first = record.parts_done == 0;
                        record.parts_done += units;
                        if (first) context.save_progress();
-                       progress.advance(units);
+                       progress.advance(units, job.note ? job.note(done) : "");
                      }});
   return end == UnitsEnd::finished ? JobEnd::finished : JobEnd::stopped;
 }

@@ -22,6 +22,8 @@ struct UnitJob {
   /// Called with all units of a group, ascending, before work() of each of them on the same rank; may be
   /// empty.
   std::function<void(const std::vector<std::int64_t>& units)> prepare;
+  /// Root's: what progress shows once these units are committed, by whatever rank; may be empty.
+  std::function<std::string(const std::vector<std::int64_t>& units)> note;
 };
 
 /// The file of a unit: RUN/parts/<job>/unit-000012.h5.

@@ -283,7 +283,7 @@ RecordReader::RecordReader(const fs::path& file, FieldNames fields, Turns turns,
       turns_(turns),
       notes_(notes),
       may_lack_instruction_(own.may_lack_instruction),
-      values_(open_values(file, paths_of(fields_, own))) {
+      values_(open_values(file, own.all_columns ? std::vector<std::string>{} : paths_of(fields_, own))) {
   if (notes_) notes_->take_columns(file_, values_->columns());
 }
 RecordReader::~RecordReader() = default;

@@ -50,6 +50,7 @@ struct Record {
 struct OwnFields {
   bool may_lack_instruction = false;
   std::vector<std::string> paths;
+  bool all_columns = false;  // of Parquet and Arrow
 };
 
 /// The records of one file, one after the other.
@@ -84,7 +85,7 @@ class RecordReader {
   /// or wrongly typed field, invalid UTF-8; the next record can still be read.
   Record read();
   /// The same; `whole` becomes the object of the file with all its fields (of Parquet: with the columns that
-  /// a record is made of, and those of `own`). Not with Turns::all.
+  /// a record is made of, and those of `own`, or all). Not with Turns::all.
   Record read(JsonValue& whole);
 
  private:

@@ -84,12 +84,22 @@ std::vector<std::string> TaskForm::paths() const {
   return all;
 }
 
-void TaskForm::fill(Record& record, const JsonValue& object, bool is_shot) const {
+bool TaskForm::has_field_of_prompt(const JsonValue& object) const {
+  return prompt_ && std::ranges::any_of(prompt_->fields(), [&](const std::string& path) {
+           return find_path(object, plain_path(path)) != nullptr;
+         });
+}
+
+void TaskForm::fill_prompt(Record& record, const JsonValue& object) const {
+  if (!prompt_) return;
   const std::string place = fmt::format("{}:{}", record.file, record.line);
-  if (prompt_) {
-    record.prompt = prompt_->render(object, place);
-    if (record.instruction.empty()) record.instruction = prompt_->values(object, place);
-  }
+  record.prompt = prompt_->render(object, place);
+  if (record.instruction.empty()) record.instruction = prompt_->values(object, place);
+}
+
+void TaskForm::fill(Record& record, const JsonValue& object, bool is_shot) const {
+  fill_prompt(record, object);
+  const std::string place = fmt::format("{}:{}", record.file, record.line);
   if (fields_.gold) fill_answer(record, object, place);
   record.delimiter = fields_.delimiter;
   fill_target(record, object, is_shot, place);

@@ -54,6 +54,10 @@ class TaskForm {
   ///   template says, else its answer.
   /// `is_shot`: the template of targets reads it. Throws data (65) with the record's place and the setting.
   void fill(Record& record, const JsonValue& object, bool is_shot) const;
+  /// The prompt alone, of a record whose answer nobody knows. Throws likewise.
+  void fill_prompt(Record& record, const JsonValue& object) const;
+  /// Whether `object` has any field of the template of prompts.
+  bool has_field_of_prompt(const JsonValue& object) const;
   /// task.description for an item; "" where there is none.
   std::string description(const JsonValue& object, std::string_view place) const;
 

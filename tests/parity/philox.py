@@ -4,6 +4,7 @@ import numpy as np
 # XXH3_64bits of the stream's name (`printf NAME | xxhsum -H3`).
 STREAMS = {
     "experts": 0x6952c13688cc1dfe,
+    "generate": 0x8fb8e47cec8b26e9,
     "records.random": 0x7e377261e99ea9b6,
     "records.kde": 0x18f6a3506c6ad1e3,
     "comparison.items": 0xd50868bfc680036f,
