@@ -44,6 +44,12 @@ TEST_F(ChatTemplateTest, OfNamedOnesTheDefaultIsTaken) {
   settings({{"chat_template",
              {{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}});
   EXPECT_EQ(prompt(), "d");
+  const ChatTemplate named = read();
+  ASSERT_EQ(named.others().size(), 1U);
+  EXPECT_EQ(named.others().begin()->second.file,
+            (scratch_ / "tokenizer_config.json: chat_template 'tool_use'").string());
+  EXPECT_EQ(named.render({{"tools", {{{"name", "f"}}}}}), "t");  // as transformers
+  EXPECT_EQ(named.render({{"tools", nullptr}}), "d");
   settings(
       {{"chat_template", {{{"name", "rag"}, {"template", "r"}}, {{"name", "tool_use"}, {"template", "t"}}}}});
   expect_bad({"none is called 'default': rag, tool_use"});
@@ -51,6 +57,15 @@ TEST_F(ChatTemplateTest, OfNamedOnesTheDefaultIsTaken) {
   expect_bad({"none is called 'default': rag"});
   write("chat_template.jinja", "own");
   EXPECT_EQ(prompt(), "own");
+  EXPECT_EQ(read().others().size(), 1U);
+  EXPECT_EQ(read().render({{"tools", {1}}}), "own");
+  write("additional_chat_templates/tool_use.jinja", "{{ tools | nope }}");
+  EXPECT_EQ(prompt(), "own");
+  expect_error(
+      [&] {
+        read().render({{"tools", {1}}});
+      },
+      ExitCode::data, {"additional_chat_templates/tool_use.jinja:1:", "the filter 'nope' is not known"});
 }
 
 TEST_F(ChatTemplateTest, WhatIsNoTemplateIsRefused) {
