@@ -2,6 +2,8 @@
 #include "text/chat_template.h"
 
 #include "base/files.h"
+#include "fuzz/mutate.h"
+#include "fuzz/text_targets.h"
 #include "text/chat_prompt.h"
 #include "unit/base/scratch.h"
 
@@ -90,6 +92,17 @@ TEST_F(ChatTemplateTest, ReadsTheSpecialTokensAndTheTurns) {
   EXPECT_EQ(read({.system = "own"}).prompt(turns), read().prompt(turns));
   EXPECT_EQ(read({.system = "own"}).whole({{Role::user, "u"}}), "<b>system:own<e>user:u<e>FalseTrue");
   EXPECT_EQ(read().ending(), "<e>FalseTrue");
+}
+
+TEST(ChatTemplates, OfMutatedSettingsAreRefusedOrFound) {
+  fuzz::Mutator mutator(
+      {R"({"chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}", "eos_token": "</s>"})",
+       R"({"chat_template": [{"name": "default", "template": "a"}, {"name": "rag", "template": "{{ b }}"}],
+           "bos_token": {"content": "<s>"}, "pad_token": null})"});
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string bytes = mutator.next();
+    ASSERT_NO_THROW(fuzz::tokenizer_config(bytes)) << "round " << i;
+  }
 }
 
 TEST_F(ChatTemplateTest, TheDateIsTheOneThatIsSet) {
