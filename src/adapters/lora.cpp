@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "formats/adapter_tensors.h"
+#include "formats/text_tower.h"
 #include "model/device.h"
 #include "model/finite.h"
 
@@ -44,6 +45,12 @@ void refuse_empty(const StoredTensor& tensor) {
         "tensor '{}': a LoRA of the output layer is not computed; only the linear layers of attention and "
         "feed-forward are adapted",
         tensor.name);
+  if (reads_images(module))
+    fail_data(
+        "tensor '{}': it adapts the part of the model that reads images, which is not computed; an adapter "
+        "of the "
+        "language model's layers alone is needed",
+        tensor.name);
   fail_data("tensor '{}': the base has no linear layer '{}'", tensor.name, module);
 }
 
@@ -65,7 +72,8 @@ WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::string_vie
       beside.push_back(&tensor);
       continue;
     }
-    const auto found = index.find(half->module);
+    auto found = index.find(half->module);
+    if (found == index.end()) found = index.find(name_in_text_tower(half->module));
     if (found == index.end()) refuse_module(tensor, half->module);
     LoraFile::Weight& weight = weights[found->second];
     weight.module = found->second;
@@ -77,19 +85,21 @@ WeightMap pair_tensors(const std::vector<StoredTensor>& tensors, std::string_vie
   return weights;
 }
 
-void check_weight(LoraFile::Weight& weight, const Module& module, const AdapterConfig& config) {
+/// `named`: the module as the adapter's own files call it.
+void check_weight(LoraFile::Weight& weight, const Module& module, const std::string& named,
+                  const AdapterConfig& config) {
   if (weight.a == nullptr || weight.b == nullptr) {
     const StoredTensor& lone = weight.a != nullptr ? *weight.a : *weight.b;
     fail_data("tensor '{}': its lora_{} is missing", lone.name, weight.a != nullptr ? "B" : "A");
   }
-  if (!is_target(config, module.name)) {
+  if (!is_target(config, named)) {
     fail_data(
         "tensor '{}': adapter_config.json does not name this layer (target_modules, exclude_modules, "
         "layers_to_transform), so PEFT would drop it",
         weight.a->name);
   }
-  weight.lora_r = config.rank_of(module.name);
-  weight.scale = config.scale_of(module.name);
+  weight.lora_r = config.rank_of(named);
+  weight.scale = config.scale_of(named);
   check_shape(*weight.a, weight.lora_r, module.inputs);
   check_shape(*weight.b, module.outputs, weight.lora_r);
 }
@@ -117,8 +127,9 @@ double largest_distance(const StoredTensor& one, const StoredTensor& other) {
 
 /// The output layer of a base that has none of its own, or another name for it in its files.
 const StoredTensor* head_of(const ModelWeights& base) {
-  const StoredTensor* of_neox = base.find("embed_out.weight");
-  return of_neox != nullptr ? of_neox : base.find("model.embed_tokens.weight");
+  for (const char* name : {"embed_out.weight", "model.embed_tokens.weight"})
+    if (const StoredTensor* found = base.find(name)) return found;
+  return base.find(fmt::format("{}embed_tokens.weight", kTextTower));
 }
 
 /// A tensor of the base that lies beside the LoRA. PEFT loads it into the base, so it must be the base's own.
@@ -126,6 +137,7 @@ void check_copy(const StoredTensor& tensor, std::string_view front, const ModelW
   const std::string name = *replaced_tensor(unwrapped(tensor.name, front));
   if (base == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base's '{}' is not at hand)", name));
   const StoredTensor* own = base->find(name);
+  if (own == nullptr) own = base->find(name_in_text_tower(name));
   if (own == nullptr && name == "lm_head.weight") own = head_of(*base);
   if (own == nullptr) refuse_tensor(tensor.name, fmt::format(" (the base has no '{}')", name));
   if (own->shape != tensor.shape)
@@ -197,7 +209,9 @@ LoraFile::LoraFile(const std::filesystem::path& folder, std::span<const Module> 
     in_context(tensors_->path().filename().string(), [&] {
       for (auto& [module, weight] : pair_tensors(tensors_->tensors(), wrapped_front_, modules, beside_)) {
         weights_.push_back(weight);
-        check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], config);
+        const std::string& tensor = (weight.a != nullptr ? weight.a : weight.b)->name;
+        const std::string named = lora_half(unwrapped(tensor, wrapped_front_))->module;
+        check_weight(weights_.back(), modules[static_cast<std::size_t>(module)], named, config);
       }
     });
   });

@@ -13,7 +13,7 @@ import json
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 
 class MixtureLinear(torch.nn.Module):
@@ -57,7 +57,9 @@ def load(folder, base_path, dtype=None):
     with open(f"{folder}/mixture.json", encoding="utf-8") as file:
         about = json.load(file)
     routers = load_file(f"{folder}/router.safetensors")
-    base = AutoModelForCausalLM.from_pretrained(base_path, dtype=dtype or torch.float32)
+    reads_images = hasattr(AutoConfig.from_pretrained(base_path), "vision_config")
+    kind = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
+    base = kind.from_pretrained(base_path, dtype=dtype or torch.float32)
     # PEFT's names may hold no dots; adapters' names may.
     names = [f"expert{i}" for i in range(len(about["experts"]))]
     adapted = None

@@ -7,6 +7,7 @@
 #include "formats/model_config.h"
 #include "formats/model_folder.h"
 #include "formats/model_json.h"
+#include "formats/text_tower.h"
 
 namespace rocket {
 namespace {
@@ -44,6 +45,7 @@ struct Family {
   Window window = Window::none;
   std::optional<std::int64_t> sliding_window;  // where config.json names none
   std::int64_t window_pattern = 0;             // of but_each_second, where config.json names none
+  std::int64_t first_window = 28;              // of by_layer likewise: max_window_layers
   bool whole_heads = false;                    // hidden is a multiple of heads, even where head_dim is given
   std::int64_t hidden = 4096, layers = 32, heads = 32;
   std::int64_t head_dim = 0;  // 0: hidden / heads
@@ -81,7 +83,7 @@ constexpr DecoderNames kNeoxNames{.model = "gpt_neox.",
                                   .gate_up = {"mlp.dense_h_to_4h"},
                                   .down = "mlp.dense_4h_to_h"};
 
-constexpr std::array<Family, 12> kFamilies{{
+constexpr std::array<Family, 14> kFamilies{{
     {.name = "llama",
      .architecture = "LlamaForCausalLM",
      .qkv_bias = Bias::as_set,
@@ -255,13 +257,43 @@ constexpr std::array<Family, 12> kFamilies{{
      .part = 0.25,
      .joined = Joined::by_head,
      .names = kNeoxNames},
+    // Of Qwen2-VL and Qwen2.5-VL; then of Qwen3-VL.
+    {.name = "qwen2_vl_text",
+     .architecture = "Qwen2VLForConditionalGeneration",
+     .qkv_bias = Bias::always,
+     .window = Window::by_layer,
+     .sliding_window = 4096,
+     .first_window = 80,
+     .hidden = 8192,
+     .layers = 80,
+     .heads = 64,
+     .kv_heads = 8,
+     .intermediate = 29568,
+     .vocabulary = 152064,
+     .max_positions = 32768,
+     .eos = 151645,
+     .norm_eps = 1e-5,
+     .theta = 1e6},
+    {.name = "qwen3_vl_text",
+     .architecture = "Qwen3VLForConditionalGeneration",
+     .qkv_bias = Bias::as_set,
+     .o_bias = Bias::as_set,
+     .qk_norm = true,
+     .head_dim = 128,
+     .kv_heads = 32,
+     .intermediate = 22016,
+     .vocabulary = 151936,
+     .max_positions = 128000,
+     .theta = 500000},
 }};
 
 /// Why some well-known families are refused.
 constexpr const char* kMixture = "its feed-forward layers are mixtures of experts themselves";
+constexpr const char* kOtherImages =
+    "it reads images, too; of such models the language model of gemma3, llava, llava_next, mistral3, "
+    "qwen2_vl, qwen2_5_vl and qwen3_vl is computed";
 constexpr const char* kLinearAttention = "most of its layers are not attention, but recurrent";
-constexpr const char* kImages = "it reads images, too; only a language model that was saved alone is read";
-constexpr std::array<std::array<const char*, 2>, 29> kReasons{{
+constexpr std::array<std::array<const char*, 2>, 30> kReasons{{
     {"bert", "it is an encoder"},
     {"gemma", "its activation is not said in the same way by all its files; Gemma 2 and 3 are computed"},
     {"gemma3n", "its layers share keys and values, and read further embeddings"},
@@ -281,15 +313,16 @@ constexpr std::array<std::array<const char*, 2>, 29> kReasons{{
     {"qwen3_5_text", kLinearAttention},
     {"falcon_mamba", "it has no attention"},
     {"mamba", "it has no attention"},
-    {"gemma3", kImages},
-    {"qwen2_vl", kImages},
-    {"qwen2_5_vl", kImages},
-    {"qwen3_vl", kImages},
-    {"qwen3_5", kImages},
-    {"llava", kImages},
-    {"mistral3", kImages},
-    {"mllama", kImages},
-    {"llama4", kImages},
+    {"qwen3_5", kLinearAttention},
+    {"qwen3_5_moe", kMixture},
+    {"qwen3_vl_moe", kMixture},
+    {"mllama", "some of its layers attend to an image"},
+    {"mllama_text_model", "some of its layers attend to an image"},
+    {"llama4", kMixture},
+    {"ministral3", "its queries grow with their position (llama_4_scaling_beta)"},
+    {"idefics3", kOtherImages},
+    {"smolvlm", kOtherImages},
+    {"paligemma", "rows of its prompt look ahead"},
     {"olmo", "its norms have no weights"},
 }};
 
@@ -431,8 +464,9 @@ void read_windows(const JsonObject& config, const Family& family, DecoderConfig&
   const auto types =
       family.window == Window::in_all ? std::vector<std::string>() : read_layer_types(config, d);
   check_layer_types(config, types, window);
-  const std::int64_t first =
-      family.window == Window::by_layer ? config.integer("max_window_layers", 0, INT64_MAX, 28) : 0;
+  const std::int64_t first = family.window == Window::by_layer
+                                 ? config.integer("max_window_layers", 0, INT64_MAX, family.first_window)
+                                 : 0;
   const std::int64_t pattern = family.window_pattern > 0 ? config.integer("sliding_window_pattern", 1,
                                                                           kMaxLayers, family.window_pattern)
                                                          : 2;
@@ -713,13 +747,21 @@ DecoderConfig read_decoder_config(const fs::path& folder, LookAhead look_ahead) 
   require_model_folder(folder);
   const fs::path file = folder / "config.json";
   const auto json = JsonObject::read(file);
-  const JsonObject config(json, file.string());
+  const JsonObject whole(json, file.string());
+  const auto tower = text_tower_settings(whole);
+  const JsonObject config(tower ? *tower : json, file.string(),
+                          tower && whole.has("text_config") ? "text_config." : "");
   DecoderConfig d;
   d.family = family_of(config);
   const Family& family = family_named(config, d.family);
   check_family(config, family);
   d.looks_ahead = read_look_ahead(config, family, look_ahead);
   d.names = family.names;
+  if (tower) {
+    d.names.model = kTextTower;
+    d.notes.push_back(
+        fmt::format("{}: the model reads images, too; its language model alone is computed", file.string()));
+  }
   d.joined = family.joined;
   d.norm = family.norm;
   d.gated = family.gated;

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -44,15 +46,17 @@ struct Family {
   std::int64_t vocabulary;
   bool padded_positions = false;  // they begin behind pad_token_id
   bool token_types = true;
-  bool distances = false;  // attention looks at the distance of two tokens
-  bool rotary = false;     // queries and keys are turned in place of learned positions
+  bool distances = false;                   // attention looks at the distance of two tokens
+  bool rotary = false;                      // queries and keys are turned in place of learned positions
+  const char* position_type = "absolute";   // position_embedding_type
+  std::int64_t least_types = 1, types = 2;  // of type_vocab_size: the least number, and the usual one
   const ShapeKeys& keys = kUsualKeys;
   std::int64_t layers = 12, intermediate = 3072, positions = 512;
   const char* activation = "gelu";
   double norm_eps = 1e-12;
 };
 
-constexpr std::array<Family, 8> kFamilies{
+constexpr std::array<Family, 10> kFamilies{
     {{.name = "bert", .vocabulary = 30522},
      {.name = "xlm-roberta", .vocabulary = 30522, .padded_positions = true},
      {.name = "roberta", .vocabulary = 50265, .padded_positions = true},
@@ -72,14 +76,28 @@ constexpr std::array<Family, 8> kFamilies{
       .intermediate = 1152,
       .positions = 8192,
       .norm_eps = 1e-5},
-     {.name = "nomic_bert", .vocabulary = 30528, .rotary = true, .positions = 2048, .activation = "silu"}}};
+     {.name = "nomic_bert", .vocabulary = 30528, .rotary = true, .positions = 2048, .activation = "silu"},
+     // GTE 1.5 as its authors published it, and as transformers has it.
+     {.name = "new",
+      .vocabulary = 30528,
+      .rotary = true,
+      .position_type = "rope",
+      .least_types = 0,
+      .types = 1,
+      .positions = 2048},
+     {.name = "gte",
+      .vocabulary = 250048,
+      .rotary = true,
+      .position_type = "rope",
+      .least_types = 0,
+      .types = 1,
+      .positions = 8192}}};
 
 /// Why some well-known families are refused.
-constexpr std::array<std::array<const char*, 2>, 5> kReasons{{
+constexpr std::array<std::array<const char*, 2>, 4> kReasons{{
     {"albert", "its layers share their weights, and its embeddings are narrower than they"},
     {"deberta", "its attention takes contents and positions apart"},
     {"deberta-v2", "its attention takes contents and positions apart"},
-    {"new", "its positions are rotary embeddings, and its feed-forward layers are gated"},
     {"t5", "its attention has a bias by distance"},
 }};
 
@@ -134,11 +152,11 @@ Activation read_activation(const JsonObject& config, const Family& family, const
                             family.rotary ? ", silu" : ""));
 }
 
-void check_architecture(const JsonObject& config) {
-  const auto position = config.text("position_embedding_type", "absolute");
-  if (position != "absolute")
+void check_architecture(const JsonObject& config, const Family& family) {
+  const auto position = config.text("position_embedding_type", family.position_type);
+  if (position != family.position_type)
     config.refuse("position_embedding_type",
-                  fmt::format("'{}' is not supported (known: absolute)", position));
+                  fmt::format("'{}' is not supported (known: {})", position, family.position_type));
   refuse_if_set(config, "is_decoder", "an encoder is needed");
   refuse_if_set(config, "add_cross_attention", "an encoder is needed");
   refuse_quantized(config);
@@ -149,10 +167,14 @@ void read_shape(const JsonObject& config, const Family& family, const ShapeKeys&
   e.layers = config.integer(keys.layers, 1, kMaxLayers, family.layers);
   e.heads = config.integer(keys.heads, 1, kMaxWidth, 12);
   check_heads(config, e.hidden, e.heads);
+  if (family.rotary && e.hidden / e.heads % 2 != 0)
+    config.refuse(keys.heads,
+                  fmt::format("rotary embeddings need heads of an even width, got {}", e.hidden / e.heads));
   e.intermediate = config.integer(keys.intermediate, 1, kMaxWidth, family.intermediate);
   e.vocabulary = config.integer("vocab_size", 1, kMaxVocabulary, family.vocabulary);
   e.max_positions = config.integer(keys.positions, 1, kMaxPositions, family.positions);
-  if (family.token_types) e.type_vocabulary = config.integer("type_vocab_size", 1, kMaxWidth, 2);
+  if (family.token_types)
+    e.type_vocabulary = config.integer("type_vocab_size", family.least_types, kMaxWidth, family.types);
   if (family.distances) {
     // transformers counts 32, whatever is said here.
     e.distance_classes = config.integer("relative_attention_num_buckets", 1, kMaxWidth, 32);
@@ -211,7 +233,7 @@ std::vector<std::int64_t> read_windows(const JsonObject& config, std::int64_t la
 void read_modernbert(const JsonObject& config, EncoderConfig& e) {
   e.norms_in_front = e.gated = true;
   e.norm_bias = config.boolean("norm_bias", false);
-  e.linear_bias = config.boolean("attention_bias", false);
+  e.linear_bias = e.inner_bias = config.boolean("attention_bias", false);
   if (config.boolean("mlp_bias", false) != e.linear_bias)
     config.refuse("mlp_bias",
                   "biases of attention and of the feed-forward layers, or neither, are supported");
@@ -226,7 +248,7 @@ void read_modernbert(const JsonObject& config, EncoderConfig& e) {
 /// In the form of transformers, or of its authors, whose program has biases where nothing is said.
 void read_nomic(const JsonObject& config, bool by_its_authors, EncoderConfig& e) {
   e.gated = true;
-  e.linear_bias = false;
+  e.linear_bias = e.inner_bias = false;
   for (const char* key : {"qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias"})
     if (config.boolean(key, by_its_authors)) config.wrong(key, "false");
   for (const char* key : {"prenorm", "parallel_block", "use_rms_norm", "causal", "rotary_emb_interleaved"})
@@ -237,16 +259,63 @@ void read_nomic(const JsonObject& config, bool by_its_authors, EncoderConfig& e)
   e.rope = read_rotation(config.object("rope_parameters"), config.number("rotary_emb_base", 0, 1000.0));
 }
 
+/// A context that was stretched by `factor`: theta grows by it, and all frequencies are divided by a root of
+/// it (https://kexue.fm/archives/9706, equation 6).
+RopeConfig stretched(const JsonObject& config, RopeConfig rope, double factor, std::int64_t head_dim) {
+  if (factor <= 1) return rope;
+  if (!std::isfinite(rope.theta * factor))
+    config.refuse("rope_theta", fmt::format("{} times a factor of {} is no number", rope.theta, factor));
+  rope.kind = RopeKind::linear;
+  rope.theta *= factor;
+  rope.factor = std::pow(factor, 2.0 / static_cast<double>(head_dim));
+  return rope;
+}
+
+/// rope_theta and rope_scaling as the authors of GTE wrote them, or rope_parameters as transformers does.
+RopeConfig read_gte_rotation(const JsonObject& config, const EncoderConfig& e) {
+  const JsonObject rope = config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  const char* key = rope.has("rope_type") ? "rope_type" : "type";
+  const std::string kind = rope.text(key, "default");
+  const double usual = e.family == "gte" ? 160000.0 : 10000.0;
+  RopeConfig found{.theta = rope.number("rope_theta", 0, config.number("rope_theta", 0, usual))};
+  if (kind == "default") return found;
+  if (kind != "ntk" && kind != "linear")
+    rope.refuse(key, fmt::format("'{}' is not supported in this family (known: default, linear, ntk)", kind));
+  if (rope.has("mixed_b"))
+    rope.refuse("mixed_b", "frequencies that are stretched each by a factor of its own are not supported");
+  const double factor = rope.number("factor", 0);
+  if (kind == "ntk") return stretched(config, found, factor, e.hidden / e.heads);
+  found.kind = RopeKind::linear;
+  found.factor = factor;
+  return found;
+}
+
+/// GTE 1.5: norms behind, gates, and biases but in front of the activation.
+void read_gte(const JsonObject& config, EncoderConfig& e) {
+  e.gated = true;
+  e.inner_bias = false;
+  for (const char* key : {"logn_attention_scale", "logn_attention_clip1"})
+    refuse_if_set(config, key, "scores of attention that depend on the length are not computed");
+  if (config.text("layer_norm_type", "layer_norm") != "layer_norm")
+    config.wrong("layer_norm_type", "'layer_norm'");
+  if (!config.boolean("pack_qkv", true))
+    config.refuse("pack_qkv", "the layers for q, k and v are read from one tensor (pack_qkv: true)");
+  if (config.has("head_dim") && config.integer("head_dim", 1, kMaxWidth) != e.hidden / e.heads)
+    config.wrong("head_dim", std::to_string(e.hidden / e.heads));
+  e.rope = read_gte_rotation(config, e);
+}
+
 void read_encoder(const JsonObject& config, EncoderConfig& e) {
   const Family& family = family_named(config, e.family);
   const bool by_its_authors = e.family == "nomic_bert" && config.has("n_embd");
   const ShapeKeys& keys = by_its_authors ? kNomicKeys : family.keys;
-  check_architecture(config);
+  check_architecture(config, family);
   read_shape(config, family, keys, e);
   e.activation = read_activation(config, family, keys);
   e.norm_eps = config.number(keys.norm_eps, 0, family.norm_eps);
   if (e.family == "modernbert") read_modernbert(config, e);
   if (e.family == "nomic_bert") read_nomic(config, by_its_authors, e);
+  if (e.family == "new" || e.family == "gte") read_gte(config, e);
 }
 
 void check_dense(const EncoderConfig& e) {

@@ -150,6 +150,7 @@ struct EncoderConfig {
   bool norms_in_front = false;
   bool gated = false;  // of the feed-forward layer: activation(gate) * up
   bool linear_bias = true, norm_bias = true;
+  bool inner_bias = true;                 // of the layers in front of the activation
   std::optional<RopeConfig> rope;         // in place of learned positions
   std::optional<RopeConfig> window_rope;  // of layers with a window, where they have another one
   std::vector<std::int64_t> windows;      // by layer: a row attends to those less than this away; 0: to all

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "formats/file_kind.h"
 #include "formats/json_reader.h"
+#include "formats/text_tower.h"
 
 namespace rocket {
 namespace {
@@ -240,6 +241,7 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
     files_.emplace_back(folder / kSingle);
     for (const StoredTensor& tensor : files_.front().tensors()) index_.emplace(tensor.name, &tensor);
     name_as_with_head();
+    name_text_tower();
     return;
   }
   if (!std::filesystem::exists(folder / kIndex, unreadable)) {
@@ -253,6 +255,7 @@ ModelWeights::ModelWeights(const std::filesystem::path& folder) : folder_(folder
   }
   read_shards(folder / kIndex);
   name_as_with_head();
+  name_text_tower();
 }
 
 void ModelWeights::name_as_with_head() {
@@ -261,6 +264,16 @@ void ModelWeights::name_as_with_head() {
   std::unordered_map<std::string, const StoredTensor*> named;
   for (const auto& [name, tensor] : index_)
     named.emplace(name.starts_with("lm_head.") ? name : (neox ? "gpt_neox." : "model.") + name, tensor);
+  index_ = std::move(named);
+}
+
+void ModelWeights::name_text_tower() {
+  const auto is_of_one = [](const auto& entry) {
+    return entry.first.starts_with("language_model.model.") || entry.first.starts_with("visual.");
+  };
+  if (std::none_of(index_.begin(), index_.end(), is_of_one)) return;
+  std::unordered_map<std::string, const StoredTensor*> named;
+  for (const auto& [name, tensor] : index_) named.emplace(name_in_text_tower(name), tensor);
   index_ = std::move(named);
 }
 

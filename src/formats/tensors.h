@@ -74,7 +74,7 @@ class SafeTensors : public TensorFile {
 
 /// The weights of a model folder: model.safetensors, or the shards that model.safetensors.index.json names.
 /// Of a decoder that was saved without its head (LlamaModel) the names have the "model." in front that they
-/// would have with it.
+/// would have with it. Of a model that reads images, too, the names are those of formats/text_tower.h.
 /// May be moved; pointers and references that it returned stay valid.
 class ModelWeights {
  public:
@@ -94,6 +94,7 @@ class ModelWeights {
  private:
   void read_shards(const std::filesystem::path& index);
   void name_as_with_head();
+  void name_text_tower();
 
   std::filesystem::path folder_;
   std::vector<SafeTensors> files_;

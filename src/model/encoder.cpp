@@ -62,17 +62,18 @@ class Loader {
   EncoderLayer layer(std::int64_t index) const {
     const std::string name = fmt::format("{}{}.", names_.layers, index);
     const std::int64_t d = config_.hidden, wide = config_.intermediate;
-    const auto qkv = affines(name, names_.qkv, 3, d, d);
-    const auto inner = affines(name, names_.intermediate, config_.gated ? 2 : 1, wide, d);
+    const auto qkv = affines(name, names_.qkv, 3, d, d, config_.linear_bias);
+    auto inner = affines(name, names_.intermediate, config_.gated ? 2 : 1, wide, d, config_.inner_bias);
+    if (names_.gate_behind) std::ranges::reverse(inner);
     // ModernBERT: the embedding's norm is that of the first layer, too.
     const bool normed = config_.norms_in_front && index == 0;
     return {.query = qkv[0],
             .key = qkv[1],
             .value = qkv[2],
-            .attention_output = affines(name, {names_.attention_output}, 1, d, d)[0],
+            .attention_output = affines(name, {names_.attention_output}, 1, d, d, config_.linear_bias)[0],
             .gate = config_.gated ? inner[0] : AffineWeights(),
             .intermediate = inner.back(),
-            .output = affines(name, {names_.output}, 1, d, wide)[0],
+            .output = affines(name, {names_.output}, 1, d, wide, config_.linear_bias)[0],
             .attention_norm = normed ? NormWeights() : norm(name + names_.attention_norm),
             .output_norm = norm(name + names_.output_norm)};
   }
@@ -106,13 +107,14 @@ class Loader {
   }
   /// `count` layers of one size, each with its own tensor or all in one.
   std::vector<AffineWeights> affines(const std::string& layer, const std::vector<std::string>& names,
-                                     std::int64_t count, std::int64_t outputs, std::int64_t inputs) const {
+                                     std::int64_t count, std::int64_t outputs, std::int64_t inputs,
+                                     bool biased) const {
     const std::int64_t of_each = count / static_cast<std::int64_t>(names.size());
     std::vector<AffineWeights> weights;
     for (const std::string& name : names) {
       const at::Tensor all_OI = tensor(layer + name + ".weight", {of_each * outputs, inputs});
-      const at::Tensor bias_O = config_.linear_bias ? tensor(layer + name + ".bias", {of_each * outputs})
-                                                    : zeros({of_each * outputs});
+      const at::Tensor bias_O =
+          biased ? tensor(layer + name + ".bias", {of_each * outputs}) : zeros({of_each * outputs});
       for (std::int64_t i = 0; i < of_each; ++i)
         weights.push_back(backend_for(place_.device, place_.dtype)
                               .prepare_affine(all_OI.narrow(0, i * outputs, outputs),

@@ -14,7 +14,19 @@ const EncoderNames kBert = {.prefixes = {"bert.", "roberta."},
                             .output = "output.dense",
                             .output_norm = "output.LayerNorm"};
 
+const EncoderNames kGte = {.prefixes = {"new.", "gte."},
+                           .layers = "encoder.layer.",
+                           .qkv = {"attention.qkv_proj"},
+                           .attention_output = "attention.o_proj",
+                           .attention_norm = "attn_ln",
+                           .intermediate = {"mlp.up_gate_proj"},
+                           .gate_behind = true,
+                           .output = "mlp.down_proj",
+                           .output_norm = "mlp_ln"};
+
 const std::map<std::string, EncoderNames, std::less<>> kOthers = {
+    {"new", kGte},
+    {"gte", kGte},  // transformers saves the authors' names
     {"mpnet",
      {.prefixes = {"mpnet."},
       .layers = "encoder.layer.",

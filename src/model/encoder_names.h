@@ -18,6 +18,7 @@ struct EncoderNames {
   std::vector<std::string> qkv;  // query, key, value
   std::string attention_output, attention_norm;
   std::vector<std::string> intermediate;  // of a gated family the gate, then what it is multiplied with
+  bool gate_behind = false;               // in one tensor the gate stands behind the other
   std::string output, output_norm;
 };
 

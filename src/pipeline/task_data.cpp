@@ -252,10 +252,14 @@ std::string BaseText::about_chats() const {
   if (!chat_) return "";
   const auto end = maker_->end_of_turn();
   const TokenId id = end.value_or(0);
+  std::string others;
+  for (const auto& [name, ignored] : chat_->others())
+    fmt::format_to(std::back_inserter(others), "{}{}", others.empty() ? "; not used: " : ", ", name);
   return fmt::format(
-      "prompt.template: chat: {}; an answer ends with {}", chat_->file(),
+      "prompt.template: chat: {}; an answer ends with {}{}", chat_->file(),
       end ? fmt::format("'{}', and generation stops there", tokenizer_->decode(std::span(&id, 1), false))
-          : "the end of sequence, since the template writes no special token behind it");
+          : "the end of sequence, since the template writes no special token behind it",
+      others);
 }
 
 std::string BaseText::generation(const std::vector<TokenId>& ids) const {

@@ -2,7 +2,7 @@
 
 #include <fmt/ranges.h>
 
-#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -17,13 +17,9 @@ using nlohmann::ordered_json;
 
 constexpr const char* kOwnFile = "chat_template.jinja";
 constexpr const char* kMoreFiles = "additional_chat_templates";
-constexpr const char* kDefault = "default";
+constexpr const char *kDefault = "default", *kToolUse = "tool_use";
 
-/// Templates by name, with the file that they stand in.
-struct Found {
-  std::string source, file;
-};
-using Templates = std::map<std::string, Found>;
+using Templates = std::map<std::string, TemplateSource>;  // by name
 
 /// Files beside the tokenizer; where there are any, tokenizer_config.json is not asked.
 Templates templates_in_files(const fs::path& folder) {
@@ -59,7 +55,8 @@ Templates templates_in_settings(const fs::path& folder, const json& settings) {
   return found;
 }
 
-Found default_template(const fs::path& folder, const json& settings) {
+/// All of a folder, "default" among them.
+Templates named_templates(const fs::path& folder, const json& settings) {
   Templates all = templates_in_files(folder);
   if (all.empty()) all = templates_in_settings(folder, settings);
   if (all.empty())
@@ -68,8 +65,7 @@ Found default_template(const fs::path& folder, const json& settings) {
         "trained on "
         "chats has none (prompt.template: chatml, llama2, alpaca or a mapping)",
         folder.string(), kOwnFile);
-  const auto found = all.find(kDefault);
-  if (found != all.end()) return found->second;
+  if (all.contains(kDefault)) return all;
   std::vector<std::string> names;
   for (const auto& [name, ignored] : all) names.push_back(name);
   fail_data("{}: several chat templates and none is called '{}': {}", folder.string(), kDefault,
@@ -88,20 +84,23 @@ ordered_json message(Role role, const std::string& content) {
 
 ChatTemplate::ChatTemplate(const fs::path& folder, ChatOptions options) : options_(std::move(options)) {
   const json settings = tokenizer_settings(folder);
-  Found found = default_template(folder, settings);
-  source_ = std::move(found.source);
-  file_ = std::move(found.file);
+  others_ = named_templates(folder, settings);
+  own_ = std::move(others_.extract(kDefault).mapped());
   for (const char* key :
        {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
     if (const auto token = token_in(settings, key)) specials_[key] = *token;
-  template_.emplace(source_, file_);
+  template_.emplace(own_.text, own_.file);
 }
 
 std::string ChatTemplate::render(const ordered_json& variables) const {
   ordered_json all = {{"tools", nullptr}, {"documents", nullptr}};
   all.update(specials_);
   all.update(variables);
-  return template_->render(*jinja::from_json(all).dict(), options_.now);
+  const jinja::Value values = jinja::from_json(all);
+  const auto of_tools = others_.find(kToolUse);
+  if (all["tools"].is_null() || of_tools == others_.end())
+    return template_->render(*values.dict(), options_.now);
+  return jinja::Template(of_tools->second.text, of_tools->second.file).render(*values.dict(), options_.now);
 }
 
 std::string ChatTemplate::text_of(const std::vector<Turn>& turns, bool with_generation_prompt) const {

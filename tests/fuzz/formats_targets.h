@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "base/saved_dataset.h"
 #include "formats/adapter_config.h"
 #include "formats/model_config.h"
+#include "formats/sentence_modules.h"
 #include "formats/tensors.h"
 #include "fuzz/reader_target.h"
 
@@ -67,7 +69,39 @@ inline void encoder_config(std::string_view bytes) {
     const EncoderConfig e = read_encoder_config(folder);
     require(e.hidden > 0 && e.heads > 0 && e.hidden % e.heads == 0 && e.layers > 0 && e.vocabulary > 0);
     require(e.max_tokens > 0 && e.max_tokens <= e.max_positions && e.norm_eps > 0);
+    if (e.rope) require(std::isfinite(e.rope->theta) && e.rope->theta > 0 && e.rope->factor > 0);
+    if (e.rope) require(e.hidden / e.heads % 2 == 0);
   });
+}
+
+/// The files of sentence-transformers beside a transformer, each with these bytes.
+inline void sentence_modules(std::string_view bytes) {
+  const auto as = [&](const std::string& name, auto&& read) {
+    read_as_file(name, bytes, [&](const std::filesystem::path& folder) {
+      in_context(name, [&] { read(folder); });  // it may name a folder that is not there
+      std::filesystem::remove(folder / name);
+    });
+  };
+  as("modules.json", [](const std::filesystem::path& folder) {
+    for (const DenseConfig& dense : read_sentence_modules(folder).dense)
+      require(dense.inputs > 0 && dense.outputs > 0);
+  });
+  as("config_sentence_transformers.json",
+     [](const std::filesystem::path& folder) { require(read_prompt(folder, "none").empty()); });
+  as("config_sentence_transformers.json",
+     [](const std::filesystem::path& folder) { read_prompt(folder, "auto"); });
+}
+
+/// state.json and dataset_dict.json of datasets' folders name files in the folder, or say what is wrong.
+inline void saved_dataset(std::string_view bytes) {
+  for (const char* name : {"state.json", "dataset_dict.json"})
+    read_as_file(name, bytes, [&](const std::filesystem::path& folder) {
+      require(is_saved_dataset(folder));
+      const SavedDataset found = open_saved_dataset(folder);
+      require(found.files.empty() != found.problem.empty());
+      for (const auto& file : found.files) require(file.parent_path() == folder);
+      std::filesystem::remove(folder / name);
+    });
 }
 
 }  // namespace rocket::fuzz

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fuzz/reader_target.h"
+#include "text/chat_template.h"
 #include "text/decontamination.h"
 #include "text/jinja/template.h"
 #include "text/record.h"
@@ -69,6 +70,16 @@ inline void sentencepiece_model(std::string_view bytes) {
       const XlmRobertaOptions xlm{"<s>", "<pad>", "</s>", "<unk>", "<mask>", true};
       use(*make_tokenizer(
           tokenizer_parts(bpe ? llama_tokenizer(model, {}) : xlm_roberta_tokenizer(model, xlm)), {}));
+    });
+  });
+}
+
+/// tokenizer_config.json as the place of chat templates, of one or of several.
+inline void tokenizer_config(std::string_view bytes) {
+  read_as_file("tokenizer_config.json", bytes, [](const std::filesystem::path& folder) {
+    in_context("tokenizer_config.json", [&] {
+      const ChatTemplate found(folder, {});
+      require(found.file().find("chat_template") != std::string::npos && !found.others().contains("default"));
     });
   });
 }

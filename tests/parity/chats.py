@@ -11,6 +11,8 @@ WEATHER = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather <now> & \"soon\" in a town: 天気",
     "parameters": {"type": "object", "properties": {"town": {"type": "string", "description": "its name"},
                                                     "days": {"type": "integer", "enum": [1, 2, 3]}}, "required": ["town"]}}}
+DESCRIBED = {"type": "function", "function": {"name": "add", "description": "Adds two numbers", "parameters": {
+    "type": "object", "properties": {name: {"type": "number", "description": f"number {name}"} for name in "ab"}, "required": ["a"]}}}
 CALL = {"role": "assistant", "content": "", "tool_calls": [
     {"type": "function", "id": "call12345", "function": {"name": "get_weather", "arguments": {"town": "Köln", "days": 2}}}]}
 ANSWER = {"role": "tool", "name": "get_weather", "tool_call_id": "call12345", "content": "{\"sky\": \"grey\", \"c\": 7.5}"}
@@ -72,6 +74,9 @@ CHATS = [
                {"role": "user", "content": "And now?"}),
     with_tools({"role": "user", "content": "Two?"}, {**CALL, "tool_calls": CALL["tool_calls"] * 2}, ANSWER, ANSWER),
     said(USER, ("t", "a tool's words"), ("u", "x")),
+    # what some templates ask of each tool, and of the caller
+    said(USER, tools=[DESCRIBED], functions="[\"add\"]", datetime="2024-07-26"),
+    said(SYSTEM, USER, REPLY, ("u", "And 3 + 3?"), tools=[DESCRIBED], functions="", datetime="2024-07-26"),
 ]
 # Each with the start of the assistant's turn, and whole behind an answer.
 CHATS = [{**chat, "add_generation_prompt": True} for chat in CHATS] + [

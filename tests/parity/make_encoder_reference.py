@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer, models
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 from transformers import (AutoTokenizer, BertConfig, BertModel, CamembertConfig, CamembertModel, DistilBertConfig,
-                          DistilBertModel, Gemma3TextConfig, Gemma3TextModel, ModernBertConfig, ModernBertModel,
+                          DistilBertModel, Gemma3TextConfig, Gemma3TextModel, GteConfig, GteModel, ModernBertConfig, ModernBertModel,
                           MPNetConfig, MPNetModel, NomicBertConfig, NomicBertModel, Qwen3Config, Qwen3Model, RobertaConfig, RobertaModel,
                           XLMRobertaConfig, XLMRobertaModel)
 
@@ -29,12 +29,12 @@ FAMILIES = {"bert": (BertConfig, BertModel), "xlm-roberta": (XLMRobertaConfig, X
             "roberta": (RobertaConfig, RobertaModel), "camembert": (CamembertConfig, CamembertModel),
             "mpnet": (MPNetConfig, MPNetModel), "distilbert": (DistilBertConfig, DistilBertModel),
             "qwen3": (Qwen3Config, Qwen3Model), "gemma3": (Gemma3TextConfig, Gemma3TextModel),
-            "modernbert": (ModernBertConfig, ModernBertModel), "nomic_bert": (NomicBertConfig, NomicBertModel)}
-UNPADDED = ("bert", "distilbert", "qwen3", "gemma3", "modernbert", "nomic_bert")
-PADDING = {"bert": "[PAD]", "distilbert": "[PAD]", "nomic_bert": "[PAD]", "qwen3": "<|endoftext|>"}
+            "modernbert": (ModernBertConfig, ModernBertModel), "nomic_bert": (NomicBertConfig, NomicBertModel), "gte": (GteConfig, GteModel)}
+UNPADDED = ("bert", "distilbert", "qwen3", "gemma3", "modernbert", "nomic_bert", "gte")
+PADDING = {"bert_like": "[PAD]", "qwen2_like": "<|endoftext|>"}  # by tokenizer
 
 
-def random_model(family, vocabulary, longest, seed):
+def random_model(family, vocabulary, longest, seed, types):
     config_class, model_class = FAMILIES[family]
     padded = family not in UNPADDED
     torch.manual_seed(seed)
@@ -50,15 +50,18 @@ def random_model(family, vocabulary, longest, seed):
         more = {"local_attention": 9, "global_attn_every_n_layers": 2} if family == "modernbert" else {}
         model = model_class(config_class(hidden_size=18, num_hidden_layers=5 if more else 2, num_attention_heads=3, intermediate_size=25,
                                          **more, **shape))
+    elif family == "gte":
+        model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=25,
+                                         type_vocab_size=types, **shape))
     elif family == "gemma3":  # EmbeddingGemma: rows look ahead, in two of three layers by five rows
         model = model_class(config_class(hidden_size=18, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=6,
                                          intermediate_size=25, query_pre_attn_scalar=6, use_bidirectional_attention=True, sliding_window=10,
                                          layer_types=["sliding_attention", "full_attention", "sliding_attention"],
                                          **(shape | {"pad_token_id": None})))
     else:
-        types = {} if family == "mpnet" else {"type_vocab_size": 1 if padded else 2}
+        more = {} if family == "mpnet" else {"type_vocab_size": 1 if padded else 2}
         model = model_class(config_class(hidden_size=18, num_hidden_layers=2, num_attention_heads=3, intermediate_size=25,
-                                         **shape, **types), add_pooling_layer=False)
+                                         **shape, **more), add_pooling_layer=False)
     for parameter in model.parameters():
         if parameter.dim() == 1:
             nn.init.uniform_(parameter, -0.5, 1.5)
@@ -91,6 +94,27 @@ def as_nomic_published_it(folder):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
+NTK = {"rope_theta": 5000, "rope_scaling": {"factor": 2.0, "type": "ntk"}}
+
+
+def turn_by_ntk(encoder):
+    """What the program of GTE's authors makes of NTK: its equations, in float32."""
+    theta, factor = NTK["rope_theta"], NTK["rope_scaling"]["factor"]
+    rotary = encoder[0].auto_model.rotary_emb
+    width = 2 * len(rotary.inv_freq)
+    rotary.inv_freq.copy_(1.0 / ((theta * factor) ** (torch.arange(0, width, 2).float() / width)) / factor ** (2 / width))
+
+
+def as_gte_published_it(folder):
+    """Settings as in gte-base-en-v1.5. transformers saves the tensors under its authors' names."""
+    config = json.loads((folder / "config.json").read_text())
+    config = {key: value for key, value in config.items() if key not in ("rope_parameters", "tie_word_embeddings")}
+    config.update(architectures=["NewModel"], model_type="new", layer_norm_type="layer_norm", logn_attention_clip1=False,
+                  logn_attention_scale=False, pack_qkv=True, position_embedding_type="rope", unpad_inputs=False,
+                  use_memory_efficient_attention=False, **NTK)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def say_lower_case(folder, work):
     """As versions before 6 saved it: a word in a file, and the tokenizer as it was."""
     shutil.copy(work / "tokenizer.json", folder)
@@ -101,20 +125,22 @@ def dense_modules(layers):
     return [models.Dense(a, b, bias=bias, activation_function=activation) for a, b, bias, activation in layers]
 
 
-def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False, longest=LONGEST, published=None):
+def make(name, family, tokenizer, pooling, dense=(), normalize=True, prefix="", prompts=None, pickled=False, lower_case=False, longest=LONGEST, published=None, types=1, changed=None):
     folder, work = OUT / name, OUT / "work"
     work.mkdir(parents=True)
     tokens = AutoTokenizer.from_pretrained(TOKENIZERS / tokenizer)
-    tokens.pad_token = PADDING.get(family, "<pad>")
+    tokens.pad_token = PADDING.get(tokenizer, "<pad>")
     if family == "qwen3":  # as Qwen3-Embedding has it: the last token, which is pooled, is the end of the text
         end = ("<|endoftext|>", tokens.convert_tokens_to_ids("<|endoftext|>"))
         tokens.backend_tokenizer.post_processor = TemplateProcessing(single="$A <|endoftext|>", special_tokens=[end])
-    random_model(family, len(tokens), longest, seed=len(name)).save_pretrained(work)
+    random_model(family, len(tokens), longest, len(name), types).save_pretrained(work)
     tokens.save_pretrained(work)
     modules = [models.Transformer(str(work), max_seq_length=longest, do_lower_case=lower_case), models.Pooling(18, pooling_mode=pooling)]
     modules += dense_modules(dense) + ([models.Normalize()] if normalize else [])
     encoder = SentenceTransformer(modules=modules, device="cpu", prompts=prompts)
     encoder.save(str(folder), create_model_card=False)
+    if changed:
+        changed(encoder)
     encoder.double()
     vectors = torch.nn.functional.normalize(torch.stack([encoder.encode(text, convert_to_tensor=True) for text in TEXTS]))
     if prefix:
@@ -154,6 +180,8 @@ def main():
     make("modernbert_cls_prefixed", "modernbert", "roberta_like", "cls", prefix="model.")
     make("nomic_mean", "nomic_bert", "bert_like", "mean", prompts={"search_query": "search_query: "})
     make("nomic_as_published", "nomic_bert", "bert_like", "mean", published=as_nomic_published_it)
+    make("gte_cls", "gte", "xlmr_like", "cls")
+    make("gte_as_published", "gte", "bert_like", "cls", prefix="new.", published=as_gte_published_it, types=0, changed=turn_by_ntk)
     make("xlmr_lasttoken", "xlm-roberta", "xlmr_like", "lasttoken")
     size = sum(os.path.getsize(path) for path in OUT.rglob("*") if path.is_file())
     print(f"{OUT}: {size / 1024:.0f} KiB")

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 OUT = Path("tests/data/families")
 STOP = 7
@@ -190,6 +191,44 @@ FAMILIES |= {
 }
 
 
+SMALL = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=8, patch_size=4)
+OF_QWEN = dict(depth=1, hidden_size=16, num_heads=2, intermediate_size=16, out_hidden_size=16, patch_size=2)
+MROPE = {"rope_type": "default", "rope_theta": 300.0, "mrope_section": [2, 1, 1]}
+
+
+def flat(config):
+    """As Qwen2.5-VL was published: settings of the language model beside the others."""
+    text = {key: value for key, value in config["text_config"].items() if key != "rope_parameters"}
+    return text | {key: value for key, value in config.items() if key != "text_config"} | {
+        "rope_theta": 300.0, "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]}}
+
+
+# Models that read images, too: the settings and the cases are of their language models.
+FAMILIES |= {
+    "gemma3": dict(
+        dtype=torch.bfloat16, vision=dict(SMALL, model_type="siglip_vision_model"), outer=dict(mm_tokens_per_image=4, tie_word_embeddings=True),
+        settings=dict(model_type="gemma3_text", head_dim=8, sliding_window=6, num_hidden_layers=3, query_pre_attn_scalar=5,
+                      rope_parameters=BY_TYPE, sliding_window_pattern=2),
+        older="language_model.model.",
+        cases={"old form": dict(rope_parameters=None, rope_theta=5000.0, rope_local_base_freq=50.0, sliding_window_pattern=2,
+                                layer_types=None, rope_scaling={"rope_type": "linear", "factor": 8.0})}),
+    "llava": dict(
+        dtype=torch.float16, vision=dict(SMALL, model_type="clip_vision_model", projection_dim=16), outer=dict(image_token_index=39),
+        settings=dict(model_type="llama", head_dim=8), older="language_model.model.", cases={"llama3": new(**LLAMA3)}),
+    "mistral3": dict(
+        dtype=torch.bfloat16, vision=dict(SMALL, model_type="pixtral", head_dim=8), outer=dict(tie_word_embeddings=False),
+        settings=dict(model_type="mistral", head_dim=8, sliding_window=None), cases={"window": dict(sliding_window=6)}),
+    "qwen2_5_vl": dict(
+        dtype=torch.bfloat16, vision=dict(OF_QWEN, window_size=8, fullatt_block_indexes=[0]), outer=dict(tie_word_embeddings=True),
+        settings=dict(num_attention_heads=2, num_key_value_heads=1, rope_parameters=MROPE), older="model.", cases={"flat": flat}),
+    "qwen3_vl": dict(
+        dtype=torch.bfloat16, vision=dict(OF_QWEN, num_position_embeddings=4, deepstack_visual_indexes=[0]), outer={},
+        settings=dict(head_dim=8, rope_parameters=MROPE | {"mrope_interleaved": True}),
+        cases={"biases": dict(attention_bias=False), "yarn": new(**YARN, mrope_section=[2, 1, 1])}),
+}
+TOWER = "model.language_model."
+
+
 class Unfair(Exception):
     pass
 
@@ -206,6 +245,8 @@ def sequences_of(vocabulary):
 def one_sequence_alone(model):
     """`dynamic` rotary embeddings remember the longest text so far: each text gets new ones."""
     inner = (model.base_model.model if isinstance(model, PeftModel) else model).base_model
+    inner.rope_deltas = None
+    inner = getattr(inner, "language_model", inner)
     inner.rotary_emb = type(inner.rotary_emb)(config=inner.config)
 
 
@@ -238,6 +279,8 @@ def gradients(name, model, sequences):
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     names = GRADIENTS_OF.get(name, GRADIENTS)
+    if "vision" in FAMILIES[name]:
+        names = [one.replace("model.", TOWER) for one in names]
     weights = [model.get_submodule(module).weight.requires_grad_(True) for module in names]
     values = torch.cat([nll(model, ids) for ids in sequences])
     return {n: rounded(g) for n, g in zip(names, torch.autograd.grad(values.mean(), weights))}
@@ -248,7 +291,11 @@ def make_weights(name, about, seed):
                     num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3, bos_token_id=1,
                     eos_token_id=STOP, pad_token_id=None, tie_word_embeddings=False) | about["settings"]
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **settings)).to(about["dtype"])
+    if "vision" in about:
+        config = AutoConfig.for_model(name, text_config=settings, vision_config=about["vision"], **about["outer"])
+        model = AutoModelForImageTextToText.from_config(config).to(about["dtype"])
+    else:
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **settings)).to(about["dtype"])
     for key, parameter in model.named_parameters():
         if "norm" in key and not key.endswith(".bias"):
             torch.nn.init.uniform_(parameter, *((-0.5, 0.5) if name.startswith("gemma") else (0.5, 1.5)))
@@ -258,12 +305,15 @@ def make_weights(name, about, seed):
     model.save_pretrained(folder, **({"max_shard_size": about["shard"]} if "shard" in about else {}))
     for other in ("generation_config.json", "config.json"):
         (folder / other).unlink()
-    return model.config.to_dict() | {"dtype": str(about["dtype"]).removeprefix("torch.")}
+    return json.loads(model.config.to_json_string(use_diff=False)) | {"dtype": str(about["dtype"]).removeprefix("torch.")}
 
 
 def settings_of(name, settings):
     """With the names that the family has for these layers."""
     names = LINEARS.get(name, {})
+    if "vision" in FAMILIES[name]:  # which has layers of the same names
+        some = ALL if settings["target_modules"] == "all-linear" else settings["target_modules"]
+        return settings | {"target_modules": rf"{TOWER}layers\..*\.(?:{'|'.join(some)})".replace("model.language", r"model\.language")}
 
     def renamed(value):
         if isinstance(value, list):
@@ -301,7 +351,25 @@ def with_config(name, config):
             shutil.copy(file, folder)
         Path(folder, "config.json").write_text(json.dumps(config))
         # LibTorch's attention knows no cap.
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        kind = AutoModelForImageTextToText if "vision" in FAMILIES[name] else AutoModelForCausalLM
+        return kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+
+
+def changed_config(name, config, changes):
+    if callable(changes):
+        return changes(config)
+    if "vision" in FAMILIES[name]:
+        return config | {"text_config": changed_config("llama", config["text_config"], changes)}
+    return {k: v for k, v in (config | changes).items() if not (k in changes and v is None) or k == "sliding_window"}
+
+
+def name_as_before(folder, older):
+    """As PEFT wrote an adapter when the layers of the language model had these names."""
+    path = folder / "adapter_model.safetensors"
+    save_file({key.replace(TOWER, older): value for key, value in load_file(path).items()}, path, metadata={"format": "pt"})
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["target_modules"] = config["target_modules"].replace(TOWER.replace("model.language", r"model\.language"), older)
+    (folder / "adapter_config.json").write_text(json.dumps(config) + "\n")
 
 
 def make_fair_family(name, about):
@@ -318,10 +386,10 @@ def make_fair_family(name, about):
 def make_family(name, about, seed):
     config = make_weights(name, about, seed)
     make_adapters(name, lambda: with_config(name, config))
-    sequences = sequences_of(config["vocab_size"])
+    sequences = sequences_of(config.get("text_config", config)["vocab_size"])
     cases = []
     for case, changes in {"as it is": {}, **about["cases"]}.items():
-        changed = {k: v for k, v in (config | changes).items() if not (k in changes and v is None) or k == "sliding_window"}
+        changed = changed_config(name, config, changes)
         found = {"name": case, "config": changed, "base": results(with_config(name, changed), sequences)}
         for form in FORMS if case == "as it is" else ["all_linear"]:
             model = PeftModel.from_pretrained(with_config(name, changed), OUT / name / "adapters" / form)
@@ -329,6 +397,8 @@ def make_family(name, about, seed):
         if case == "as it is":
             found["gradients"] = gradients(name, with_config(name, changed), sequences)
         cases.append(found)
+    if "older" in about:
+        name_as_before(OUT / name / "adapters" / "rslora", about["older"])
     (OUT / name / "cases.json").write_text(json.dumps({"sequences": sequences, "cases": cases}, separators=(",", ":")) + "\n")
 
 

@@ -11,7 +11,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from scipy.stats import rankdata
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 ALPACA = ("Below is an instruction that describes a task, paired with an input that provides further context. Write a "
           "response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n### Input:\n{input}"
@@ -46,8 +46,12 @@ def folded(record):
     return " ".join((record["instruction"] + "\n" + record["input"]).lower().split())
 
 
+def class_of(config):
+    return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+
+
 def load_base(path, dtype=torch.float32):
-    return AutoModelForCausalLM.from_pretrained(path, dtype=dtype).eval()
+    return class_of(AutoConfig.from_pretrained(path)).from_pretrained(path, dtype=dtype).eval()
 
 
 class Bank:

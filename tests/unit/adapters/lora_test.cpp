@@ -109,6 +109,12 @@ TEST_F(Lora, RefusesTensorsThatAreNoLoraOfTheBase) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("'base_model.model.other.weight'"), HasSubstr("no part of a LoRA")));
   write({{a_name("model.layers.7.self_attn.q_proj"), at::ones({2, 6})}});
   EXPECT_THAT(refusal(), HasSubstr("the base has no linear layer 'model.layers.7.self_attn.q_proj'"));
+  for (const char* part :
+       {"model.visual.blocks.0.attn.qkv", "model.vision_tower.encoder.layers.0.self_attn.q_proj",
+        "vision_tower.vision_model.encoder.layers.0.mlp.fc1"}) {
+    write({{a_name(part), at::ones({2, 6})}});
+    EXPECT_THAT(refusal(), HasSubstr("it adapts the part of the model that reads images"));
+  }
   write({{a_name(kModules[0].name).substr(11), at::ones({2, 6})}});
   EXPECT_THAT(refusal(), HasSubstr("no part of a LoRA"));
   write({});

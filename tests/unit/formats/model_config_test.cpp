@@ -1,5 +1,6 @@
 #include "formats/model_config.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -134,6 +135,40 @@ TEST_F(ModelConfigTest, RefusesOtherFamiliesByName) {
   expect_bad(read_decoder, kLlama, "architectures", json{"LlamaForSequenceClassification"},
              {"LlamaForSequenceClassification"});
   expect_bad(read_decoder, kLlama, "architectures", "LlamaForCausalLM", {"a list of strings"});
+}
+
+/// Of a model that reads images, too, the language model's settings count, with what stands beside them.
+TEST_F(ModelConfigTest, ReadsTheLanguageModelBesideAVisionTower) {
+  json text = kLlama;
+  text.update({{"model_type", "mistral"}, {"tie_word_embeddings", false}, {"eos_token_id", 3}});
+  text.erase("architectures");
+  json whole = {{"model_type", "mistral3"},
+                {"architectures", {"Mistral3ForConditionalGeneration"}},
+                {"vision_config", {{"hidden_size", 7}}},
+                {"text_config", text}};
+  save(whole);
+  const DecoderConfig d = read_decoder_config(scratch_.folder());
+  EXPECT_EQ(d.family, "mistral");
+  EXPECT_EQ(d.names.model, "model.language_model.");
+  EXPECT_EQ(d.hidden, 64);
+  EXPECT_EQ(d.eos_ids, std::vector<std::int64_t>{3});
+  EXPECT_TRUE(d.tied_head) << "transformers' default of these; a head in the file is read all the same";
+  ASSERT_EQ(d.notes.size(), 1U);
+  EXPECT_NE(d.notes[0].find("its language model alone is computed"), std::string::npos);
+  whole.update({{"tie_word_embeddings", false}, {"eos_token_id", {1, 5}}});
+  save(whole);
+  EXPECT_FALSE(read_decoder_config(scratch_.folder()).tied_head);
+  EXPECT_EQ(read_decoder_config(scratch_.folder()).eos_ids, (std::vector<std::int64_t>{1, 5}));
+  expect_bad(read_decoder, whole, "text_config", nullptr, {"the language model's settings"});
+  expect_bad(read_decoder, whole, "text_config/hidden_size", "64", {"text_config.hidden_size"});
+  expect_bad(read_decoder, whole, "text_config/model_type", "ministral3", {"grow with their position"});
+  expect_bad(read_decoder, whole, "text_config/final_logit_softcapping", 30.0, {"are not capped"});
+  expect_bad(read_decoder, whole, "quantization_config", json{{"bits", 4}}, {"quantized"});
+  expect_bad(read_decoder, whole, "architectures", json{"Mistral3Model"},
+             {"known: Mistral3ForConditionalGeneration"});
+  for (const char* family : {"mllama", "smolvlm", "paligemma", "qwen3_5"})
+    expect_bad(read_decoder, whole, "model_type", family,
+               {std::string("'") + family + "' is not supported: "});
 }
 
 TEST_F(ModelConfigTest, RefusesEveryNumberThatIsNone) {
@@ -511,9 +546,10 @@ TEST_F(EncoderConfigTest, RefusesEveryBrokenField) {
       expect_bad(read_encoder_config, kBert, key, value, {"expected a whole number in ["});
   expect_bad(read_encoder_config, kBert, "hidden_size", 25, {"no multiple"});
   expect_bad(read_encoder_config, kBert, "layer_norm_eps", 0, {"above 0"});
-  expect_bad(read_encoder_config, kBert, "model_type", "new",
-             {"'new'", "rotary",
-              "known: bert, xlm-roberta, roberta, camembert, mpnet, distilbert, modernbert, nomic_bert"});
+  expect_bad(
+      read_encoder_config, kBert, "model_type", "albert",
+      {"'albert'", "share their weights",
+       "known: bert, xlm-roberta, roberta, camembert, mpnet, distilbert, modernbert, nomic_bert, new, gte"});
   expect_bad(read_encoder_config, kBert, "position_embedding_type", "relative_key", {"known: absolute"});
   expect_bad(read_encoder_config, kBert, "hidden_act", "silu", {"'silu'", "gelu_pytorch_tanh"});
   expect_bad(read_encoder_config, kBert, "is_decoder", true, {"encoder"});
@@ -629,6 +665,53 @@ TEST_F(EncoderConfigTest, NomicBertInBothForms) {
   expect_error([&] { read_encoder_config(scratch_.folder()); }, ExitCode::data, {"qkv_proj_bias"});
   expect_bad(read_encoder_config, published, "rotary_scaling_factor", 2, {"as they were trained"});
   expect_bad(read_encoder_config, published, "rotary_emb_fraction", 0.5, {"expected 1"});
+}
+
+/// GTE 1.5 as its authors published it, and as transformers saves it.
+TEST_F(EncoderConfigTest, GteInBothForms) {
+  json published = kBert;
+  published.update({{"model_type", "new"},
+                    {"type_vocab_size", 0},
+                    {"position_embedding_type", "rope"},
+                    {"rope_theta", 500},
+                    {"rope_scaling", {{"type", "ntk"}, {"factor", 2.0}}}});
+  save(published);
+  const EncoderConfig e = read_encoder_config(scratch_.folder());
+  EXPECT_EQ(std::vector({e.type_vocabulary, e.padding_id, e.max_tokens}),
+            (std::vector<std::int64_t>{0, -1, 40}));
+  EXPECT_TRUE(e.gated && e.linear_bias && e.norm_bias && !e.inner_bias && !e.norms_in_front);
+  EXPECT_EQ(e.rope->theta, 1000);
+  EXPECT_EQ(e.rope->kind, RopeKind::linear);
+  EXPECT_DOUBLE_EQ(e.rope->factor, std::pow(2.0, 2.0 / 12));
+  const auto rope_with = [&](const json& scaling) {
+    json changed = published;
+    changed["rope_scaling"] = scaling;
+    save(changed);
+    return *read_encoder_config(scratch_.folder()).rope;
+  };
+  EXPECT_EQ(rope_with({{"type", "ntk"}, {"factor", 1.0}}).kind, RopeKind::plain) << "nothing is stretched";
+  EXPECT_EQ(rope_with(nullptr).theta, 500);
+  EXPECT_EQ(rope_with({{"rope_type", "linear"}, {"factor", 4.0}}).factor, 4);
+  expect_bad(read_encoder_config, published, "rope_scaling", json{{"type", "yarn"}},
+             {"'yarn'", "known: default"});
+  expect_bad(read_encoder_config, published, "rope_scaling",
+             json{{"type", "ntk"}, {"factor", 2.0}, {"mixed_b", 0.6}}, {"mixed_b", "of its own"});
+  expect_bad(read_encoder_config, published, "rope_scaling", json{{"type", "ntk"}}, {"factor"});
+  expect_bad(read_encoder_config, published, "position_embedding_type", "absolute", {"known: rope"});
+  for (const char* key : {"logn_attention_scale", "logn_attention_clip1"})
+    expect_bad(read_encoder_config, published, key, true, {key, "depend on the length"});
+  expect_bad(read_encoder_config, published, "layer_norm_type", "rms_norm", {"expected 'layer_norm'"});
+  expect_bad(read_encoder_config, published, "pack_qkv", false, {"one tensor"});
+  expect_bad(read_encoder_config, published, "head_dim", 8, {"expected 12"});
+  json saved = kBert;
+  saved["model_type"] = "gte";
+  saved.erase("type_vocab_size");
+  save(saved);
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).rope->theta, 160000);
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).type_vocabulary, 1);
+  saved["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 7.0}};
+  save(saved);
+  EXPECT_EQ(read_encoder_config(scratch_.folder()).rope->theta, 7);
 }
 
 class DenseTest : public EncoderConfigTest {

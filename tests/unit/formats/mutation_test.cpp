@@ -65,6 +65,30 @@ TEST(MutationTest, DecoderConfig) {
 
 TEST(MutationTest, EncoderConfig) {
   run(fuzz::encoder_config, {"tests/lab/encoder/config.json"});
+  run(fuzz::encoder_config,
+      {"tests/data/encoders/gte_as_published/config.json", "tests/data/encoders/modernbert_mean/config.json",
+       "tests/data/encoders/nomic_as_published/config.json"});
+}
+
+TEST(MutationTest, ModelsThatReadImages) {
+  std::vector<std::string> seeds;
+  for (const char* family : {"gemma3", "mistral3", "qwen2_5_vl", "qwen3_vl"})
+    for (const auto& one :
+         nlohmann::json::parse(read_file(fmt::format("tests/data/families/{}/cases.json", family)))["cases"])
+      seeds.push_back(one["config"].dump());
+  run_on(fuzz::decoder_config, seeds);
+}
+
+TEST(MutationTest, SentenceModules) {
+  run(fuzz::sentence_modules,
+      {"tests/data/encoders/bert_dense/modules.json", "tests/data/encoders/qwen3_lasttoken/modules.json",
+       "tests/data/encoders/gemma3_dense/config_sentence_transformers.json"});
+}
+
+TEST(MutationTest, SavedDataset) {
+  run(fuzz::saved_dataset,
+      {"tests/data/formats/arrow/plain/state.json", "tests/data/formats/arrow/chosen/state.json",
+       "tests/data/formats/arrow/splits/dataset_dict.json"});
 }
 
 }  // namespace

@@ -14,9 +14,9 @@
 
 namespace rocket::test {
 
-inline const std::vector<std::string> kFamilies = {"llama", "mistral", "ministral",   "qwen2",
-                                                   "qwen3", "granite", "smollm3",     "olmo2",
-                                                   "phi3",  "gemma2",  "gemma3_text", "gpt_neox"};
+inline const std::vector<std::string> kFamilies = {
+    "llama",  "mistral",     "ministral", "qwen2",  "qwen3", "granite",  "smollm3",    "olmo2",   "phi3",
+    "gemma2", "gemma3_text", "gpt_neox",  "gemma3", "llava", "mistral3", "qwen2_5_vl", "qwen3_vl"};
 
 inline std::filesystem::path family_folder(const std::string& family) {
   return std::filesystem::path("tests/data/families") / family;

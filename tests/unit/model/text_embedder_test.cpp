@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(SentenceTransformers, EncoderForms,
                                          "mpnet_max_prefixed", "distilbert_weightedmean",
                                          "distilbert_mean_sqrt_len", "xlmr_lasttoken", "qwen3_lasttoken",
                                          "gemma3_dense", "modernbert_mean", "modernbert_cls_prefixed",
-                                         "nomic_mean", "nomic_as_published"),
+                                         "nomic_mean", "nomic_as_published", "gte_cls", "gte_as_published"),
                          [](const auto& info) { return std::string(info.param); });
 
 /// sentence-transformers' truncate_dim: the first components of the vectors, which are normalised then.

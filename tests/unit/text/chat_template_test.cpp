@@ -2,6 +2,8 @@
 #include "text/chat_template.h"
 
 #include "base/files.h"
+#include "fuzz/mutate.h"
+#include "fuzz/text_targets.h"
 #include "text/chat_prompt.h"
 #include "unit/base/scratch.h"
 
@@ -44,6 +46,12 @@ TEST_F(ChatTemplateTest, OfNamedOnesTheDefaultIsTaken) {
   settings({{"chat_template",
              {{{"name", "tool_use"}, {"template", "t"}}, {{"name", "default"}, {"template", "d"}}}}});
   EXPECT_EQ(prompt(), "d");
+  const ChatTemplate named = read();
+  ASSERT_EQ(named.others().size(), 1U);
+  EXPECT_EQ(named.others().begin()->second.file,
+            (scratch_ / "tokenizer_config.json: chat_template 'tool_use'").string());
+  EXPECT_EQ(named.render({{"tools", {{{"name", "f"}}}}}), "t");  // as transformers
+  EXPECT_EQ(named.render({{"tools", nullptr}}), "d");
   settings(
       {{"chat_template", {{{"name", "rag"}, {"template", "r"}}, {{"name", "tool_use"}, {"template", "t"}}}}});
   expect_bad({"none is called 'default': rag, tool_use"});
@@ -51,6 +59,15 @@ TEST_F(ChatTemplateTest, OfNamedOnesTheDefaultIsTaken) {
   expect_bad({"none is called 'default': rag"});
   write("chat_template.jinja", "own");
   EXPECT_EQ(prompt(), "own");
+  EXPECT_EQ(read().others().size(), 1U);
+  EXPECT_EQ(read().render({{"tools", {1}}}), "own");
+  write("additional_chat_templates/tool_use.jinja", "{{ tools | nope }}");
+  EXPECT_EQ(prompt(), "own");
+  expect_error(
+      [&] {
+        read().render({{"tools", {1}}});
+      },
+      ExitCode::data, {"additional_chat_templates/tool_use.jinja:1:", "the filter 'nope' is not known"});
 }
 
 TEST_F(ChatTemplateTest, WhatIsNoTemplateIsRefused) {
@@ -75,6 +92,17 @@ TEST_F(ChatTemplateTest, ReadsTheSpecialTokensAndTheTurns) {
   EXPECT_EQ(read({.system = "own"}).prompt(turns), read().prompt(turns));
   EXPECT_EQ(read({.system = "own"}).whole({{Role::user, "u"}}), "<b>system:own<e>user:u<e>FalseTrue");
   EXPECT_EQ(read().ending(), "<e>FalseTrue");
+}
+
+TEST(ChatTemplates, OfMutatedSettingsAreRefusedOrFound) {
+  fuzz::Mutator mutator(
+      {R"({"chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}", "eos_token": "</s>"})",
+       R"({"chat_template": [{"name": "default", "template": "a"}, {"name": "rag", "template": "{{ b }}"}],
+           "bos_token": {"content": "<s>"}, "pad_token": null})"});
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string bytes = mutator.next();
+    ASSERT_NO_THROW(fuzz::tokenizer_config(bytes)) << "round " << i;
+  }
 }
 
 TEST_F(ChatTemplateTest, TheDateIsTheOneThatIsSet) {
