@@ -310,17 +310,5 @@ class Sources(Pages):
             listed = re.findall(r"^\d+\. \[([^\]]+)\]\(#(\d+)-", text, re.M)
             self.assertEqual([(title, number) for number, title in re.findall(r"^## (\d+)\. (.*)$", text, re.M)], listed, page)
 
-    def test_prose_is_plain(self):
-        for name in ("README.md", "interface.md", "method.md", "SUPPORT.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "../CONTRIBUTING.md"):
-            text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-            text = re.sub(r"```.*?```", "", text, flags=re.S)
-            lines = [line for line in text.splitlines() if not line.startswith(("|", "    ", "#"))]
-            for line in lines:
-                self.assertLessEqual(len(line), 120, f"{name}: {line}")
-            prose = " ".join(re.sub(r"^\s*(\*|\d+\.) ", ". ", line) if line else "." for line in lines)
-            sentences = [s.split() for s in re.split(r"[.?!](?=\s|$)", prose) if s.split()]
-            mean = sum(map(len, sentences)) / len(sentences)
-            self.assertLessEqual(mean, 15, f"{name}: {mean:.1f} words a sentence")
-
 
 unittest.main(argv=sys.argv[:1] + sys.argv[2:])
