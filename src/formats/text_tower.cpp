@@ -1,5 +1,7 @@
 #include "formats/text_tower.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 

@@ -72,10 +72,11 @@ TEST(MutationTest, EncoderConfig) {
 
 TEST(MutationTest, ModelsThatReadImages) {
   std::vector<std::string> seeds;
-  for (const char* family : {"gemma3", "mistral3", "qwen2_5_vl", "qwen3_vl"})
-    for (const auto& one :
-         nlohmann::json::parse(read_file(fmt::format("tests/data/families/{}/cases.json", family)))["cases"])
-      seeds.push_back(one["config"].dump());
+  for (const char* family : {"gemma3", "mistral3", "qwen2_5_vl", "qwen3_vl"}) {
+    const auto file =
+        nlohmann::json::parse(read_file(fmt::format("tests/data/families/{}/cases.json", family)));
+    for (const auto& one : file["cases"]) seeds.push_back(one["config"].dump());
+  }
   run_on(fuzz::decoder_config, seeds);
 }
 
