@@ -127,7 +127,7 @@ at::Device choose_device(const std::string& name, int local_rank) {
   if (const std::string problem = load_cuda(); !problem.empty())
     fail_config(
         "device: {}: there is a GPU here ({}), and LibTorch cannot use it: {}. Install all libraries that "
-        "tools/lib/libtorch-cuda.txt lists (README, 'On a cluster'), or say device: cpu",
+        "tools/lib/libtorch-cuda.txt lists (docs/guides/install.md), or say device: cpu",
         name, gpus[0].name, problem);
   return {at::kCUDA, static_cast<c10::DeviceIndex>(local_rank % static_cast<int>(at::getNumGPUs()))};
 }

@@ -48,6 +48,38 @@ def rows(head, column=None, page="interface.md"):
             for cells in tables(page)[head] for name in words(cells[0])}
 
 
+PLAIN = [ROOT / "README.md", ROOT / "docs/glossary.md", *sorted((ROOT / "docs/guides").glob("*.md"))]
+# Words with several meanings, or with one that only we know; and what to say.
+UNUSED = {r"places?": "position, row, file and line", r"stands?|stood|standing": "is, is written", r"walk\w*": "read, search",
+          r"fell": "was assigned", r"houses?|rooms?": "group, memory, folder", r"whom": "name the record or rank",
+          r"at will": "again", r"likewise": "in the same way", r"anew": "again", r"beside": "next to, in the same folder",
+          r"as it came": "unchanged", r"mend\w*": "correct", r"told": "reported", r"lies": "is"}
+
+
+def prose(path):
+    """The lines of text: no tables, headings, code."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.S)
+    return [line for line in text.splitlines() if not line.startswith(("|", "    ", "#", "![", "<"))]
+
+
+def sentences(path):
+    """The words of each sentence of the text."""
+    joined = " ".join(re.sub(r"^\s*(\*|\d+\.) ", ". ", line) if line else "." for line in prose(path))
+    return [words_of for s in re.split(r"[.?!](?=\s|$)", joined) if (words_of := s.split())]
+
+
+def defaults():
+    """Sections and settings ("task", "task.k") of configs/defaults.yaml, in its order."""
+    found, section = [], ""
+    for line in (ROOT / "configs/defaults.yaml").read_text().splitlines():
+        if match := re.match(r"(\w+):( |$)", line):
+            section = match[1]
+            found.append(section)
+        elif match := re.match(r"  (\w+):", line):
+            found.append(f"{section}.{match[1]}")
+    return found
+
+
 class Pages(unittest.TestCase):
     maxDiff = None
 
@@ -99,21 +131,11 @@ class Commands(Pages):
 
 
 class Settings(Pages):
-    def defaults(self):
-        found, section = [], ""
-        for line in (ROOT / "configs/defaults.yaml").read_text().splitlines():
-            if match := re.match(r"(\w+):( |$)", line):
-                section = match[1]
-                found.append(section)
-            elif match := re.match(r"  (\w+):", line):
-                found.append(f"{section}.{match[1]}")
-        return found
-
     def test_every_section_has_a_row(self):
-        self.same("docs/interface.md section 2", set(rows("section")), {key for key in self.defaults() if "." not in key})
+        self.same("docs/interface.md section 2", set(rows("section")), {key for key in defaults() if "." not in key})
 
     def test_settings_that_the_pages_name_exist(self):
-        known = set(self.defaults())
+        known = set(defaults())
         sections = {key for key in known if "." not in key}
         for page, text in PAGES.items():
             for name in words(text):
@@ -123,7 +145,7 @@ class Settings(Pages):
 
     def test_every_setting_is_explained_somewhere(self):
         text = "".join(PAGES.values()) + (ROOT / "configs/README.md").read_text()
-        missing = [key for key in self.defaults() if "." in key and key not in text]
+        missing = [key for key in defaults() if "." in key and key not in text]
         self.assertEqual(missing, [], "explain them in docs/method.md, docs/interface.md or configs/README.md")
 
     def test_enumerations_of_the_method_are_the_settings(self):
@@ -309,6 +331,81 @@ class Sources(Pages):
         for page, text in PAGES.items():
             listed = re.findall(r"^\d+\. \[([^\]]+)\]\(#(\d+)-", text, re.M)
             self.assertEqual([(title, number) for number, title in re.findall(r"^## (\d+)\. (.*)$", text, re.M)], listed, page)
+
+    def test_prose_is_plain(self):
+        pages = [ROOT / "docs" / name for name in ("README.md", "interface.md", "method.md", "SUPPORT.md", "SECURITY.md",
+                                                   "CODE_OF_CONDUCT.md", "../CONTRIBUTING.md")]
+        for path in [*pages, *PLAIN]:
+            for line in prose(path):
+                self.assertLessEqual(len(line), 120, f"{path}: {line}")
+            lengths = sorted(map(len, sentences(path)))
+            mean = sum(lengths) / len(lengths)
+            self.assertLessEqual(mean, 15, f"{path}: {mean:.1f} words a sentence")
+            if path in PLAIN:
+                self.assertLessEqual(lengths[len(lengths) * 9 // 10], 20, f"{path}: 90th percentile of words a sentence")
+
+
+class Guides(unittest.TestCase):
+    """README.md, the guides and the glossary: for readers who do not know the program yet."""
+
+    def test_the_readme_is_short(self):
+        self.assertLessEqual(len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()), 110)
+
+    def test_words(self):
+        for path in PLAIN:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)
+                for word, instead in UNUSED.items():
+                    self.assertIsNone(re.search(rf"\b({word})\b", text, re.I), f"{path}:{number}: '{word}'; say: {instead}\n{line}")
+
+    def test_every_guide_is_listed(self):
+        listed = set(re.findall(r"\(docs/guides/([\w-]+\.md)\)", (ROOT / "README.md").read_text(encoding="utf-8")))
+        self.assertEqual(listed, {path.name for path in (ROOT / "docs/guides").glob("*.md")})
+
+    def test_links_lead_to_files_and_headings(self):
+        for path in [*PLAIN, *(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "configs/README.md",
+                     ROOT / "slurm/README.md"]:
+            for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+                if re.match(r"https?:|mailto:", target):
+                    continue
+                file, _, heading = target.partition("#")
+                other = path.parent / file if file else path
+                self.assertTrue(other.exists(), f"{path}: {target}")
+                if heading:
+                    self.assertIn(heading, self.headings(other), f"{path}: {target}")
+
+    def headings(self, path):
+        """The anchors of a page, as GitHub makes them."""
+        found = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S), re.M)
+        return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found}
+
+    def test_settings_exist(self):
+        known = set(defaults())
+        sections = {key for key in known if "." not in key}
+        for path in PLAIN:
+            for name in words(path.read_text(encoding="utf-8")):
+                key = re.match(r"(\w+)\.(\w+)(?=$|:| )", name)
+                if key and key[1] in sections and key[2] not in {"h5", "json", "jsonl", "yaml", "html", "py"}:
+                    self.assertIn(f"{key[1]}.{key[2]}", known, str(path))
+
+    def test_commands_and_options_exist(self):
+        options = {*INTERFACE["options"], *(o for c in INTERFACE["commands"].values() for o in c["options"])}
+        foreign = {"--bind-to", "--oversubscribe", "--dry-run", "--sweep", "--build-only", "--parquet", "--pty"}
+        for path in PLAIN:
+            for name in words(path.read_text(encoding="utf-8")):
+                if command := re.match(r"rocket ([a-z][\w-]*)", name):
+                    self.assertIn(command[1], INTERFACE["commands"], f"{path}: {name}")
+                for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", name):
+                    self.assertIn(option, options | foreign, f"{path}: {name}")
+
+    def test_the_picture_is_that_of_the_table(self):
+        with tempfile.NamedTemporaryFile(suffix=".svg") as drawn:
+            subprocess.run([sys.executable, ROOT / "tools/lab/quickstart_picture.py", drawn.name], check=True)
+            self.assertEqual(pathlib.Path(drawn.name).read_text(), (ROOT / "docs/quickstart.svg").read_text(),
+                             "run tools/lab/quickstart_picture.py")
+        picture = re.search(r"!\[([^\]]*)\]", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+        shown = re.findall(r">(0\.\d\d)</text>", (ROOT / "docs/quickstart.svg").read_text())
+        self.assertEqual(re.findall(r"0\.\d\d", picture), shown, "README.md, words for the picture")
 
 
 unittest.main(argv=sys.argv[:1] + sys.argv[2:])

@@ -30,7 +30,7 @@ ensure_packages() {
     else
       say "Missing packages, and neither root nor sudo to install them. Ask your administrator for:"
       say "  apt-get install ${missing[*]}"
-      say "or load the matching modules and use the plain CMake way (README, 'On a cluster')."
+      say "or load the matching modules and use the plain CMake way (docs/guides/install.md, 'On a cluster')."
       exit 1
     fi
   fi
