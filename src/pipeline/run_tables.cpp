@@ -283,7 +283,7 @@ Shown jobs(const RunDirectory& run) {
   for (const JobSpec& spec : job_specs()) {
     const auto record = read_record(run, spec.name);
     if (!record) {
-      if (!spec.rival.empty()) continue;  // most runs ask for none of them
+      if (!spec.rival.empty() || !spec.in_manifest) continue;  // most runs ask for none of them
       table.rows.push_back({spec.name, "absent", 0, nullptr, nullptr});
       continue;
     }
