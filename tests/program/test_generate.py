@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from small_world import LAB, ROCKET, environment, make_world, rocket
@@ -150,7 +151,9 @@ class Generate(unittest.TestCase):
 
     def test_killed_at_random_it_leaves_the_same_bytes(self):
         flags = ("--temperature", 0.8, "--max-new-tokens", 30, "--system", "uniform_merge")
+        begin = time.monotonic()
         self.generate(self.many, *flags)
+        whole = time.monotonic() - begin
         killed, out, draw = 0, self.own / "killed.jsonl", random.Random(5)
         command = [str(ROCKET), "generate", str(self.config), "--input", str(self.many), "--output", str(out), *map(str, flags)]
         for attempt in range(40):
@@ -159,7 +162,7 @@ class Generate(unittest.TestCase):
                                        stderr=subprocess.DEVNULL, start_new_session=True)
             how = (signal.SIGKILL, signal.SIGTERM)[attempt % 2]
             try:
-                process.wait(timeout=draw.uniform(0.3, 1.5) * (1 + attempt / 10))
+                process.wait(timeout=whole * draw.uniform(0.2, 0.5) * (1 + attempt / 10))
                 break
             except subprocess.TimeoutExpired:
                 killed += 1
@@ -167,7 +170,7 @@ class Generate(unittest.TestCase):
                 process.send_signal(how)
                 process.wait(timeout=60)
                 subprocess.run(["pkill", "-KILL", "-s", str(process.pid)])
-        self.assertGreater(killed, 1)
+        self.assertGreater(killed, 0)
         self.assertEqual(process.returncode, 0)
         self.assertEqual(out.read_bytes(), self.out.read_bytes())
 
