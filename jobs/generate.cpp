@@ -1,6 +1,9 @@
 // Answers of one system to files of prompts of any size.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -46,6 +49,12 @@ struct GeneratedText {
   std::vector<float> logprobs;
   std::int64_t tokens = 0;
 };
+
+/// `error`: why a prompt cannot be asked.
+void refuse_unless_skipped(const RunConfig& config, const std::string& error) {
+  if (config.generate.on_error != "skip")
+    fail_data("{} (generate.on_error: skip leaves such prompts unanswered)", error);
+}
 
 class Generation {
  public:
@@ -117,10 +126,8 @@ std::vector<std::vector<TokenId>> Generation::tokens_of(std::vector<PromptOfFile
       answers[at].error = e.what();
     }
   });
-  if (config_.generate.on_error == "stop")
-    for (const GeneratedText& answer : answers)
-      if (!answer.error.empty())
-        fail_data("{} (generate.on_error: skip leaves such prompts unanswered)", answer.error);
+  for (const GeneratedText& answer : answers)
+    if (!answer.error.empty()) refuse_unless_skipped(config_, answer.error);
   return tokens;
 }
 
@@ -146,6 +153,9 @@ void Generation::answer(std::int64_t first, std::span<const std::vector<TokenId>
     answer.text = text_.generation(served[i].generated);
     answer.tokens = std::ssize(served[i].generated);
     answer.logprobs.assign(served[i].logprobs.begin(), served[i].logprobs.end());
+    if (!std::ranges::all_of(answer.logprobs, [](float logprob) { return std::isfinite(logprob); }))
+      fail_data("prompt {} (from 0): a log-probability is no number: activations overflow in {}",
+                first + static_cast<std::int64_t>(places[i]), config_.base.dtype);
   }
 }
 
@@ -186,11 +196,9 @@ class Speed {
   void add(const JobContext& context, std::int64_t unit) {
     for (const std::int64_t tokens : open_part(context, unit).read<std::int64_t>("tokens")) tokens_ += tokens;
   }
-  /// "; 1234 tokens/s"; "" where nothing was computed.
   std::string text() const {
-    if (tokens_ == 0) return "";
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-    return fmt::format("; {:.0f} tokens/s", static_cast<double>(tokens_) / seconds);
+    return fmt::format("{:.0f} tokens/s", static_cast<double>(tokens_) / seconds);
   }
 
  private:
@@ -201,15 +209,6 @@ class Speed {
 /// The fields that an answer adds to a prompt's object.
 constexpr const char *kGeneration = "generation", *kLogprobs = "logprobs", *kError = "error";
 
-void set_member(JsonValue& object, const std::string& key, JsonValue value) {
-  if (JsonValue* found = object.find(key)) {
-    *found = std::move(value);
-    return;
-  }
-  object.keys.push_back(key);
-  object.items.push_back(std::move(value));
-}
-
 JsonValue list_of(std::span<const float> values) {
   JsonValue list{JsonValue::Kind::array, "", {}, {}};
   for (const float value : values)
@@ -219,7 +218,8 @@ JsonValue list_of(std::span<const float> values) {
 
 /// What the output file holds.
 struct Written {
-  std::int64_t answers = 0, unanswered = 0, replaced = 0, tokens = 0;
+  std::int64_t answers = 0, unanswered = 0, tokens = 0;
+  std::map<std::string, std::int64_t> replaced;  // field -> prompts that had it
   std::string first_error;
 };
 
@@ -265,17 +265,22 @@ class OutputWriter {
 
   void write_line(JsonValue& object, const std::string& text, const std::string& error,
                   std::span<const float> logprobs) {
-    written_.replaced += object.find(kGeneration) != nullptr;
     if (error.empty()) {
-      set_member(object, kGeneration, json_string(text));
-      if (config_.generate.logprobs) set_member(object, kLogprobs, list_of(logprobs));
+      put(object, kGeneration, json_string(text));
+      if (config_.generate.logprobs) put(object, kLogprobs, list_of(logprobs));
       ++written_.answers;
     } else {
-      set_member(object, kGeneration, JsonValue{});
-      set_member(object, kError, json_string(error));
+      refuse_unless_skipped(config_, error);  // the part may be of a call that skipped
+      put(object, kGeneration, JsonValue{});
+      put(object, kError, json_string(error));
       if (written_.unanswered++ == 0) written_.first_error = error;
     }
     out_.write(to_json(object));
+  }
+
+  void put(JsonValue& object, const std::string& field, JsonValue value) {
+    if (object.find(field)) ++written_.replaced[field];
+    set_field(object, {}, field, std::move(value));
   }
 
   JobContext& context_;
@@ -288,13 +293,13 @@ class OutputWriter {
 
 /// Root only.
 void say(const Written& written, const std::string& output, const Speed& speed) {
-  log::info("generate: {} answers in {}, {} new tokens{}", written.answers, output, written.tokens,
-            speed.text());
+  log::info("generate: {} answers in {}, {} new tokens; in this call {}", written.answers, output,
+            written.tokens, speed.text());
   if (written.unanswered > 0)
     log::warn("generate: {} prompts have no answer, but a field '{}'; the first: {}", written.unanswered,
               kError, written.first_error);
-  if (written.replaced > 0)
-    log::warn("generate: {} prompts had a field '{}', which was replaced", written.replaced, kGeneration);
+  for (const auto& [field, prompts] : written.replaced)
+    log::warn("generate: {} prompts had a field '{}', which was replaced", prompts, field);
 }
 
 /// Root only. The output holds all that they hold.
@@ -325,7 +330,9 @@ void refuse_output_of_others(const Session& session) {
   const auto record = read_record(session.run, "generate");
   if (fs::exists(output) && (!record || record->results.empty()))
     refuse("is there already, and this run has not written it: name another file or remove it");
-  make_folders(fs::absolute(output).parent_path());
+  const fs::path folder = fs::absolute(output).parent_path();
+  make_folders(folder);
+  require_writable(folder);  // before the work
 }
 
 JobEnd generate_answers(JobContext& context) {
@@ -344,11 +351,13 @@ JobEnd generate_answers(JobContext& context) {
                 .note =
                     [&](const std::vector<std::int64_t>& units) {
                       for (const std::int64_t unit : units) speed.add(context, unit);
-                      return speed.text().substr(std::min<std::size_t>(2, speed.text().size()));
+                      return speed.text();
                     }});
   if (end == JobEnd::stopped) return end;
-  on_root(session.comm,
-          [&] { say(OutputWriter(context, prompts).write(), session.config.generate.output, speed); });
+  on_root(session.comm, [&] {
+    say(OutputWriter(context, prompts).write(), session.config.generate.output, speed);
+    remove_parts(session.run);  // under the lock: another call may begin anew as soon as it is free
+  });
   return end;
 }
 
@@ -359,7 +368,7 @@ std::int64_t count_prompts(const RunConfig& config) {
   std::int64_t count = 0;
   for (PromptOfFile prompt; files.next(prompt);) ++count;
   for (const std::string& note : files.notes()) log::warn("generate: {}", note);
-  if (count == 0) fail_data("generate.input: no prompts");
+  if (count == 0) fail_data("generate.input: no prompts in {}", fmt::join(config.generate.input, ", "));
   return count;
 }
 
@@ -370,7 +379,6 @@ std::string generation_of(const RunConfig& config) {
 void generate(Session& session, Stale stale) {
   on_root(session.comm, [&] { refuse_output_of_others(session); });
   run_job(session, spec_of_output(session), stale, generate_answers);
-  on_root(session.comm, [&] { remove_parts(session.run); });
 }
 
 }  // namespace rocket

@@ -5,10 +5,15 @@
 #include <numeric>
 #include <vector>
 
+#include "base/error.h"
 #include "base/random.h"
 
 namespace rocket {
 namespace {
+
+double sum_of(const std::vector<double>& weights) {
+  return std::accumulate(weights.begin(), weights.end(), 0.0);
+}
 
 /// exp of the logits' distance to the greatest one: probabilities but for their sum.
 std::vector<double> weights_of(std::span<const float> logits, double temperature) {
@@ -21,7 +26,7 @@ std::vector<double> weights_of(std::span<const float> logits, double temperature
 
 /// Sets the weight of every token outside the nucleus to 0.
 void keep_nucleus(std::vector<double>& weights, double top_p) {
-  const double enough = top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
+  const double enough = top_p * sum_of(weights);
   std::vector<std::int32_t> ids(weights.size());
   std::iota(ids.begin(), ids.end(), 0);
   const auto likelier = [&](std::int32_t a, std::int32_t b) {
@@ -47,10 +52,12 @@ void keep_nucleus(std::vector<double>& weights, double top_p) {
 std::int64_t draw_token(std::span<const float> logits, const Sampling& sampling, std::int64_t text,
                         std::int64_t position) {
   std::vector<double> weights = weights_of(logits, sampling.temperature);
+  if (!std::isfinite(sum_of(weights)))
+    fail_data("prompt {} (from 0): a logit is no number, so no token can be drawn: activations overflow",
+              text);
   if (sampling.top_p < 1) keep_nucleus(weights, sampling.top_p);
   const std::uint64_t index = (static_cast<std::uint64_t>(text) << 24) | static_cast<std::uint64_t>(position);
-  const double bar = uniform(sampling.seed, stream("generate"), index) *
-                     std::accumulate(weights.begin(), weights.end(), 0.0);
+  const double bar = uniform(sampling.seed, stream("generate"), index) * sum_of(weights);
   double sum = 0;
   std::int64_t last = 0;  // rounding may leave the bar at the very end
   for (std::size_t id = 0; id < weights.size(); ++id) {

@@ -20,7 +20,8 @@ struct Sampling {
 /// of the fewest likeliest tokens whose probabilities sum to at least top_p; of equal ones the lower id comes
 /// first. In order of their ids, the token drawn is the first whose running sum exceeds u times the sum of
 /// the nucleus. u is a function of (seed, text, position) alone: uniform(seed, stream("generate"), text *
-/// 2^24 + position). `text` is below 2^40, `position` below 2^24.
+/// 2^24 + position). `text` is below 2^40, `position` below 2^24. Throws data (65) where a
+/// logit is no number.
 std::int64_t draw_token(std::span<const float> logits, const Sampling& sampling, std::int64_t text,
                         std::int64_t position);
 

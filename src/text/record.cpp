@@ -318,13 +318,17 @@ Record RecordReader::read(JsonValue& whole) {
   return record;
 }
 
-void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours,
-               const std::string& text) {
+void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours, JsonValue value) {
   const std::string& theirs = mapped(fields, ours);
   if (JsonValue* found = find_path(object, theirs))
-    *found = json_string(text);
+    *found = std::move(value);
   else
-    add_member(object, theirs, json_string(text));
+    add_member(object, theirs, std::move(value));
+}
+
+void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours,
+               const std::string& text) {
+  set_field(object, fields, ours, json_string(text));
 }
 
 void set_output(JsonValue& object, const FieldNames& fields, const std::string& text, Turns turns) {

@@ -99,7 +99,9 @@ class RecordReader {
   bool at_more_ = false;
 };
 
-/// Puts `text` where an object of a file with these field names keeps `ours`; at its end where it has none.
+/// Puts `value` where an object of a file with these field names keeps `ours`; at its end where it has none.
+void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours, JsonValue value);
+/// The same of a text.
 void set_field(JsonValue& object, const FieldNames& fields, const std::string& ours, const std::string& text);
 
 /// The same of what a record's `output` is read from: a field or, of a chat, the assistant's turn. `object`

@@ -215,10 +215,36 @@ class Generate(unittest.TestCase):
         self.assertIn(f"{source}:3", made[2]["error"])
         self.assertNotIn("error", made[0])
 
+    def test_settings_that_make_a_system_decide_its_answers(self):
+        for system, setting in (("in_context", "evaluation.in_context=1"), ("ties", "evaluation.ties_density=0.9"),
+                                ("dare", "evaluation.dare_drop=0.2"), ("untrained", "mixture.top_k=1")):
+            out = self.own / f"{system}.jsonl"
+            self.generate(self.folder / "items.jsonl", "--system", system, out=out)
+            _, done = self.generate(self.folder / "items.jsonl", "--system", system, "--set", setting, out=out, check=False)
+            self.assertEqual(done.returncode, 78, f"{setting}: {done.stderr}")
+            self.assertIn(setting.split("=")[0] + " was", done.stderr)
+
+    def test_prompts_that_an_earlier_call_skipped_are_refused_where_none_may_be(self):
+        source = write(self.own / "in.jsonl", [self.items[0], {"instruction": "word " * 3000}] * 1000)
+        process = subprocess.Popen([str(ROCKET), "generate", str(self.config), "--input", str(source), "--output", str(self.out), "--set",
+                                    "generate.on_error=skip"], env=environment(), stderr=subprocess.DEVNULL)
+        while not list((self.folder / "run/parts/generate").glob("*/unit-000000.h5")) and process.poll() is None:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        self.assertFalse(self.out.exists(), "it was stopped in between")
+        self.refused(65, f"{source}:", "positions", source=source)
+        self.assertFalse(self.out.exists())
+        made, done = self.generate(source, "--set", "generate.on_error=skip")
+        self.assertIn("1000 prompts have no answer", done.stderr)
+        self.assertEqual([line["generation"] is None for line in made], [False, True] * 1000)
+
     def test_a_field_generation_is_replaced_and_that_is_said(self):
         source = write(self.own / "in.jsonl", [{**self.items[0], "generation": "old"}])
         made, done = self.generate(source)
         self.assertIn("1 prompts had a field 'generation'", done.stderr)
+        _, other = self.generate(write(self.own / "b.jsonl", [{**self.items[0], "logprobs": "mine"}]), "--logprobs", out=self.own / "c.jsonl")
+        self.assertIn("1 prompts had a field 'logprobs'", other.stderr)
         self.assertNotEqual(made[0]["generation"], "old")
         self.assertEqual(list(made[0]), list(self.items[0]) + ["generation"])
 
@@ -243,6 +269,8 @@ class Generate(unittest.TestCase):
         self.refused(78, "is a folder")
         done = rocket("generate", self.config, "--input", self.many, check=False)
         self.assertEqual((done.returncode, "generate.output" in done.stderr), (78, True), done.stderr)
+        _, done = self.generate(self.folder / "items.jsonl", out=pathlib.Path("/proc/none/a.jsonl"), check=False)
+        self.assertEqual(done.returncode, 74, done.stderr)
         done = rocket("generate", self.config, "--input", bad, "--output", bad, check=False)
         self.assertEqual(done.returncode, 78)
 

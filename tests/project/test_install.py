@@ -80,6 +80,13 @@ class Install(unittest.TestCase):
         for name in ("README.md", "LICENSE", "NOTICE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md"):
             self.assertTrue((self.share / "doc/rocket" / name).is_file(), name)
 
+    def test_links_of_the_documentation_lead_somewhere(self):
+        for page in (self.share / "doc/rocket").rglob("*.md"):
+            text = re.sub(r"^ *```.*?^ *```$|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+            for target in re.findall(r"\]\(([^)#\s]+)", text):
+                if not target.startswith("http"):
+                    self.assertTrue((page.parent / target).exists(), f"{page.relative_to(self.share)}: {target}")
+
     def test_every_command_has_a_manual_page(self):
         pages = {p.name for p in (self.share / "man/man1").iterdir()}
         self.assertEqual(pages, {"rocket.1", *(f"rocket-{name}.1" for name in self.interface["commands"])})

@@ -21,6 +21,12 @@ install(PROGRAMS slurm/submit slurm/rocket.sbatch DESTINATION ${ROCKET_DATA}/slu
 install(FILES slurm/site.conf slurm/README.md DESTINATION ${ROCKET_DATA}/slurm)
 install(FILES README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# What the documents link to, so that no link is dead.
+foreach(page slurm/README.md src/README.md tests/README.md tests/bench/README.md tests/bench/LOG.md tests/data/README.md
+        tests/device/README.md tests/gpu/README.md tests/lab/README.md tests/lab/measured/results.md)
+  get_filename_component(folder ${page} DIRECTORY)
+  install(FILES ${page} DESTINATION ${CMAKE_INSTALL_DOCDIR}/${folder})
+endforeach()
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN defaults.yaml
   PATTERN paper EXCLUDE PATTERN sweeps EXCLUDE PATTERN tasks EXCLUDE)
 

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <vector>
+
+#include "base/error.h"
 
 namespace rocket {
 namespace {
@@ -75,6 +78,14 @@ TEST(Sampling, DrawsDependOnSeedTextAndPositionAlone) {
     by_position += token != draw_token(kLogits, sampling, i, i + 1001);
   }
   EXPECT_GT(std::min({by_seed, by_text, by_position}), 80);
+}
+
+TEST(Sampling, NoTokenIsDrawnWhereALogitIsNoNumber) {
+  for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+    const std::vector<float> logits = {1.0f, bad, 2.0f};
+    EXPECT_THROW(draw_token(logits, {.temperature = 1}, 0, 0), Error);
+    EXPECT_THROW(draw_token(logits, {.temperature = 1, .top_p = 0.5}, 0, 0), Error);
+  }
 }
 
 TEST(Sampling, ACoolDrawIsTheLikeliestToken) {
