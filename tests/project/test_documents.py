@@ -56,18 +56,6 @@ UNUSED = {r"places?": "position, row, file and line", r"stands?|stood|standing":
           r"as it came": "unchanged", r"mend\w*": "correct", r"told": "reported", r"lies": "is"}
 
 
-def prose(path):
-    """The lines of text: no tables, headings, code."""
-    text = re.sub(r"```.*?```|<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.S)
-    return [line for line in text.splitlines() if not line.startswith(("|", "    ", "#", "![", "<"))]
-
-
-def sentences(path):
-    """The words of each sentence of the text."""
-    joined = " ".join(re.sub(r"^\s*(\*|\d+\.) ", ". ", line) if line else "." for line in prose(path))
-    return [words_of for s in re.split(r"[.?!](?=\s|$)", joined) if (words_of := s.split())]
-
-
 def defaults():
     """Sections and settings ("task", "task.k") of configs/defaults.yaml, in its order."""
     found, section = [], ""
@@ -331,18 +319,6 @@ class Sources(Pages):
         for page, text in PAGES.items():
             listed = re.findall(r"^\d+\. \[([^\]]+)\]\(#(\d+)-", text, re.M)
             self.assertEqual([(title, number) for number, title in re.findall(r"^## (\d+)\. (.*)$", text, re.M)], listed, page)
-
-    def test_prose_is_plain(self):
-        pages = [ROOT / "docs" / name for name in ("README.md", "interface.md", "method.md", "SUPPORT.md", "SECURITY.md",
-                                                   "CODE_OF_CONDUCT.md", "../CONTRIBUTING.md")]
-        for path in [*pages, *PLAIN]:
-            for line in prose(path):
-                self.assertLessEqual(len(line), 120, f"{path}: {line}")
-            lengths = sorted(map(len, sentences(path)))
-            mean = sum(lengths) / len(lengths)
-            self.assertLessEqual(mean, 15, f"{path}: {mean:.1f} words a sentence")
-            if path in PLAIN:
-                self.assertLessEqual(lengths[len(lengths) * 9 // 10], 20, f"{path}: 90th percentile of words a sentence")
 
 
 class Guides(unittest.TestCase):

@@ -73,7 +73,7 @@ def sentences(text):
 def figures(text):
     """Words a sentence: mean, what nine of ten do not exceed, the longest."""
     counts = sorted(map(len, sentences(text)))
-    return sum(counts) / len(counts), counts[int(0.9 * (len(counts) - 1))], counts[-1]
+    return sum(counts) / len(counts), counts[len(counts) * 9 // 10], counts[-1]
 
 
 def problems_of_sentences(name, text):
